@@ -1,0 +1,43 @@
+"""The errors a user may meet. Each message says the rule, what was found, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class SpatialTilError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class SlideError(SpatialTilError):
+    """Raised when a slide cannot be opened, read or measured."""
+
+
+class AnnotationError(SpatialTilError):
+    """Raised when an annotation cannot be read or does not fit its slide."""
+
+
+class CellTableError(SpatialTilError):
+    """Raised when a cell table or label image cannot be used."""
+
+
+class ProblemsError(SpatialTilError):
+    """Raised with every problem of one input at once.
+
+    Parameters
+    ----------
+    problems
+        One line each: what is wrong, where, and what to do.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ProtocolError(ProblemsError):
+    """Raised when a protocol has unknown keys, wrong types or impossible values."""
+
+
+class StudyError(ProblemsError):
+    """Raised when a study sheet cannot be used."""

@@ -1,0 +1,1 @@
+"""Polygons and points to tissue, tumour, border, compartments and distance. Opens no file."""

@@ -1,0 +1,1 @@
+"""Files to model types and back: slides, annotations, cells, tables, exports."""

@@ -1,0 +1,1 @@
+"""Counts, areas and points to numbers and calls. Opens no file."""

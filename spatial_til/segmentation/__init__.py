@@ -1,0 +1,1 @@
+"""Pixels to cells: stains, nuclei, cells, measurements and thresholds. Opens no file."""
