@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,9 @@ from shapely.geometry import GeometryCollection, MultiLineString, MultiPolygon
 
 from spatial_til.units import PixelSize
 
-type FloatArray = NDArray[np.float64]
-type BoolArray = NDArray[np.bool_]
-type XY = NDArray[np.float64]  # (n, 2): x, y in µm
+FloatArray: TypeAlias = NDArray[np.float64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+XY: TypeAlias = NDArray[np.float64]  # (n, 2): x, y in µm
 
 #: Disjoint compartments, in the order of their codes in `Placement.compartment`.
 COMPARTMENTS = ("core", "inner_margin", "outer_margin", "outside", "tumor_unresolved")
