@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias
 
@@ -151,20 +152,111 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A count over an area, with what is needed for its interval and for pooling.
+class TileCounts:
+    """Counts of every population in the spatial tiles of one base compartment of one slide.
 
-    `sigma_ln` is the standard error of the natural logarithm of the density from spatial tiles;
-    None where there are too few tiles. `dof` = tiles - 1.
+    Tiles partition the compartment: areas and counts sum to the compartment's own. All statistics of
+    densities rest on these, for one slide, for aggregates (strata: compartments) and for pooled
+    slides (strata: compartments x slides) alike.
+    """
+
+    slide_id: str
+    compartment: str
+    tile_um: float
+    area_mm2: FloatArray  # (T,)
+    counts: Mapping[str, NDArray[np.int64]]  # population -> (T,)
+    x_um: FloatArray  # (T,) centres
+    y_um: FloatArray
+    flags: tuple[str, ...] = ()
+
+    def n_cells(self, population: str) -> int:
+        """Return the number of cells of a population in the compartment."""
+        return int(self.counts[population].sum())
+
+    @property
+    def total_area_mm2(self) -> float:
+        """Area of the compartment in mm²."""
+        return float(self.area_mm2.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A density: a count over an area, with its interval.
+
+    `sigma_ln` is the standard error of the natural logarithm of the density from spatial tiles, and
+    `dof` its degrees of freedom; None and 0 where there are too few tiles for one.
     """
 
     n_cells: int
     area_mm2: float
-    sigma_ln: float | None
-    dof: int
     density_per_mm2: float | None  # None where the area is 0
     ci_low: float | None
     ci_high: float | None
+    sigma_ln: float | None
+    dof: int
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Any other number with its interval; None with a reason where it is not available.
+
+    `sigma` is the standard error on the value's own scale, `dof` its degrees of freedom.
+    """
+
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    sigma: float | None = None
+    dof: int = 0
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A class by its point rule, the call after uncertainty, and the probability of each class."""
+
+    point: str
+    call: str
+    probabilities: Mapping[str, float]
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlideMeta:
+    """What the study sheet says of one slide."""
+
+    slide_id: str
+    patient_id: str
+    timepoint: str
+    lesion: str = ""
+    site: str = ""
+    batch: str = ""
+    biopsy_date: date | None = None
+    treatment_start: date | None = None
+    biopsy_type: str = ""
+    therapy: str = ""
+    tumor_type: str = ""
+    interval_therapy: str = ""
+    response: str = ""
+    response_months: float | None = None
+    extra: Mapping[str, str] = field(default_factory=lambda: _EMPTY_MAP)
+
+
+@dataclass(frozen=True, slots=True)
+class SlideScore:
+    """All that the compare stage knows of one scored slide."""
+
+    meta: SlideMeta
+    tiles: Mapping[str, TileCounts]  # base compartment -> tiles
+    estimates: Mapping[tuple[str, str], Estimate]  # (population, compartment or aggregate)
+    values: Mapping[str, Value]  # pdi_cd8, pdl1_induction_log2, tps_percent ...
+    phenotype: Call
+    activity: Mapping[str, Call]  # "cd8", "pdl1", "combined"
+    gates: Mapping[str, float | None]  # what the gates are applied to: areas, border_um, artefact_fraction
+    settings: Mapping[str, str]  # what must agree between time points: modality, widths, thresholds ...
     flags: tuple[str, ...] = ()
 
 
