@@ -1,1 +1,301 @@
-"""To come."""
+"""The study sheet: one CSV row a slide becomes one job. Every problem is found before any is told."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from spatial_til.chronology import date_problems
+from spatial_til.errors import ProtocolError, StudyError
+from spatial_til.model import SlideMeta
+from spatial_til.protocol import Protocol, load_protocol
+
+REQUIRED = ("slide_id", "patient_id", "timepoint", "image")
+KNOWN = (
+    *REQUIRED,
+    *("annotation", "labels", "cells", "tissue_area_mm2", "batch", "control", "protocol", "pixel_size_um"),
+    *("lesion", "site", "biopsy_date", "treatment_start", "biopsy_type", "therapy", "tumor_type"),
+    *("interval_therapy", "response", "response_months"),
+)
+MAX_ROWS = 1_000_000
+_SLIDE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+Control = Literal["", "negative", "positive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One slide to score: where its files are and what the sheet says of it."""
+
+    meta: SlideMeta
+    image: Path | None
+    protocol: Protocol
+    annotations: tuple[Path, ...] = ()
+    labels: Path | None = None
+    cells: Path | None = None
+    tissue_area_mm2: float | None = None
+    control: Control = ""
+    pixel_size_um: float | None = None
+
+    @property
+    def slide_id(self) -> str:
+        """The slide's unique name."""
+        return self.meta.slide_id
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """All jobs of a sheet, in its order, with the protocol that compares them."""
+
+    jobs: tuple[Job, ...]
+    protocol: Protocol
+    extra_columns: tuple[str, ...] = ()
+    path: Path | None = None
+
+
+@dataclass(slots=True)
+class _Row:
+    """One row being read; it collects its own problems."""
+
+    line: int
+    values: Mapping[str, str]
+    folder: Path
+    problems: list[str] = field(default_factory=list)
+
+    def text(self, column: str) -> str:
+        return (self.values.get(column) or "").strip()
+
+    def problem(self, column: str, text: str) -> None:
+        self.problems.append(f"row {self.line}, column {column}: {text}")
+
+    def number(self, column: str, *, above: float | None = 0.0) -> float | None:
+        text = self.text(column)
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not math.isfinite(value) or (above is not None and value <= above):
+            limit = "a number" if above is None else f"a number above {above:g}"
+            self.problem(column, f"must be {limit}, found {text!r}: correct it or leave it empty")
+            return None
+        return value
+
+    def date(self, column: str) -> date | None:
+        text = self.text(column)
+        if not text:
+            return None
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            self.problem(column, f"must be an ISO date (YYYY-MM-DD), found {text!r}: rewrite it")
+            return None
+
+    def file(self, column: str, text: str | None = None) -> Path | None:
+        text = self.text(column) if text is None else text
+        if not text:
+            return None
+        path = self.folder / text
+        try:
+            found = path.exists()
+        except (OSError, ValueError):  # names no file system accepts
+            found = False
+        if not found:
+            self.problem(column, f"file not found: {path}: correct the path, relative to the sheet")
+            return None
+        return path
+
+
+def load_study(path: Path, protocol_path: Path | None = None) -> Study:
+    """Read a study sheet and its protocols.
+
+    Parameters
+    ----------
+    path
+        The sheet, a CSV in UTF-8 with a header row.
+    protocol_path
+        The study's protocol; without it, ``protocol.toml`` beside the sheet.
+
+    Raises
+    ------
+    StudyError
+        With every problem of sheet and protocols at once.
+    """
+    problems: list[str] = []
+    header, rows = _read_rows(path)
+    protocols = _Protocols(path.parent, problems)
+    main = protocols.main(protocol_path, needed=not rows or not all(r.text("protocol") for r in rows))
+    missing = [c for c in REQUIRED if c not in header]
+    if missing:
+        problems.append(f"column {', '.join(missing)} missing in the header, found {', '.join(header)}: add it")
+        raise StudyError([_at(path, p) for p in problems])
+    if not rows:
+        problems.append("no rows: add one row a slide")
+    jobs = [_job(row, protocols, main) for row in rows]
+    problems += [p for row in rows for p in row.problems]
+    problems += _sheet_problems(rows)
+    found = [job for job in jobs if job is not None]
+    problems += date_problems([job.meta for job in found if not job.control])
+    if problems:
+        raise StudyError([_at(path, p) for p in problems])
+    extra = tuple(c for c in header if c not in KNOWN)
+    return Study(tuple(found), main or found[0].protocol, extra, path)
+
+
+def single(image: Path, protocol: Protocol, *, annotations: Iterable[Path] = (), pixel_size_um: float | None) -> Study:
+    """Return the study of one image without a sheet."""
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", image.name.split(".")[0]) or "slide"
+    slide_id = stem if _SLIDE_ID.fullmatch(stem) else f"s{stem}"
+    meta = SlideMeta(slide_id=slide_id, patient_id=slide_id, timepoint=protocol.longitudinal.timepoints[0])
+    job = Job(meta, image, protocol, annotations=tuple(annotations), pixel_size_um=pixel_size_um)
+    return Study((job,), protocol)
+
+
+def _at(path: Path, problem: str) -> str:
+    return problem if problem.startswith(str(path.parent)) else f"{path}: {problem}"
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            header = [c.strip() for c in reader.fieldnames or []]
+            reader.fieldnames = header
+            rows = []
+            for values in reader:
+                if len(rows) >= MAX_ROWS:
+                    raise StudyError([f"{path}: more than {MAX_ROWS} rows: split the study"])
+                row = _Row(reader.line_num, {k: v or "" for k, v in values.items() if k is not None}, path.parent)
+                if None in values:
+                    row.problems.append(f"row {row.line}: more cells than the header has columns: quote commas")
+                rows.append(row)
+    except OSError as error:
+        raise StudyError([f"{path}: cannot be read ({error.strerror}): give the path of a study sheet"]) from None
+    except UnicodeDecodeError as error:
+        raise StudyError([f"{path}: is not UTF-8 (byte {error.start}): save it as CSV UTF-8"]) from None
+    except csv.Error as error:
+        raise StudyError([f"{path}: is not a CSV table: {error}: save it as CSV UTF-8"]) from None
+    twice = sorted({c for c in header if header.count(c) > 1})
+    if twice:
+        raise StudyError([f"{path}: column {', '.join(twice)} stands twice in the header: remove one"])
+    return header, rows
+
+
+class _Protocols:
+    """Protocols by path, each read once; problems go to the sheet's list."""
+
+    def __init__(self, folder: Path, problems: list[str]) -> None:
+        self.folder = folder
+        self.problems = problems
+        self.loaded: dict[Path, Protocol | None] = {}
+
+    def load(self, path: Path) -> Protocol | None:
+        if path not in self.loaded:
+            try:
+                self.loaded[path] = load_protocol(path)
+            except ProtocolError as error:
+                self.problems += error.problems
+                self.loaded[path] = None
+        return self.loaded[path]
+
+    def main(self, path: Path | None, *, needed: bool) -> Protocol | None:
+        beside = self.folder / "protocol.toml"
+        if path is not None:
+            return self.load(path)
+        if beside.exists():
+            return self.load(beside)
+        if needed:
+            self.problems.append(f"no protocol: give --protocol, or put protocol.toml beside the sheet ({beside})")
+        return None
+
+
+def _job(row: _Row, protocols: _Protocols, main: Protocol | None) -> Job | None:
+    own = row.file("protocol")
+    protocol = protocols.load(own) if own else main
+    control = _control(row)
+    meta = _meta(row, protocol, control)
+    image, cells = row.file("image"), row.file("cells")
+    if not row.text("image") and not row.text("cells"):
+        row.problem("image", "may be empty only where `cells` is given: fill one of them")
+    annotations = [row.file("annotation", part.strip()) for part in row.text("annotation").split(";") if part.strip()]
+    job_parts = (
+        row.file("labels"),
+        cells,
+        row.number("tissue_area_mm2"),
+        control,
+        row.number("pixel_size_um"),
+    )
+    if protocol is None or row.problems:
+        return None
+    return Job(meta, image, protocol, tuple(a for a in annotations if a), *job_parts)
+
+
+def _control(row: _Row) -> Control:
+    text = row.text("control").lower()
+    if text not in {"", "negative", "positive"}:
+        row.problem("control", f"must be negative, positive or empty, found {text!r}")
+    return "negative" if text == "negative" else "positive" if text == "positive" else ""
+
+
+def _meta(row: _Row, protocol: Protocol | None, control: Control) -> SlideMeta:
+    slide_id, timepoint = row.text("slide_id"), row.text("timepoint")
+    if not _SLIDE_ID.fullmatch(slide_id):
+        row.problem(
+            "slide_id", f"must be letters, digits, `.`, `_`, `-`, not starting with `.` or `-`, found {slide_id!r}"
+        )
+    if not row.text("patient_id") and not control:
+        row.problem("patient_id", "may be empty only in control rows: fill it")
+    known = protocol.longitudinal.timepoints if protocol else ()
+    if known and timepoint not in known and not (control and not timepoint):
+        row.problem("timepoint", f"{timepoint!r} is unknown; the protocol has {', '.join(known)}")
+    return SlideMeta(
+        slide_id=slide_id,
+        patient_id=row.text("patient_id"),
+        timepoint=timepoint,
+        lesion=row.text("lesion"),
+        site=row.text("site"),
+        batch=row.text("batch"),
+        biopsy_date=row.date("biopsy_date"),
+        treatment_start=row.date("treatment_start"),
+        biopsy_type=row.text("biopsy_type"),
+        therapy=row.text("therapy"),
+        tumor_type=row.text("tumor_type"),
+        interval_therapy=row.text("interval_therapy"),
+        response=row.text("response"),
+        response_months=row.number("response_months", above=None),
+        extra={k: v for k, v in row.values.items() if k not in KNOWN},
+    )
+
+
+def _sheet_problems(rows: list[_Row]) -> list[str]:
+    """Return what only shows when rows are seen together."""
+    problems = []
+    seen: dict[str, int] = {}
+    for row in rows:
+        # Names of output files: equal but for case would overwrite each other on some file systems.
+        key = row.text("slide_id").casefold()
+        if key and key in seen:
+            problems.append(
+                f"row {row.line}, column slide_id: {row.text('slide_id')!r} stands in row {seen[key]} already: "
+                "make it unique"
+            )
+        seen.setdefault(key, row.line)
+    for column in ("response", "response_months"):
+        by_patient: dict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            if row.text("patient_id") and row.text(column):
+                by_patient[row.text("patient_id")].add(row.text(column))
+        problems += [
+            f"column {column}: patient {patient} has {', '.join(sorted(found))}: it must be constant per patient"
+            for patient, found in by_patient.items()
+            if len(found) > 1
+        ]
+    return problems
