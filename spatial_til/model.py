@@ -126,6 +126,7 @@ class Compartments:
     core_censored_fraction: float
     closure_error: float  # |sum of parts - tissue| / tissue
     flags: tuple[str, ...]
+    hole_tissue: MultiPolygon = field(default_factory=MultiPolygon)  # part of `outside` with no distance
 
 
 @dataclass(frozen=True, slots=True)
