@@ -1,1 +1,211 @@
-"""To come."""
+"""The command line: parse, call, print, exit. Results go to files, progress and errors to standard error."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from spatial_til.errors import ProblemsError, SpatialTilError
+
+OK, SOME_FAILED, UNUSABLE = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(UNUSABLE)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its status: 0 all scored, 1 some slides failed, 2 unusable input."""
+    options = _parser().parse_args(arguments)
+    try:
+        status = options.run(options)
+    except ProblemsError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        status = UNUSABLE
+    except SpatialTilError as error:
+        if options.debug:
+            raise
+        print(error, file=sys.stderr)
+        status = UNUSABLE
+    except KeyboardInterrupt:
+        print("interrupted: finished slides are kept; run the same command to go on", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = OK
+    except Exception as error:
+        if options.debug:
+            raise
+        name = type(error).__name__
+        print(f"internal error, please report it: {name}: {error}; run again with --debug for details", file=sys.stderr)
+        status = UNUSABLE
+    raise SystemExit(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    common.add_argument("--quiet", action="store_true", help="no progress")
+    parser = _Parser(prog="spatial-til", description="Are the T cells in the tumour, or held at its edge?")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    init = commands.add_parser("init", parents=[common], help="write a commented protocol and an example study sheet")
+    init.add_argument("dir", type=Path, metavar="DIR")
+    init.set_defaults(run=_init)
+
+    check = commands.add_parser("check", parents=[common], help="validate a study without reading pixels")
+    check.add_argument("study", type=Path, metavar="STUDY")
+    check.add_argument("--protocol", type=Path, metavar="P")
+    check.add_argument("--locked", metavar="HASH", help="refuse a protocol whose fingerprint is another")
+    check.set_defaults(run=_check)
+
+    score = commands.add_parser("score", parents=[common], help="score a study")
+    score.add_argument("study", type=Path, metavar="STUDY")
+    score.add_argument("--out", type=Path, required=True, metavar="DIR")
+    score.add_argument("--protocol", type=Path, metavar="P")
+    score.add_argument("--rerun", choices=("all", "failed"), help="measure all again, or only what failed")
+    score.add_argument("--only", nargs="+", default=(), metavar="SLIDE_ID", help="score these slides only")
+    _add_workers(score)
+    score.set_defaults(run=_score)
+
+    slide = commands.add_parser("slide", parents=[common], help="score one image, no sheet")
+    slide.add_argument("image", type=Path, metavar="IMAGE")
+    slide.add_argument("--out", type=Path, required=True, metavar="DIR")
+    slide.add_argument("--protocol", type=Path, metavar="P")
+    slide.add_argument("--annotation", type=Path, action="append", default=[], metavar="A")
+    slide.add_argument("--pixel-size", type=_positive, metavar="UM", help="µm per pixel, where the file has none")
+    _add_workers(slide)
+    slide.set_defaults(run=_slide)
+
+    rescore = commands.add_parser("rescore", parents=[common], help="every table again from the stored cells")
+    rescore.add_argument("dir", type=Path, metavar="DIR")
+    rescore.add_argument("--protocol", type=Path, metavar="P")
+    rescore.add_argument("--out", type=Path, metavar="DIR2")
+    _add_workers(rescore)
+    rescore.set_defaults(run=_rescore)
+
+    status = commands.add_parser("status", parents=[common], help="what is done, running, failed")
+    status.add_argument("dir", type=Path, metavar="DIR")
+    status.set_defaults(run=_status)
+
+    demo = commands.add_parser("demo", parents=[common], help="score sample_slides/ end to end")
+    demo.add_argument("--out", type=Path, default=Path("demo_results"), metavar="DIR")
+    _add_workers(demo)
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=_count, metavar="N", help="processes; default: the cores available")
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("spatial-til")
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        msg = f"must be a number above 0, found {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _count(text: str) -> int:
+    value = _positive(text)
+    if value != int(value):
+        msg = f"must be a whole number, found {text!r}"
+        raise argparse.ArgumentTypeError(msg)
+    return int(value)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from spatial_til.protocol_template import write_example
+
+    for path in write_example(options.dir):
+        print(f"wrote {path}")
+    return OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    from spatial_til.batch import check_study
+
+    report = check_study(options.study, options.protocol, locked=options.locked)
+    for line in report.lines:
+        print(line)
+    for problem in report.problems:
+        print(problem, file=sys.stderr)
+    return UNUSABLE if report.problems else OK
+
+
+def _score(options: argparse.Namespace) -> int:
+    from spatial_til.batch import score_study
+    from spatial_til.study import load_study
+
+    study = load_study(options.study, options.protocol)
+    summary = score_study(
+        study,
+        options.out,
+        workers=options.workers,
+        rerun=options.rerun,
+        only=tuple(options.only),
+        quiet=options.quiet,
+    )
+    return _close(summary)
+
+
+def _slide(options: argparse.Namespace) -> int:
+    from spatial_til.batch import score_study, single_study
+
+    study = single_study(options.image, options.protocol, options.annotation, options.pixel_size)
+    return _close(score_study(study, options.out, workers=options.workers, quiet=options.quiet))
+
+
+def _rescore(options: argparse.Namespace) -> int:
+    from spatial_til.batch import rescore
+
+    return _close(rescore(options.dir, options.protocol, out=options.out, workers=options.workers, quiet=options.quiet))
+
+
+def _status(options: argparse.Namespace) -> int:
+    from spatial_til.batch import status_lines
+
+    for line in status_lines(options.dir):
+        print(line)
+    return OK
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from spatial_til.batch import sample_study, score_study
+
+    return _close(score_study(sample_study(), options.out, workers=options.workers, quiet=options.quiet))
+
+
+def _close(summary: object) -> int:
+    from spatial_til.batch import Summary
+
+    assert isinstance(summary, Summary)  # noqa: S101 - narrows the lazily imported type
+    for line in summary.lines:
+        print(line)
+    for failure in summary.failures:
+        print(failure, file=sys.stderr)
+    return SOME_FAILED if summary.failures else OK
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+from spatial_til.errors import SpatialTilError
 from spatial_til.protocol import Fluorescence, Marker, Protocol
 
 _EXAMPLE_PANEL = """\
@@ -66,3 +68,34 @@ def _toml(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value)) if abs(value) >= 2 else str(value)
     return json.dumps(value)
+
+
+_EXAMPLE_STUDY = """\
+slide_id,patient_id,timepoint,image,annotation,batch,lesion,biopsy_date,treatment_start,response
+P01_baseline,P01,baseline,slides/P01_baseline.ome.tif,annotations/P01_baseline.geojson,run1,skin_left_arm,2025-01-10,2025-01-20,PR
+P01_on,P01,on_treatment,slides/P01_on.ome.tif,annotations/P01_on.geojson,run1,skin_left_arm,2025-02-17,2025-01-20,PR
+P01_prog,P01,progression,slides/P01_prog.ome.tif,annotations/P01_prog.geojson,run1,skin_left_arm,2026-01-15,2025-01-20,PR
+"""
+
+
+def write_example(folder: Path) -> tuple[Path, Path]:
+    """Write ``protocol.toml`` and an example ``study.csv`` to a folder; never over existing files.
+
+    Raises
+    ------
+    SpatialTilError
+        Where one of them exists already, or the folder cannot be written.
+    """
+    protocol, study = folder / "protocol.toml", folder / "study.csv"
+    existing = [str(path) for path in (protocol, study) if path.exists()]
+    if existing:
+        msg = f"{', '.join(existing)} exists already and is not overwritten: give another folder"
+        raise SpatialTilError(msg)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        protocol.write_text(template(), encoding="utf-8")
+        study.write_text(_EXAMPLE_STUDY, encoding="utf-8")
+    except OSError as error:
+        msg = f"{folder} cannot be written ({error.strerror}): give another folder"
+        raise SpatialTilError(msg) from None
+    return protocol, study

@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-test
+
+.PHONY: demo test lint bench coverage trajectories samples clean
+
+demo: $(STAMP)  ## install, score sample_slides/, say where the tables are
+	$(BIN)/spatial-til demo --out demo_results
+
+test: $(TEST_STAMP)  ## install, run all tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(TEST_STAMP)  ## ruff, mypy, import-linter
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+bench: $(TEST_STAMP)  ## speed, as ratios in one run
+	$(BIN)/python -m benchmarks
+
+coverage: $(TEST_STAMP)  ## coverage of the intervals by simulation
+	$(BIN)/python -m benchmarks.coverage
+
+trajectories: $(TEST_STAMP)  ## known-truth studies of the transition call
+	$(BIN)/python -m benchmarks.trajectories
+
+samples: $(STAMP)  ## make sample_slides/ again
+	$(BIN)/python -m spatial_til.synthetic sample_slides
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(TEST_STAMP): pyproject.toml constraints.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group test --group lint
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo_results

@@ -1,0 +1,60 @@
+"""The scored folder: where everything is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredFolder:
+    """Paths inside one scored folder.
+
+    `measured` and `scores` are the stores that make resuming and re-scoring cheap; the rest is for people.
+    """
+
+    root: Path
+
+    def measured(self, slide_id: str) -> Path:
+        """Cells as measured, before any cut-off: the only thing that took reading pixels."""
+        return self.root / "measured" / f"{slide_id}.parquet"
+
+    def score(self, slide_id: str) -> Path:
+        """One slide's score, as the compare stage reads it."""
+        return self.root / "scores" / f"{slide_id}.json"
+
+    def cells(self, slide_id: str) -> Path:
+        """One row a cell, with calls and compartments."""
+        return self.root / "cells" / f"{slide_id}.parquet"
+
+    def regions(self, slide_id: str) -> Path:
+        """Tissue, tumour, compartments, exclusions and typed border."""
+        return self.root / "regions" / f"{slide_id}.geojson"
+
+    def thumbnail(self, slide_id: str) -> Path:
+        """Overview with tumour border, margin band and CD8+ cells."""
+        return self.root / "thumbnails" / f"{slide_id}.png"
+
+    def overview(self, slide_id: str) -> Path:
+        """The slide's picture under the thumbnail, kept so that re-scoring reads no image."""
+        return self.root / "measured" / f"{slide_id}.png"
+
+    @property
+    def tables(self) -> Path:
+        """The CSV tables."""
+        return self.root / "tables"
+
+    @property
+    def run(self) -> Path:
+        """Versions, protocol, input hashes, timing."""
+        return self.root / "run.json"
+
+    @property
+    def errors(self) -> Path:
+        """Slides that failed."""
+        return self.root / "errors.csv"
+
+    @property
+    def report(self) -> Path:
+        """The HTML report."""
+        return self.root / "report.html"
