@@ -1,0 +1,105 @@
+"""A protocol is validated whole: every fault at once, each with the nearest known key."""
+
+import tomllib
+
+import pytest
+
+from spatial_til.errors import ProtocolError, SpatialTilError
+from spatial_til.protocol import Protocol, load_protocol, parse_protocol
+from spatial_til.protocol_template import template, write_example
+
+PANEL = {
+    "modality": "brightfield",
+    "stains": {
+        "h": {"marker": "nuclei", "vector": "hematoxylin"},
+        "dab": {"marker": "CD8", "vector": "dab"},
+    },
+}
+
+
+def problems_of(values: dict) -> list[str]:
+    with pytest.raises(ProtocolError) as caught:
+        parse_protocol(values, "p.toml")
+    return list(caught.value.problems)
+
+
+def test_the_template_gives_exactly_the_defaults():
+    written = parse_protocol(tomllib.loads(template()))
+    panel = tomllib.loads(template())["panel"]
+    assert written.resolved() == parse_protocol({"panel": panel}).resolved()
+
+
+def test_the_template_names_every_key():
+    text = template()
+    for name, field in Protocol.model_fields.items():
+        for key in getattr(field.annotation, "model_fields", {}):
+            assert key in text, f"{name}.{key}"
+
+
+def test_all_problems_are_told_at_once():
+    found = problems_of(
+        {
+            "panel": PANEL,
+            "gates": {"min_core": 1, "min_tiles": "8"},
+            "compartmints": {"inner_um": 3},
+            "compartments": {"inner_um": -3, "holes": "maybe"},
+        }
+    )
+    assert len(found) == 5
+    text = "\n".join(found)
+    assert "unknown key 'gates.min_core'; the nearest known key is 'min_core_mm2'" in text
+    assert "unknown key 'compartmints'; the nearest known key is 'compartments'" in text
+    assert "'gates.min_tiles'" in text
+    assert "'compartments.inner_um'" in text
+    assert "'compartments.holes'" in text
+
+
+@pytest.mark.parametrize(("alias", "name"), [("PDL1", "PD-L1"), ("CD274", "PD-L1"), ("CD8A", "CD8"), ("cd8", "CD8")])
+def test_aliases_are_refused_with_the_right_name(alias, name):
+    panel = {"modality": "fluorescence", "channels": {"0": {"marker": "nuclei"}, "1": {"marker": alias}}}
+    (problem,) = problems_of({"panel": panel})
+    assert repr(name) in problem
+    assert "panel.channels.1.marker" in problem
+
+
+@pytest.mark.parametrize(
+    ("panel", "words"),
+    [
+        ({"modality": "brightfield"}, "needs [panel.stains]"),
+        ({"modality": "fluorescence", "channels": {"a": {"marker": "CD8"}}}, 'marker = "nuclei"'),
+        (
+            {"modality": "brightfield", "stains": PANEL["stains"] | {f"s{i}": {"marker": f"M{i}", "vector": "dab"} for i in (1, 2)}},
+            "at most three stains",
+        ),
+        (
+            {"modality": "brightfield", "stains": PANEL["stains"] | {"red": {"marker": "CD8", "vector": "aec"}}},
+            "may stand once",
+        ),
+    ],
+)
+def test_impossible_panels_are_refused(panel, words):
+    assert words in "\n".join(problems_of({"panel": panel}))
+
+
+def test_fingerprint_follows_values_not_spelling():
+    bare = parse_protocol({"panel": PANEL})
+    spelt = parse_protocol({"panel": PANEL, "compartments": {"inner_um": 500}})
+    other = parse_protocol({"panel": PANEL, "compartments": {"inner_um": 250}})
+    assert bare.fingerprint() == spelt.fingerprint() != other.fingerprint()
+
+
+def test_broken_toml_says_where(tmp_path):
+    path = tmp_path / "p.toml"
+    path.write_text("[panel\n")
+    with pytest.raises(ProtocolError, match="not valid TOML"):
+        load_protocol(path)
+    with pytest.raises(ProtocolError, match="cannot be read"):
+        load_protocol(tmp_path / "none.toml")
+
+
+def test_init_never_overwrites(tmp_path):
+    protocol, study = write_example(tmp_path / "new")
+    assert load_protocol(protocol).panel.markers == ("CD8", "PD-L1")
+    assert study.read_text().startswith("slide_id,")
+    with pytest.raises(SpatialTilError, match="exists already"):
+        write_example(tmp_path / "new")
