@@ -1,0 +1,181 @@
+"""OME-Zarr 0.4 and 0.5 (https://ngff.openmicroscopy.org): chunks are the tiles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.errors import SlideError
+from spatial_til.io.slides.channels import RGB, name_channels
+from spatial_til.io.slides.pixel_size import pixel_size_from, to_um
+from spatial_til.io.slides.pyramid import Level, Pyramid, SizeSource
+from spatial_til.io.slides.tiff_level import check_size
+
+#: Codecs that only unpack numbers. Anything else is refused: numcodecs also has pickle.
+SAFE_CODECS = {
+    "blosc", "zstd", "lz4", "gzip", "zlib", "bz2", "lzma", "shuffle", "delta", "bytes", "endian", "transpose",
+    "crc32c", "sharding_indexed", "crc32", "adler32", "fletcher32",
+}  # fmt: skip
+
+
+class ZarrLevel:
+    """One array of a multiscale image; each index of its channel axis is a plane."""
+
+    samples = 1
+    fill = 0
+
+    def __init__(self, path: Path, array: Any, axes: Sequence[str]) -> None:
+        row, col = axes.index("y"), axes.index("x")
+        self._path = path
+        self._array = array
+        self._axes = tuple(axes)
+        self.shape = (int(array.shape[row]), int(array.shape[col]))
+        self.tile = (int(array.chunks[row]), int(array.chunks[col]))
+        self.planes = int(array.shape[axes.index("c")]) if "c" in axes else 1
+        self.dtype = np.dtype(array.dtype).newbyteorder("=")
+        if self.dtype.kind not in "uif":
+            msg = f"{path}: pixels of type {array.dtype} cannot be scored. Export 8 or 16 bit, or float."
+            raise SlideError(msg)
+        check_size(path, self.shape, self.tile, self.dtype.itemsize)
+
+    def decode(self, plane: int, tile_row: int, tile_col: int) -> NDArray[Any]:
+        """Return (rows, cols, 1) of one chunk of one channel."""
+        top, left = tile_row * self.tile[0], tile_col * self.tile[1]
+        where = {"y": slice(top, top + self.tile[0]), "x": slice(left, left + self.tile[1]), "c": plane}
+        try:
+            chunk = np.asarray(self._array[tuple(where.get(axis, 0) for axis in self._axes)], self.dtype)
+        except (ValueError, RuntimeError, OSError, KeyError) as error:
+            msg = f"{self._path}: chunk ({tile_row}, {tile_col}) cannot be decoded ({error}). Copy the folder again."
+            raise SlideError(msg) from error
+        return (chunk if self._axes.index("y") < self._axes.index("x") else chunk.T)[..., np.newaxis]
+
+
+def open_ome_zarr(path: Path) -> Pyramid:
+    """Open the one multiscale image of an OME-Zarr folder.
+
+    Raises
+    ------
+    SlideError
+        The folder is no OME-Zarr, holds focal planes, times or several images, or an unsafe codec.
+    """
+    group, meta = _image_group(path)
+    multiscale = meta["multiscales"][0]
+    axes = [
+        str(axis["name"]).lower() if isinstance(axis, Mapping) else str(axis) for axis in multiscale.get("axes", ())
+    ]
+    if "y" not in axes or "x" not in axes or set(axes) - set("tczyx"):
+        msg = f"{path}: the axes {axes} are not among t, c, z, y, x. Export OME-Zarr 0.4 or 0.5."
+        raise SlideError(msg)
+    levels = tuple(_level(group, dataset, axes) for dataset in multiscale["datasets"])
+    names = [str(c.get("label", "")) for c in meta.get("omero", {}).get("channels", ())]
+    colour = _is_colour(levels[0], names)
+    return Pyramid(
+        levels=levels,
+        channels=RGB if colour else name_channels(names, levels[0].planes),
+        is_rgb=colour,
+        size_sources=_size_source(multiscale, axes),
+        close=lambda: None,
+    )
+
+
+def _attributes(folder: Path) -> dict[str, Any]:
+    """Return the OME attributes of a group of either version; empty where there are none."""
+    try:
+        if (folder / "zarr.json").is_file():
+            attributes = json.loads((folder / "zarr.json").read_text("utf-8")).get("attributes", {})
+            ome: dict[str, Any] = attributes.get("ome", attributes)
+            return ome
+        if (folder / ".zattrs").is_file():
+            old: dict[str, Any] = json.loads((folder / ".zattrs").read_text("utf-8"))
+            return old
+    except (ValueError, AttributeError) as error:
+        msg = f"{folder}: its metadata is not valid JSON ({error}). Copy the folder again."
+        raise SlideError(msg) from error
+    return {}
+
+
+def _image_group(path: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the folder with the image, which converters put one level down, and its attributes."""
+    meta = _attributes(path)
+    if "multiscales" in meta:
+        return path, meta
+    inner = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and "multiscales" in _attributes(folder)]
+    if len(inner) != 1:
+        found = f"holds {len(inner)} images" if inner else "is no OME-Zarr image"
+        msg = f"{path}: the folder {found}; give the folder of the one image to score."
+        raise SlideError(msg)
+    return inner[0], _attributes(inner[0])
+
+
+def _level(group: Path, dataset: Mapping[str, Any], axes: Sequence[str]) -> Level:
+    import zarr
+
+    folder = group / str(dataset["path"])
+    if not folder.resolve().is_relative_to(group.resolve()):
+        msg = f"{group}: a level lies outside the folder ({dataset['path']}); that is refused as unsafe."
+        raise SlideError(msg)
+    _check_codecs(folder)
+    try:
+        array = zarr.open_array(str(folder), mode="r")
+    except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
+        msg = f"{folder}: the array cannot be opened ({error}). Copy the folder again."
+        raise SlideError(msg) from error
+    if len(array.shape) != len(axes):
+        msg = f"{folder}: the array has {len(array.shape)} axes, the metadata {len(axes)}. Export it again."
+        raise SlideError(msg)
+    for axis, name in (("z", "focal planes"), ("t", "times")):
+        if axis in axes and array.shape[axes.index(axis)] > 1:
+            msg = f"{group}: the image has several {name}; choose or project to one, and export that."
+            raise SlideError(msg)
+    return ZarrLevel(folder, array, axes)
+
+
+def _codec_names(node: Any) -> Iterator[str]:
+    """Return the name of every codec in an array's metadata, sharded ones included."""
+    for codec in node if isinstance(node, list) else [node]:
+        if isinstance(codec, Mapping):
+            yield str(codec.get("id", codec.get("name", ""))).removeprefix("numcodecs.")
+            inner = codec.get("configuration", {})
+            for key in ("codecs", "index_codecs"):
+                yield from _codec_names(inner.get(key, []))
+
+
+def _check_codecs(folder: Path) -> None:
+    file = folder / "zarr.json" if (folder / "zarr.json").is_file() else folder / ".zarray"
+    try:
+        meta = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"{folder}: the array's metadata cannot be read ({error}). Copy the folder again."
+        raise SlideError(msg) from error
+    codecs = [meta.get("codecs") or [], meta.get("compressor") or [], meta.get("filters") or []]
+    unsafe = sorted({name for part in codecs for name in _codec_names(part)} - SAFE_CODECS)
+    if unsafe:
+        msg = f"{folder}: the codec {', '.join(unsafe)} is not read. Export with blosc or zstd."
+        raise SlideError(msg)
+
+
+def _is_colour(level: Level, names: Sequence[str]) -> bool:
+    """Say whether channels are declared red, green and blue; three channels alone do not make a colour picture."""
+    folded = tuple(name.casefold() for name in names)
+    return level.planes == 3 and level.dtype == np.uint8 and folded in {RGB, ("r", "g", "b")}
+
+
+def _size_source(multiscale: Mapping[str, Any], axes: Sequence[str]) -> tuple[SizeSource, ...]:
+    """Return the scale of level 0 where the axes carry a unit of length; a bare scale is a number of nothing."""
+    scale = np.ones(len(axes))
+    for transforms in (
+        multiscale["datasets"][0].get("coordinateTransformations", ()),
+        multiscale.get("coordinateTransformations", ()),
+    ):
+        for transform in transforms:
+            if transform.get("type") == "scale" and len(transform.get("scale", ())) == len(axes):
+                scale = scale * np.asarray(transform["scale"], float)
+    units = {str(a["name"]).lower(): str(a.get("unit", "")) for a in multiscale["axes"] if isinstance(a, Mapping)}
+    x, y = (to_um(float(scale[axes.index(axis)]), units.get(axis, "")) for axis in "xy")
+    size = pixel_size_from(x, y)
+    return (SizeSource("OME-Zarr scale", size),) if size else ()

@@ -1,0 +1,245 @@
+"""A slide, and the grid of pixels that segmentation works on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.errors import SlideError
+from spatial_til.io.slides.alpha import over_white
+from spatial_til.io.slides.binning import bin_mean
+from spatial_til.io.slides.channels import find_channels
+from spatial_til.io.slides.pixel_size import choose_pixel_size
+from spatial_til.io.slides.pyramid import Level, Pyramid
+from spatial_til.io.slides.tiles import Box, TileCache, cache_bytes, check_box, read_box
+from spatial_til.units import PixelSize
+
+#: A level may be this much coarser than its nominal factor: 46,001 px over 11,500 is not quite 4.
+LEVEL_TOLERANCE = 0.01
+#: Full-resolution pixels that are held at once while a large box is reduced.
+BAND_PX = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class LevelInfo:
+    """Size of one level, and its true downsample (y, x) as its shape shows it."""
+
+    shape: tuple[int, int]
+    downsample: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A slide small enough to look at: (rows, cols, channels) and what one pixel of it covers."""
+
+    image: NDArray[Any]
+    downsample: tuple[float, float]  # full-resolution pixels in one pixel: y, x
+    pixel_size: PixelSize | None
+
+
+class Slide:
+    """An open slide: what it holds, and pixels at any size. Reads are safe from several threads.
+
+    Pickled by path: a copy in another process opens the file again.
+    """
+
+    def __init__(self, path: Path, pyramid: Pyramid, pixel_size_um: float | None, reopen: Callable[..., Slide]) -> None:
+        self.path = path
+        self.channels = pyramid.channels
+        self.is_rgb = pyramid.is_rgb
+        self.dtype = pyramid.levels[0].dtype
+        self.shape = pyramid.levels[0].shape
+        self.levels = tuple(_level_info(level, self.shape) for level in pyramid.levels)
+        self.pixel_size, self.flags = choose_pixel_size(pyramid.size_sources, pixel_size_um)
+        self._pyramid = pyramid
+        self._cache = TileCache(cache_bytes(pyramid.levels[0]))
+        self._reopen = reopen
+        self._override_um = pixel_size_um
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen_slide, (self._reopen, self.path, self._override_um)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._pyramid.close()
+
+    def require_pixel_size(self) -> PixelSize:
+        """Return the pixel size, or say that there is none and where to give it.
+
+        Raises
+        ------
+        SlideError
+            Neither the file nor the caller gave one.
+        """
+        if self.pixel_size is None:
+            msg = (
+                f"{self.path}: the file does not say how large its pixels are, and no default is right. "
+                "Give it as pixel_size_um in the study sheet, or as --pixel-size."
+            )
+            raise SlideError(msg)
+        return self.pixel_size
+
+    def at(self, pixel_size_um: float, *, channels: Sequence[int] | None = None) -> WorkingGrid:
+        """Return the slide at about a pixel size: whole pixels of the nearest finer level, averaged.
+
+        Each side of the full-resolution pixel is multiplied by the whole number that comes nearest to
+        `pixel_size_um` (0.25 µm becomes 0.5, 0.4971 stays). The coarsest level that is not coarser than
+        that is read, and averaged in blocks. Blocks that are not complete at the right and lower edge
+        are left out, so every pixel of the grid covers the same area.
+
+        Parameters
+        ----------
+        pixel_size_um
+            The pixel size to work at, in µm.
+        channels
+            Indices of the channels to read; all by default.
+
+        Raises
+        ------
+        SlideError
+            The pixel size of the slide is not known.
+        """
+        size = self.require_pixel_size()
+        factors = (_nearest_factor(pixel_size_um, size.y_um), _nearest_factor(pixel_size_um, size.x_um))
+        index = self._level_for(factors)
+        info = self.levels[index]
+        blocks = tuple(
+            min(_nearest_factor(f, d), n) for f, d, n in zip(factors, info.downsample, info.shape, strict=True)
+        )
+        return WorkingGrid(self, index, (blocks[0], blocks[1]), pixel_size_um, channels)
+
+    def overview(self, max_px: int) -> Overview:
+        """Return the whole slide with at most `max_px` pixels on its longer side."""
+        px = self.pixel_size or PixelSize(1.0, 1.0)
+        side = max(self.shape[0] * px.y_um, self.shape[1] * px.x_um) / max_px
+        index = self._level_for((max(1.0, side / px.y_um), max(1.0, side / px.x_um)))
+        info = self.levels[index]
+        block_y = _whole_factor(side / (px.y_um * info.downsample[0]))
+        block_x = _whole_factor(side / (px.x_um * info.downsample[1]))
+        blocks = (min(block_y, info.shape[0]), min(block_x, info.shape[1]))
+        rows, cols = info.shape[0] // blocks[0], info.shape[1] // blocks[1]
+        image = self._read(index, blocks, (0, rows, 0, cols), None)
+        down = (info.downsample[0] * blocks[0], info.downsample[1] * blocks[1])
+        return Overview(image, down, self.pixel_size and self.pixel_size.scaled(down[1], down[0]))
+
+    def _level_for(self, factors: tuple[float, float]) -> int:
+        """Return the coarsest level that is not coarser than the factors (y, x) on either side."""
+        limit_y, limit_x = (f * (1 + LEVEL_TOLERANCE) for f in factors)
+        fit = [i for i, v in enumerate(self.levels) if v.downsample[0] <= limit_y and v.downsample[1] <= limit_x]
+        return max(fit, key=lambda i: self.levels[i].downsample)
+
+    def _read(self, index: int, blocks: tuple[int, int], box: Box, channels: Sequence[int] | None) -> NDArray[Any]:
+        """Return a box of the grid of `blocks` over one level, in bands of bounded memory."""
+        row0, row1, col0, col1 = box
+        step = max(1, BAND_PX // (blocks[0] * blocks[1] * (col1 - col0)))
+        bands = [
+            self._read_band(index, blocks, (top, min(top + step, row1), col0, col1), channels)
+            for top in range(row0, row1, step)
+        ]
+        return bands[0] if len(bands) == 1 else np.concatenate(bands)
+
+    def _read_band(self, index: int, blocks: tuple[int, int], box: Box, channels: Sequence[int] | None) -> NDArray[Any]:
+        level = self._pyramid.levels[index]
+        by, bx = blocks
+        source = (box[0] * by, box[1] * by, box[2] * bx, box[3] * bx)
+        single = level.planes == 1
+        wanted = range(len(self.channels)) if channels is None else channels
+        planes = read_box(level, index, source, [0] if single else wanted, self._cache)
+        if self.is_rgb:
+            colours = planes[0] if single else np.moveaxis(planes[..., 0], 0, -1)
+            colours = over_white(colours, premultiplied=self._pyramid.premultiplied)
+            out = bin_mean(np.ascontiguousarray(colours), by, bx, is_rgb=True)
+            return out if channels is None else out[..., list(channels)]
+        if single:
+            out = bin_mean(planes[0], by, bx, is_rgb=False)
+            return out if channels is None else out[..., list(channels)]
+        # each channel stays contiguous in memory: kernels take one at a time
+        return np.moveaxis(np.stack([bin_mean(p, by, bx, is_rgb=False)[..., 0] for p in planes]), 0, -1)
+
+
+class WorkingGrid:
+    """A `model.PixelSource` over a slide: blocks of whole pixels of one level."""
+
+    def __init__(
+        self,
+        slide: Slide,
+        level: int,
+        blocks: tuple[int, int],
+        pixel_size_um: float,
+        channels: Sequence[int] | None,
+    ) -> None:
+        info = slide.levels[level]
+        self.slide = slide
+        self.level = level
+        self.blocks = blocks
+        self.shape = (info.shape[0] // blocks[0], info.shape[1] // blocks[1])
+        self.downsample = (info.downsample[0] * blocks[0], info.downsample[1] * blocks[1])
+        self.pixel_size = slide.require_pixel_size().scaled(self.downsample[1], self.downsample[0])
+        self.channels = tuple(slide.channels[i] for i in channels) if channels is not None else slide.channels
+        self._indices = None if channels is None else tuple(channels)
+        self._pixel_size_um = pixel_size_um
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen_grid, (self.slide, self._pixel_size_um, self._indices)
+
+    def read(self, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
+        """Return (rows, cols, channels): uint8 colours; else the file's type, float32 where averaged.
+
+        Raises
+        ------
+        SlideError
+            The box is not inside the grid, or a tile is damaged.
+        """
+        box = (row0, row1, col0, col1)
+        check_box(box, self.shape)
+        return self.slide._read(self.level, self.blocks, box, self._indices)  # noqa: SLF001
+
+
+def select_channels(slide: Slide, wanted: Sequence[str | int]) -> tuple[int, ...]:
+    """Return the index of each wanted channel of a slide, by name without case or by index.
+
+    Raises
+    ------
+    SlideError
+        One is missing; the message lists those present.
+    """
+    try:
+        return find_channels(slide.channels, wanted)
+    except SlideError as error:
+        msg = f"{slide.path}: {error}"
+        raise SlideError(msg) from None
+
+
+def _level_info(level: Level, full: tuple[int, int]) -> LevelInfo:
+    return LevelInfo(level.shape, (full[0] / level.shape[0], full[1] / level.shape[1]))
+
+
+def _nearest_factor(target: float, unit: float) -> int:
+    # half goes up, so that 0.2 µm at 0.5 becomes 0.6 on every machine
+    return max(1, int(target / unit + 0.5 + 1e-9))
+
+
+def _whole_factor(ratio: float) -> int:
+    return max(1, int(np.ceil(ratio - 1e-9)))
+
+
+def _reopen_slide(reopen: Callable[..., Slide], path: Path, pixel_size_um: float | None) -> Slide:
+    return reopen(path, pixel_size_um=pixel_size_um)
+
+
+def _reopen_grid(slide: Slide, pixel_size_um: float, channels: tuple[int, ...] | None) -> WorkingGrid:
+    return slide.at(pixel_size_um, channels=channels)

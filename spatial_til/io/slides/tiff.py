@@ -1,0 +1,116 @@
+"""TIFF and its dialects: OME-TIFF, QPTIFF, component TIFF, SVS, NDPI, SCN, BIF and plain files."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spatial_til.errors import SlideError
+from spatial_til.io.slides.channels import RGB, name_channels
+from spatial_til.io.slides.ome import OmeImage, ome_images
+from spatial_til.io.slides.pyramid import Level, Pyramid
+from spatial_til.io.slides.tiff_level import FileBytes, RawLevel, TiffLevel
+from spatial_til.io.slides.tiff_series import check_photometric, choose_levels, is_colour
+from spatial_til.io.slides.tiff_sizes import tiff_size_sources
+from spatial_til.io.slides.xml_text import children, parse_xml
+
+HEADER_ERRORS = (ValueError, RuntimeError, OSError, KeyError, IndexError, TypeError, struct.error, AssertionError)
+
+
+def open_tiff(path: Path) -> Pyramid:
+    """Open a TIFF of any dialect.
+
+    Raises
+    ------
+    SlideError
+        The file is damaged, or holds what cannot be scored: focal planes, times, several images.
+    """
+    import tifffile
+
+    files: dict[str, FileBytes] = {}
+    try:
+        with tifffile.TiffFile(path) as tif:
+            return _pyramid(tif, path, files)
+    except SlideError:
+        _close(files)
+        raise
+    except HEADER_ERRORS as error:
+        _close(files)
+        msg = f"{path}: it cannot be read as TIFF ({error}). Copy it again, or export it as OME-TIFF."
+        raise SlideError(msg) from error
+    except MemoryError as error:
+        _close(files)
+        msg = f"{path}: its header declares more than memory holds; the file is damaged. Export it again."
+        raise SlideError(msg) from error
+
+
+def _close(files: dict[str, FileBytes]) -> None:
+    for file in files.values():
+        file.close()
+
+
+def _pyramid(tif: Any, path: Path, files: dict[str, FileBytes]) -> Pyramid:
+    ome = _ome_image(tif, path)
+    page_levels = choose_levels(tif, path)
+    page = page_levels[0][0]
+    check_photometric(page, path, is_ome=ome is not None or bool(tif.is_imagej))
+    colour = is_colour(page, page_levels[0])
+
+    def file_of(some_page: Any) -> FileBytes:
+        name = some_page.parent.filehandle.path
+        if name not in files:
+            files[name] = FileBytes(Path(name))
+        return files[name]
+
+    levels = tuple(_level(pages, file_of, 255 if colour else 0) for pages in page_levels)
+    extra = tuple(page.keyframe.extrasamples)
+    n = 3 if colour else levels[0].planes * levels[0].samples
+    return Pyramid(
+        levels=levels,
+        channels=RGB if colour else name_channels(_channel_names(tif, page_levels[0], ome, path), n),
+        is_rgb=colour,
+        size_sources=tiff_size_sources(tif, page, ome, path),
+        close=lambda: _close(files),
+        premultiplied=bool(extra) and int(extra[0]) == 1,
+    )
+
+
+def _level(pages: Sequence[Any], file_of: Any, fill: int) -> Level:
+    key = pages[0].keyframe
+    whole = not key.is_tiled and key.rowsperstrip >= key.imagelength and key.planarconfig == 1
+    plain = key.compression == 1 and key.fillorder == 1 and key.bitspersample == 8 * np.dtype(key.dtype).itemsize
+    if whole and plain:
+        dtype = np.dtype(key.dtype).newbyteorder(key.parent.byteorder)
+        planes = [(file_of(page), int(page.dataoffsets[0])) for page in pages]
+        return RawLevel((int(key.imagelength), int(key.imagewidth)), dtype, int(key.samplesperpixel), planes)
+    return TiffLevel(pages, file_of, fill)
+
+
+def _ome_image(tif: Any, path: Path) -> OmeImage | None:
+    """Return the OME image with most pixels; the header is checked before tifffile parses it."""
+    text = tif.pages.first.description or ""
+    if text.lstrip("\ufeff").lstrip().startswith("<"):
+        root = parse_xml(text, path)
+        images = ome_images(root)
+        if images:
+            return max(images, key=lambda image: image.shape[0] * image.shape[1])
+    return None
+
+
+def _channel_names(tif: Any, pages: Sequence[Any], ome: OmeImage | None, path: Path) -> list[str]:
+    if ome is not None:
+        return list(ome.channels)
+    if tif.is_qpi:
+        names = []
+        for page in pages:
+            named = children(parse_xml(page.description, path), "Name")
+            names.append(named[0].text or "" if named else "")
+        return names
+    if tif.is_imagej:
+        labels = (tif.imagej_metadata or {}).get("Labels") or []
+        return [str(label) for label in labels] if len(labels) == len(pages) else []
+    return []

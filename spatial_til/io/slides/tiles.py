@@ -1,0 +1,85 @@
+"""Decoded tiles, kept for a while and put together to boxes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.errors import SlideError
+from spatial_til.io.slides.pyramid import Level
+
+Box: TypeAlias = tuple[int, int, int, int]  # row0, row1, col0, col1
+TileKey: TypeAlias = tuple[int, int, int, int]  # level, plane, tile row, tile column
+Tile: TypeAlias = NDArray[Any] | None
+
+MIN_CACHE_BYTES = 64 << 20
+MAX_CACHE_BYTES = 1 << 30
+BAND_ROWS = 2048  # a stripped image is cached by this many rows, so that blocks beside each other share strips
+
+
+class TileCache:
+    """The tiles used last, up to a number of bytes; safe to use from several threads."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._tiles: OrderedDict[TileKey, Tile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: TileKey, decode: Callable[[], Tile]) -> Tile:
+        """Return a tile, decoding it where it is not kept. Decoding happens outside the lock."""
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+                return self._tiles[key]
+        tile = decode()
+        with self._lock:
+            if key not in self._tiles:
+                self._tiles[key] = tile
+                self._bytes += 0 if tile is None else tile.nbytes
+                self._evict()
+        return tile
+
+    def _evict(self) -> None:
+        while self._bytes > self._max_bytes and len(self._tiles) > 1:
+            _, old = self._tiles.popitem(last=False)
+            self._bytes -= 0 if old is None else old.nbytes
+
+
+def cache_bytes(level: Level) -> int:
+    """Return the memory that lets neighbouring blocks of a level share their tiles."""
+    rows, cols = level.tile
+    band = max(rows, BAND_ROWS) if cols >= level.shape[1] else 2 * rows
+    wanted = band * cols * level.samples * level.planes * level.dtype.itemsize
+    return min(max(wanted, MIN_CACHE_BYTES), MAX_CACHE_BYTES)
+
+
+def check_box(box: Box, shape: tuple[int, int]) -> None:
+    """Refuse a box that does not lie inside the grid."""
+    row0, row1, col0, col1 = box
+    if not (0 <= row0 < row1 <= shape[0] and 0 <= col0 < col1 <= shape[1]):
+        msg = f"A box to read must lie inside the {shape[0]} x {shape[1]} grid and not be empty; got {box}."
+        raise SlideError(msg)
+
+
+def read_box(level: Level, index: int, box: Box, planes: Sequence[int], cache: TileCache) -> NDArray[Any]:
+    """Return (planes, rows, cols, samples) of a box of one level."""
+    row0, row1, col0, col1 = box
+    out = np.empty((len(planes), row1 - row0, col1 - col0, level.samples), level.dtype)
+    height, width = level.tile
+    for i, plane in enumerate(planes):
+        for tile_row in range(row0 // height, -(-row1 // height)):
+            for tile_col in range(col0 // width, -(-col1 // width)):
+                top, left = tile_row * height, tile_col * width
+                y0, y1 = max(row0, top), min(row1, top + height)
+                x0, x1 = max(col0, left), min(col1, left + width)
+                key = (index, plane, tile_row, tile_col)
+                tile = cache.get(key, lambda k=key: level.decode(*k[1:]))  # type: ignore[misc]
+                part = out[i, y0 - row0 : y1 - row0, x0 - col0 : x1 - col0]
+                part[...] = level.fill if tile is None else tile[y0 - top : y1 - top, x0 - left : x1 - left]
+    return out
