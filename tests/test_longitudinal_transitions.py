@@ -1,0 +1,443 @@
+"""The call, its order and its words, on densities given by hand: the oracles of the definition."""
+
+import math
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from scipy import stats
+
+from spatial_til.metrics.groups import biopsies, unused_slides
+from spatial_til.metrics.patients import patients
+from spatial_til.metrics.records import patient_record, transition_record
+from spatial_til.metrics.transitions import transitions
+from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
+
+TIMEPOINTS = ("baseline", "on_treatment", "progression")
+DATES = {"baseline": date(2024, 1, 15), "on_treatment": date(2024, 3, 10), "progression": date(2025, 6, 1)}
+HOT = 295.0
+
+
+def density(per_mm2, area_mm2, *, vmr=3.0, dof=49, flags=()):
+    """A density whose standard error is that of clustered cells with the given variance-to-mean ratio."""
+    n = round(per_mm2 * area_mm2)
+    sigma = math.sqrt(vmr / max(n, 0.5))
+    reach = math.exp(sigma * stats.t.ppf(0.975, dof))
+    return Estimate(n, area_mm2, n / area_mm2, n / area_mm2 / reach, n / area_mm2 * reach, sigma, dof, flags)
+
+
+def phenotype(core, margin):
+    """The point class, called with certainty."""
+    ratio = math.log2((core + 1e-9) / (margin + 1e-9))
+    if core >= HOT:
+        name = "inflamed"
+    elif margin >= HOT and ratio <= -1:
+        name = "excluded"
+    else:
+        name = "desert" if margin < HOT else "intermediate"
+    return Call(name, name, {name: 1.0})
+
+
+def slide(timepoint, core, margin, *, area=2.0, patient="P1", lesion="A", name="", **changes):
+    meta = SlideMeta(
+        f"{patient}-{lesion}-{timepoint}{name}",
+        patient,
+        timepoint,
+        lesion,
+        batch="run1",
+        biopsy_date=DATES.get(timepoint),
+        treatment_start=date(2024, 2, 1),
+    )
+    site = Call("both", "both", {"both": 1.0})
+    score = SlideScore(
+        meta=meta,
+        tiles={},
+        estimates={("CD8+", "core"): density(core, area), ("CD8+", "margin"): density(margin, area)},
+        values={},
+        phenotype=phenotype(core, margin),
+        activity={"cd8": site, "combined": site},
+        gates={},
+        settings={"modality": "brightfield", "inner_um": "500"},
+    )
+    on_meta = {k: v for k, v in changes.items() if k in SlideMeta.__dataclass_fields__}
+    on_score = {k: v for k, v in changes.items() if k not in on_meta}
+    return replace(score, meta=replace(meta, **on_meta), **on_score)
+
+
+def not_evaluable(timepoint, *flags, **changes):
+    call = Call("not_evaluable", "not_evaluable", {}, flags=flags)
+    return slide(timepoint, 0, 0, phenotype=call, flags=flags, **changes)
+
+
+def no_pooling(slides):
+    raise AssertionError(f"pooled {[s.meta.slide_id for s in slides]}")
+
+
+def compare(scores, *, timepoints=TIMEPOINTS, pool=no_pooling, **keys):
+    groups = biopsies(scores, timepoints=timepoints, pool=pool)
+    keys = {
+        "allow_cross_batch": False,
+        "max_baseline_days": 90,
+        "early_on_treatment_days": 60,
+        "min_margin_cd8_per_mm2": 100,
+        "hot_cd8_per_mm2": HOT,
+        "excluded_log2_ratio": -1.0,
+        "confidence": 0.95,
+    } | keys
+    return transitions(groups, timepoints=timepoints, **keys)
+
+
+def one(reference, target, **keys):
+    """The row of two biopsies at two time points."""
+    (row,) = compare([reference, target], timepoints=("baseline", "progression"), **keys)
+    return row
+
+
+def by_transition(rows, lesion="A"):
+    return {row.transition: row for row in rows if row.lesion == lesion}
+
+
+def flags_of(row):
+    return set(row.flags)
+
+
+def patient_of(scores, **keys):
+    rows = compare(scores, **keys)
+    groups = biopsies(scores, timepoints=TIMEPOINTS, pool=no_pooling)
+    (row,) = patients(scores, groups, rows, timepoints=TIMEPOINTS)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "call"),
+    [
+        pytest.param((400, 400), (40, 400), "reversion_to_excluded", id="reversion"),
+        pytest.param((400, 400), (40, 40), "global_loss", id="global loss"),
+        pytest.param((400, 400), (400, 1600), "margin_gain", id="margin gain"),
+        pytest.param((1200, 1200), (400, 1600), "indeterminate", id="core still hot is no reversion"),
+        pytest.param((60, 400), (600, 400), "infiltration_gain", id="infiltration gain"),
+        pytest.param((60, 400), (50, 500), "already_excluded", id="already excluded"),
+        pytest.param((600, 600), (650, 600), "sustained_infiltration", id="sustained"),
+        pytest.param((200, 200), (200, 200), "stable", id="stable"),
+        pytest.param((30, 60), (30, 60), "indeterminate", id="too few cells to say stable"),
+    ],
+)
+def test_the_oracles_of_the_definition(before, after, call):
+    assert one(slide("baseline", *before), slide("progression", *after)).call == call
+
+
+def test_o4_baseline_on_treatment_progression():
+    scores = [slide("baseline", 150, 416.7), slide("on_treatment", 600, 441.7), slide("progression", 30, 491.7)]
+    rows = by_transition(compare(scores))
+    assert {name: row.call for name, row in rows.items()} == {
+        "baseline->on_treatment": "infiltration_gain",
+        "on_treatment->progression": "reversion_to_excluded",
+        "baseline->progression": "already_excluded",
+    }
+    delta = rows["on_treatment->progression"].deltas["delta_log2_core_margin_cd8"]
+    assert delta.value == pytest.approx(-4.477, abs=0.02)  # half a cell is added to each count
+    row = patient_of(scores)
+    assert row.phenotypes == {"A": "excluded → inflamed → excluded"}
+    assert row.pattern == "excluded → inflamed → excluded; reversion to excluded (on_treatment to progression)"
+
+
+def test_a_sparse_margin_is_said():
+    row = one(slide("baseline", 400, 400), slide("progression", 10, 200))
+    assert row.call == "reversion_to_excluded"
+    assert "margin-restricted, sparse" in row.reason
+    dense = one(slide("baseline", 400, 400), slide("progression", 10, 400))
+    assert "sparse" not in dense.reason
+
+
+def test_reason_gives_numbers_and_factors():
+    reason = one(slide("baseline", 400, 400), slide("progression", 40, 400)).reason
+    assert reason.startswith("CD8+ cells left the tumour core and stay at the margin: core 400 → 40 CD8+ per mm² (fell")
+    assert "margin 400 → 400 CD8+ per mm² (no clear change" in reason
+
+
+def test_a_fall_that_chance_could_make_is_no_reversion():
+    few = one(slide("baseline", 300, 400, area=0.05), slide("progression", 100, 400, area=0.05))
+    assert few.call == "indeterminate"
+    assert few.deltas["log2_fold_core_cd8"].ci_high > 0
+
+
+def test_no_cells_left_in_the_core_is_a_fall():
+    assert one(slide("baseline", 400, 400), slide("progression", 0, 400)).call == "reversion_to_excluded"
+
+
+def test_delta_is_welchs():
+    row = one(slide("baseline", 400, 400), slide("progression", 40, 400))
+    change, sigmas = row.deltas["log2_fold_core_cd8"], [math.sqrt(3 / 800), math.sqrt(3 / 80)]
+    dof = sum(s**2 for s in sigmas) ** 2 / sum(s**4 / 49 for s in sigmas)
+    half = stats.t.ppf(0.975, dof) * math.hypot(*sigmas) / math.log(2)
+    assert change.value == pytest.approx(math.log2(80.5 / 800.5))
+    assert (change.ci_low, change.ci_high) == pytest.approx((change.value - half, change.value + half))
+    assert transition_record(row)["log2_fold_core_cd8_minimum_detectable_change"] == pytest.approx(half)
+
+
+def test_few_tiles_make_no_call():
+    scarce = slide("progression", 40, 400)
+    scarce = replace(
+        scarce, estimates=scarce.estimates | {("CD8+", "core"): density(40, 2, dof=3, flags=("few_tiles",))}
+    )
+    row = one(slide("baseline", 400, 400), scarce)
+    assert row.call == "indeterminate"
+    assert "too few tiles" in row.reason
+    assert row.deltas["log2_fold_core_cd8"].value is not None
+    assert row.deltas["log2_fold_core_cd8"].ci_low is None
+
+
+def test_missing_time_point_is_named_and_baseline_to_progression_decides():
+    scores = [slide("baseline", 400, 400), slide("progression", 40, 400)]
+    rows = by_transition(compare(scores))
+    missing = rows["baseline->on_treatment"]
+    assert (missing.call, missing.reason) == ("not_evaluable", "no slide at on_treatment")
+    assert "missing_timepoint" in missing.flags
+    assert missing.immunophenotype_target == "not_sampled"
+    assert all(change.value is None for change in missing.deltas.values())
+    row = patient_of(scores)
+    assert row.decisive == {"A": "baseline->progression: reversion_to_excluded"}
+    assert row.pattern == "inflamed → not sampled → excluded; reversion to excluded (baseline to progression)"
+
+
+def test_regressed_tumour_is_missing_not_zero():
+    scores = [
+        slide("baseline", 400, 400),
+        not_evaluable("on_treatment", "no_tumor_region"),
+        slide("progression", 40, 400),
+    ]
+    rows = by_transition(compare(scores))
+    assert rows["baseline->on_treatment"].call == "not_evaluable"
+    assert "not zero infiltration" in rows["baseline->on_treatment"].reason
+    assert "regressed" in rows["baseline->on_treatment"].flags
+    assert "regressed" not in rows["baseline->progression"].flags
+    row = patient_of(scores)
+    assert row.phenotypes == {"A": "inflamed → regressed → excluded"}
+    assert row.decisive == {"A": "baseline->progression: reversion_to_excluded"}
+
+
+def test_no_tumour_before_treatment_is_not_regressed():
+    row = one(not_evaluable("baseline", "no_tumor_region"), slide("progression", 40, 400))
+    assert row.call == "not_evaluable"
+    assert "regressed" not in row.flags
+
+
+def test_gate_is_named():
+    row = one(slide("baseline", 400, 400), not_evaluable("progression", "core_too_small"))
+    assert row.call == "not_evaluable"
+    assert "progression: The tumour core is smaller than" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "flag", "words"),
+    [
+        pytest.param({"batch": "run2"}, "cross_batch", "staining batches differ (run1 against run2)", id="batch"),
+        pytest.param(
+            {"settings": {"modality": "fluorescence", "inner_um": "500"}},
+            "not_comparable",
+            "modality differs (brightfield against fluorescence)",
+            id="modality",
+        ),
+        pytest.param(
+            {"settings": {"modality": "brightfield", "inner_um": "250"}},
+            "not_comparable",
+            "inner_um differs (500 against 250)",
+            id="width",
+        ),
+        pytest.param(
+            {"settings": {"modality": "brightfield"}}, "not_comparable", "500 against not recorded", id="not recorded"
+        ),
+    ],
+)
+def test_what_differs_is_named_and_no_call_is_made(change, flag, words):
+    row = one(slide("baseline", 400, 400), slide("progression", 40, 400, **change))
+    assert row.call == "indeterminate"
+    assert words in row.reason
+    assert flag in row.flags
+    assert row.deltas["log2_fold_core_cd8"].value < -3
+
+
+def test_allowed_batches_are_called_and_flagged():
+    later = slide("progression", 40, 400, batch="run2")
+    row = one(slide("baseline", 400, 400), later, allow_cross_batch=True)
+    assert row.call == "reversion_to_excluded"
+    assert "cross_batch" in row.flags
+
+
+def test_thresholds_may_differ_only_between_allowed_batches():
+    settings = {"modality": "brightfield", "threshold CD8": "0.20"}
+    before = slide("baseline", 400, 400, settings=settings)
+    after = slide("progression", 40, 400, settings=settings | {"threshold CD8": "0.25"})
+    assert one(before, after, allow_cross_batch=True).call == "indeterminate"
+    other_batch = replace(after, meta=replace(after.meta, batch="run2"))
+    assert one(before, other_batch, allow_cross_batch=True).call == "reversion_to_excluded"
+
+
+def test_different_lesions_give_numbers_without_a_call():
+    row = one(slide("baseline", 400, 400, lesion="liver 1"), slide("progression", 40, 400, lesion="lung 2"))
+    assert row.lesion == "liver 1 -> lung 2"
+    assert row.call == "indeterminate"
+    assert "different lesions" in row.reason
+    assert "different_lesion" in row.flags
+    assert row.deltas["log2_fold_core_cd8"].value < -3
+
+
+def test_lesions_are_compared_one_by_one():
+    scores = [
+        slide(t, *d, lesion=lesion)
+        for lesion, course in {
+            "A": [(400, 400), (400, 400), (40, 400)],
+            "B": [(400, 400), (500, 500), (450, 400)],
+        }.items()
+        for t, d in zip(TIMEPOINTS, course, strict=True)
+    ]
+    rows = compare(scores)
+    assert by_transition(rows, "A")["on_treatment->progression"].call == "reversion_to_excluded"
+    assert by_transition(rows, "B")["on_treatment->progression"].call == "sustained_infiltration"
+    row = patient_of(scores)
+    assert "A: inflamed → inflamed → excluded; reversion to excluded" in row.pattern
+    assert "B: inflamed → inflamed → inflamed; sustained infiltration" in row.pattern
+
+
+def test_a_lesion_sampled_once_has_no_partner():
+    scores = [slide("baseline", 400, 400), slide("progression", 40, 400), slide("progression", 40, 400, lesion="B")]
+    row = by_transition(compare(scores), "B")["baseline->progression"]
+    assert (row.call, row.reason) == ("not_evaluable", "no slide at baseline")
+
+
+def test_every_lesion_has_a_row_for_every_transition():
+    rows = compare([slide("baseline", 400, 400), slide("progression", 40, 400, lesion="B")])
+    keys = [(row.lesion, row.transition) for row in rows]
+    assert len(keys) == len(set(keys))
+    assert ("A -> B", "baseline->progression") in keys
+    assert {t for _, t in keys} == {"baseline->on_treatment", "on_treatment->progression", "baseline->progression"}
+
+
+def test_the_biopsy_nearest_treatment_stands_for_baseline_and_the_earliest_for_others():
+    scores = [
+        slide("baseline", 400, 400, name="early", biopsy_date=date(2023, 6, 1)),
+        slide("baseline", 500, 500, name="near", biopsy_date=date(2024, 1, 20)),
+        slide("progression", 40, 400, name="first", biopsy_date=date(2025, 6, 1)),
+        slide("progression", 300, 300, name="second", biopsy_date=date(2025, 9, 1)),
+    ]
+    groups = biopsies(scores, timepoints=TIMEPOINTS, pool=no_pooling)
+    assert [b.slide_ids for b in groups] == [("P1-A-baselinenear",), ("P1-A-progressionfirst",)]
+    assert unused_slides(groups) == {"P1-A-baselineearly", "P1-A-progressionsecond"}
+    row = by_transition(compare(scores))["baseline->progression"]
+    assert "extra_biopsy" in row.flags
+    assert row.call == "reversion_to_excluded"
+
+
+def test_an_undated_biopsy_does_not_stand_where_a_dated_one_exists():
+    scores = [slide("baseline", 1, 1, name="x", biopsy_date=None), slide("baseline", 400, 400, name="y")]
+    (biopsy,) = biopsies(scores, timepoints=TIMEPOINTS, pool=no_pooling)
+    assert biopsy.unused == ("P1-A-baselinex",)
+
+
+@pytest.mark.parametrize(
+    ("timepoint", "change", "flag"),
+    [
+        ("baseline", {"biopsy_date": date(2023, 10, 1)}, "baseline_early"),
+        ("on_treatment", {"biopsy_date": date(2024, 6, 1)}, "late_on_treatment"),
+        ("baseline", {"biopsy_date": None}, "dates_unknown"),
+        ("baseline", {"treatment_start": None}, "dates_unknown"),
+        ("on_treatment", {"interval_therapy": "BRAF inhibitor"}, "interval_therapy"),
+        ("baseline", {"site": "Lymph node"}, "lymph_node"),
+        ("on_treatment", {"site": "lymph_node"}, "lymph_node"),
+    ],
+)
+def test_circumstances_are_flagged(timepoint, change, flag):
+    pair = {t: slide(t, 400, 400) for t in ("baseline", "on_treatment")}
+    clean = by_transition(compare(list(pair.values())))["baseline->on_treatment"]
+    pair[timepoint] = slide(timepoint, 400, 400, **change)
+    row = by_transition(compare(list(pair.values())))["baseline->on_treatment"]
+    assert flag not in clean.flags
+    assert flag in row.flags
+
+
+def test_progression_is_never_late_on_treatment():
+    assert "late_on_treatment" not in one(slide("baseline", 400, 400), slide("progression", 40, 400)).flags
+
+
+def test_unnamed_lesions_are_one_lesion_and_say_so():
+    row = one(slide("baseline", 400, 400, lesion=""), slide("progression", 40, 400, lesion=""))
+    assert row.call == "reversion_to_excluded"
+    assert "lesion_unspecified" in row.flags
+
+
+def test_values_and_populations_have_changes():
+    def with_more(score, tim3, induction, pdi):
+        extra = {("TIM3+", c): density(tim3, 2) for c in ("core", "margin")}
+        values = {
+            "pdl1_induction_log2": Value(induction, induction - 0.5, induction + 0.5, 0.25, 30),
+            "HLA-I_loss_percent": Value(20.0),
+            "pdi_cd8": Value(pdi, pdi - 0.1, pdi + 0.1, 0.05, 10),
+        }
+        return replace(score, estimates=score.estimates | extra, values=values)
+
+    before, after = (
+        with_more(slide("baseline", 400, 400), 100, 2.0, 0.5),
+        with_more(slide("progression", 40, 400), 200, 0.2, 0.1),
+    )
+    row = one(before, after, populations=("TIM3+",))
+    assert row.deltas["log2_fold_core_tim3"].value == pytest.approx(1, abs=0.01)
+    assert row.deltas["delta_pdi_cd8"].value == pytest.approx(-0.4)
+    induction = row.deltas["delta_pdl1_induction_log2"]
+    half = stats.t.ppf(0.975, 60) * math.hypot(0.25, 0.25)
+    assert (induction.ci_low, induction.ci_high) == pytest.approx((-1.8 - half, -1.8 + half))
+    loss = row.deltas["delta_HLA-I_loss_percent"]
+    assert (loss.value, loss.ci_low) == (0.0, None)
+    assert row.deltas["log2_fold_core_pdl1"].value is None
+    assert row.deltas["log2_fold_core_pdl1"].reason
+    assert "pdl1_gradient_lost" in row.flags
+
+
+def test_a_gradient_that_never_was_is_not_lost():
+    now = {"pdl1_induction_log2": Value(0.0, -0.4, 0.4, 0.2, 30)}
+    weak = slide("baseline", 400, 400, values={"pdl1_induction_log2": Value(0.3, -0.2, 0.8, 0.25, 30)})
+    assert "pdl1_gradient_lost" not in one(weak, slide("progression", 40, 400, values=now)).flags
+
+
+def test_records_have_the_columns_of_the_contract():
+    row = one(slide("baseline", 400, 400), slide("progression", 40, 400))
+    record = transition_record(row)
+    for name in ("delta_log2_core_margin_cd8", "log2_fold_core_cd8", "log2_fold_margin_cd8", "delta_pdi_cd8"):
+        for column in (name, name.replace("cd8", "pdl1"), name.replace("cd8", "pdl1_tumor")):
+            assert {column, f"{column}_ci_low", f"{column}_ci_high"} <= set(record)
+    assert {"patient_id", "lesion", "transition", "minimum_detectable_change", "call", "reason", "flags"} <= set(record)
+    assert record["transition"] == "baseline->progression"
+    patient = patient_record(patient_of([slide("baseline", 400, 400), slide("progression", 40, 400)]))
+    assert {"patient_id", "resistance", "pattern"} <= set(patient)
+
+
+@pytest.mark.parametrize(
+    ("response", "months", "timepoints", "kind"),
+    [
+        ("PR", 14.0, TIMEPOINTS, "acquired"),
+        ("CR", 6.0, TIMEPOINTS, "acquired"),
+        ("PR", 5.9, TIMEPOINTS, "unknown"),
+        ("PR", None, TIMEPOINTS, "unknown"),
+        ("PD", None, TIMEPOINTS, "innate"),
+        ("PD", None, ("baseline",), "innate"),
+        ("PD", 12.0, TIMEPOINTS, "unknown"),
+        ("SD", None, TIMEPOINTS, "innate"),
+        ("SD", None, ("baseline", "on_treatment"), "unknown"),
+        ("", None, TIMEPOINTS, "unknown"),
+        ("PR", 14.0, ("baseline", "on_treatment"), "unknown"),
+    ],
+)
+def test_resistance(response, months, timepoints, kind):
+    row = patient_of([slide(t, 400, 400, response=response, response_months=months) for t in timepoints])
+    assert row.resistance == kind
+    assert row.resistance_reason
+
+
+def test_order_of_slides_does_not_matter():
+    scores = [
+        slide(t, c, 400, patient=p) for p in ("P1", "P2") for t, c in zip(TIMEPOINTS, (150, 600, 30), strict=True)
+    ]
+    assert compare(scores) == compare(scores[::-1])
+
+
+def test_control_slides_are_left_out():
+    assert compare([slide("baseline", 400, 400, patient="")]) == []
