@@ -8,7 +8,6 @@ from scipy import stats
 
 from spatial_til.metrics.pdl1 import (
     OVERALL,
-    Gates,
     Pdl1Cells,
     combined_positive,
     h_score,
@@ -16,7 +15,7 @@ from spatial_til.metrics.pdl1 import (
     pdl1_scores,
     tumor_proportion,
 )
-from spatial_til.metrics.ratios import share_percent
+from spatial_til.metrics.ratios import Gates, share_percent
 from spatial_til.metrics.resampling import TileSums
 from spatial_til.model import COMPARTMENTS, EXCLUDED
 
@@ -185,7 +184,7 @@ def test_tps_interval_covers_what_it_says_where_the_binomial_one_does_not(patchi
             np.column_stack((random.binomial(per_tile, share), np.full(n_tiles, per_tile))).astype(float),
             np.zeros(n_tiles, dtype=np.int64),
         )
-        value = share_percent(tiles, min_tiles=8, confidence=0.95)
+        value = share_percent(tiles, GATES)
         covered += value.ci_low <= 100 * truth <= value.ci_high
         count, total = int(tiles.totals[0]), int(tiles.totals[1])
         low, high = stats.beta.ppf([0.025, 0.975], [count, count + 1], [total - count + 1, total - count])

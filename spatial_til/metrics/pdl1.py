@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial_til.metrics.ratios import ratio_percent, share_percent
+from spatial_til.metrics.ratios import Gates, ratio_percent, share_percent
 from spatial_til.metrics.regions import REGIONS, TUMOR_AND_OUTER, in_region, region_parts
 from spatial_til.metrics.resampling import TileSums, sum_by_tile
 from spatial_til.model import COMPARTMENTS, BoolArray, FloatArray, Value
@@ -70,15 +70,6 @@ class Pdl1Cells:
     cell_area_um2: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Gates:
-    """The protocol's limits for these scores."""
-
-    min_tumor_cells: int
-    min_tiles: int
-    confidence: float
-
-
 def pdl1_scores(cells: Pdl1Cells, tile_area_mm2: Mapping[str, FloatArray], gates: Gates) -> tuple[Score, ...]:
     """Return TPS, CPS and IC of every region.
 
@@ -122,7 +113,7 @@ def tumor_proportion(cells: Pdl1Cells, region: str, gates: Gates) -> Score:
     if value is None:
         columns = np.column_stack((positive, tumor))[tumor]
         tiles = sum_by_tile(columns, cells.tile[tumor], cells.compartment[tumor])
-        value = share_percent(tiles, min_tiles=gates.min_tiles, confidence=gates.confidence)
+        value = share_percent(tiles, gates)
     return Score("tps_percent", region, value, n_positive, n_tumor)
 
 
@@ -154,7 +145,7 @@ def combined_positive(cells: Pdl1Cells, region: str, gates: Gates) -> Score:
     counted = tumor | positive
     columns = np.column_stack((positive, tumor, positive))[counted]
     tiles = sum_by_tile(columns, cells.tile[counted], cells.compartment[counted])
-    uncapped = ratio_percent(tiles, one=1, min_tiles=gates.min_tiles, confidence=gates.confidence)
+    uncapped = ratio_percent(tiles, gates, one=1)
     return Score("cps", region, _capped(uncapped, CPS_LIMIT), n_positive, n_tumor, uncapped.value)
 
 
@@ -185,7 +176,7 @@ def immune_area(cells: Pdl1Cells, region: str, tile_area_mm2: Mapping[str, Float
     if value is None:
         tiles = _area_by_tile(cells, counted, {part: tile_area_mm2[part] for part in parts})
         one = mm2(float(cells.cell_area_um2[inside].mean()))
-        value = ratio_percent(tiles, one=one, min_tiles=gates.min_tiles, confidence=gates.confidence)
+        value = ratio_percent(tiles, gates, one=one)
     return Score("ic_percent", region, value, covered_mm2, area_mm2)
 
 
@@ -218,7 +209,7 @@ def h_score(
     percent = 100 * np.bincount(grade, minlength=4)[1:] / n_tumor
     columns = np.column_stack((grade, np.ones(n_tumor), grade**2))
     tiles = sum_by_tile(columns, cells.tile[chosen], cells.compartment[chosen])
-    value = ratio_percent(tiles, one=1, min_tiles=gates.min_tiles, confidence=gates.confidence)
+    value = ratio_percent(tiles, gates, one=1)
     return HScore(region, _capped(value, 300.0), tuple(percent.tolist()), n_tumor)
 
 

@@ -6,6 +6,8 @@ spatial tile, and a share of all cells is a ratio of two sums over tiles.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import stats
 
@@ -15,17 +17,24 @@ from spatial_til.model import Value
 FEW_TILES = "too few spatial tiles for an interval"
 
 
-def share_percent(tiles: TileSums, *, min_tiles: int, confidence: float) -> Value:
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The protocol's limits for scores of tumour cells."""
+
+    min_tumor_cells: int  # fewer: no score
+    min_tiles: int  # fewer tiles with cells: no interval
+    confidence: float  # coverage of the interval, such as 0.95
+
+
+def share_percent(tiles: TileSums, gates: Gates) -> Value:
     """Return 100 x the share of positive cells, with an interval that knows cells cluster.
 
     Parameters
     ----------
     tiles
         Columns: positive cells, all cells. At least one cell.
-    min_tiles
-        With fewer tiles the interval stays empty (`few_tiles`).
-    confidence
-        Coverage of the interval, such as 0.95.
+    gates
+        With too few tiles the interval stays empty (`few_tiles`).
 
     Notes
     -----
@@ -41,23 +50,23 @@ def share_percent(tiles: TileSums, *, min_tiles: int, confidence: float) -> Valu
     Examples
     --------
     >>> tiles = TileSums(np.tile([[3.0, 10.0]], (10, 1)), np.zeros(10, dtype=np.int64))
-    >>> value = share_percent(tiles, min_tiles=8, confidence=0.95)
+    >>> value = share_percent(tiles, Gates(100, 8, 0.95))
     >>> round(value.value, 3), round(value.ci_low, 1), round(value.ci_high, 1)
     (30.0, 20.1, 41.5)
     """
     positive, total = tiles.totals.tolist()
     share = positive / total
-    if tiles.n_tiles < min_tiles or tiles.dof < 1:
+    if tiles.n_tiles < gates.min_tiles or tiles.dof < 1:
         return Value(100 * share, reason=FEW_TILES, flags=("few_tiles",))
     variance = max(_linearised_variance(tiles, share), share * (1 - share) / total)
     effective = share * (1 - share) / variance if variance > 0 else total
     if total > 1:
-        effective *= (student_t(int(total) - 1, confidence) / student_t(tiles.dof, confidence)) ** 2
-    low, high = _binomial_interval(share * effective, effective, confidence)
+        effective *= (student_t(int(total) - 1, gates.confidence) / student_t(tiles.dof, gates.confidence)) ** 2
+    low, high = _binomial_interval(share * effective, effective, gates.confidence)
     return Value(100 * share, 100 * low, 100 * high, 100 * float(np.sqrt(variance)), tiles.dof)
 
 
-def ratio_percent(tiles: TileSums, *, one: float, min_tiles: int, confidence: float) -> Value:
+def ratio_percent(tiles: TileSums, gates: Gates, *, one: float) -> Value:
     """Return 100 x a ratio of two sums, which may exceed 100, with its interval on the log scale.
 
     Parameters
@@ -67,7 +76,7 @@ def ratio_percent(tiles: TileSums, *, one: float, min_tiles: int, confidence: fl
         the count itself). The denominator's total is above 0.
     one
         Size of one contribution to the numerator: 1 for counts, the area of a cell for areas.
-    min_tiles, confidence
+    gates
         As in `share_percent`.
 
     Notes
@@ -78,18 +87,18 @@ def ratio_percent(tiles: TileSums, *, one: float, min_tiles: int, confidence: fl
     Examples
     --------
     >>> tiles = TileSums(np.tile([[0.0, 10.0, 0.0]], (10, 1)), np.zeros(10, dtype=np.int64))
-    >>> round(ratio_percent(tiles, one=1, min_tiles=8, confidence=0.95).ci_high, 3)
+    >>> round(ratio_percent(tiles, Gates(100, 8, 0.95), one=1).ci_high, 3)
     3.689
     """
     numerator, denominator, squares = tiles.totals.tolist()
     ratio = numerator / denominator
-    if tiles.n_tiles < min_tiles or tiles.dof < 1:
+    if tiles.n_tiles < gates.min_tiles or tiles.dof < 1:
         return Value(100 * ratio, reason=FEW_TILES, flags=("few_tiles",))
     if numerator == 0:
-        upper = float(stats.chi2.ppf(0.5 + confidence / 2, 2)) / 2 * one / denominator
+        upper = float(stats.chi2.ppf(0.5 + gates.confidence / 2, 2)) / 2 * one / denominator
         return Value(0.0, 0.0, 100 * upper, None, tiles.dof, flags=("zero_count",))
     log_variance = max(_linearised_variance(tiles, ratio) / ratio**2, squares / numerator**2)
-    half = student_t(tiles.dof, confidence) * float(np.sqrt(log_variance))
+    half = student_t(tiles.dof, gates.confidence) * float(np.sqrt(log_variance))
     return Value(
         100 * ratio,
         100 * ratio * float(np.exp(-half)),

@@ -61,7 +61,9 @@ def sum_by_tile(columns: NDArray[Any], tile: NDArray[np.integer[Any]], stratum: 
     width = int(tile.max()) - int(tile.min()) + 1
     key = stratum.astype(np.int64) * width + (tile.astype(np.int64) - int(tile.min()))
     keys, position = np.unique(key, return_inverse=True)
-    sums = np.column_stack([np.bincount(position, weights=column, minlength=len(keys)) for column in columns.T])
+    sums: FloatArray = np.zeros((len(keys), columns.shape[1]))
+    for j, column in enumerate(columns.T):
+        sums[:, j] = np.bincount(position, weights=column, minlength=len(keys))
     return TileSums(sums, keys // width)
 
 
