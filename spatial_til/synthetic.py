@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from spatial_til.phantoms.brightfield import PRESET_VECTORS, render_brightfield, tilted_vectors
 from spatial_til.phantoms.camera import Camera
+from spatial_til.phantoms.fluorescence import CHANNELS, Microscope, render_fluorescence
 from spatial_til.phantoms.layout import KINDS, Crowding, Population, Scene, SceneCells, populate
 from spatial_til.phantoms.look import Staining
 from spatial_til.phantoms.tissue import tissue_scene
 from spatial_til.phantoms.truth import label_images
 
 __all__ = [
+    "CHANNELS",
     "KINDS",
     "PRESET_VECTORS",
     "Camera",
     "Crowding",
+    "Microscope",
     "Population",
     "Scene",
     "SceneCells",
@@ -26,6 +29,7 @@ __all__ = [
     "label_images",
     "populate",
     "render_brightfield",
+    "render_fluorescence",
     "tilted_vectors",
     "tissue_scene",
 ]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spatial_til.phantoms import camera as cam
-from spatial_til.phantoms import fields, paint
+from spatial_til.phantoms import paint
 from spatial_til.phantoms.blocks import Block, DepthMaps, blocks, depth_maps, image_shape
 from spatial_til.phantoms.layout import KINDS
 from spatial_til.phantoms.look import Looks, Staining, draw_looks
+from spatial_til.phantoms.textures import textures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,24 +24,6 @@ if TYPE_CHECKING:
 #: Rows hematoxylin, DAB, red: the published vectors (Ruifrok & Johnston; red as in the example protocol).
 PRESET_VECTORS = ((0.65, 0.70, 0.29), (0.27, 0.57, 0.78), (0.21, 0.85, 0.48))
 _MELANIN = (0.48, 0.58, 0.66)  # flatter than DAB
-
-
-@dataclass(frozen=True, slots=True)
-class _Textures:
-    chromatin: Plane
-    grain: Plane
-    fibres: Plane
-    slow: Plane
-
-
-@cache
-def _textures() -> _Textures:
-    return _Textures(
-        chromatin=fields.noise_texture(1, 3.0, 12.0),
-        grain=fields.noise_texture(2, 1.5, 8.0),
-        fibres=fields.noise_texture(3, 2.0, 9.0),
-        slow=fields.noise_texture(4, 3.0, 14.0),
-    )
 
 
 def tilted_vectors(degrees: float, seed: int) -> NDArray[np.float64]:
@@ -106,7 +87,7 @@ def brightfield_blocks(
 
 def _stains(block: Block, looks: Looks, maps: DepthMaps, staining: Staining, dirt: NDArray[np.float64]) -> Plane:
     """Return stain amounts (4, rows, cols): hematoxylin, brown, red, pigment."""
-    t, um = _textures(), block.um
+    t, um = textures(), block.um
     (row0, col0), i = block.origin, block.index
     d1, d2, i1, i2 = block.claim()
     depth, edge = maps.at(block)
@@ -179,24 +160,11 @@ def _sprinkle(planes: Plane, dirt: NDArray[np.float64], block: Block) -> None:
 def _photograph(
     scene: Scene, block: Block, planes: Plane, unit: NDArray[np.float32], camera: cam.Camera
 ) -> NDArray[np.uint8]:
-    t, (row0, col0) = _textures(), block.origin
+    t, (row0, col0) = textures(), block.origin
     white = np.array(camera.white, np.float32)
-    lit = cam.transmit(planes, unit, white, camera.uneven, t.slow, block.um, col0, row0)
-    blend = focus_map(block, t.slow)
+    lamp = cam.lamp(t.slow, camera.uneven, block.um, col0, row0, *block.shape)
+    lit = cam.transmit(planes, unit, white, lamp)
+    blend = cam.focus_map(block, t.slow)
     sharp = cam.focus(lit, camera, blend, block.um)[block.inner]
     rng = np.random.default_rng([scene.seed, 4, block.row0, block.col0])
     return cam.expose(sharp, camera.noise, rng)
-
-
-def focus_map(block: Block, slow: Plane) -> Plane:
-    """Return how far out of focus each pixel of a padded block is, from 0 to 1: a drift over 300 µm."""
-    rows, cols = block.shape
-    row0, col0 = block.origin
-    y, x = np.mgrid[0:rows:32, 0:cols:32]
-    x, y = (x + col0) * block.um, (y + row0) * block.um
-    coarse = fields.smooth_field(slow, x.ravel().astype(float), y.ravel().astype(float), 60.0)
-    import cv2
-
-    coarse = np.clip(0.35 + 0.4 * coarse.reshape(x.shape), 0, 1).astype(np.float32)
-    fine = cv2.resize(coarse, (x.shape[1] * 32, x.shape[0] * 32))
-    return np.asarray(fine[:rows, :cols], np.float32)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import njit
 
-from spatial_til.phantoms.fields import sample
+from spatial_til.phantoms.fields import sample, smooth_field
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from spatial_til.phantoms.blocks import Block
     from spatial_til.phantoms.fields import Plane
 
 
@@ -29,21 +30,29 @@ class Camera:
 
 
 @njit(cache=True, nogil=True)
-def transmit(
-    planes: Plane, vectors: Plane, white: Plane, uneven: float, light: Plane, um: float, x0: int, y0: int
-) -> Plane:
+def transmit(planes: Plane, vectors: Plane, white: Plane, lamp: Plane) -> Plane:
     """Return light (rows, cols, 3) through stains (stains, rows, cols) by the law of Beer and Lambert."""
     count, rows, cols = planes.shape
     out = np.empty((rows, cols, 3), np.float32)
     ln10 = np.float32(np.log(10.0))
     for row in range(rows):
         for col in range(cols):
-            lamp = 1 + uneven * sample(light, (col + x0) * um / 45, (row + y0) * um / 45)
             for c in range(3):
                 od = np.float32(0)
                 for s in range(count):
                     od += planes[s, row, col] * vectors[s, c]
-                out[row, col, c] = white[c] * min(lamp, 1.04) * np.exp(-ln10 * od)
+                out[row, col, c] = white[c] * lamp[row, col] * np.exp(-ln10 * od)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def lamp(light: Plane, uneven: float, um: float, x0: int, y0: int, rows: int, cols: int) -> Plane:
+    """Return the light field around 1 (rows, cols)."""
+    out = np.empty((rows, cols), np.float32)
+    for row in range(rows):
+        for col in range(cols):
+            wave = sample(light, (col + x0) * um / 45, (row + y0) * um / 45)
+            out[row, col] = min(1 + uneven * wave, 1.04)
     return out
 
 
@@ -55,6 +64,20 @@ def focus(image: Plane, camera: Camera, blend: Plane, um: float) -> Plane:
     extra = cv2.GaussianBlur(image, (0, 0), max(camera.defocus_um / um, 0.2))
     blend = blend if image.ndim == 2 else blend[..., None]
     return sharp + (extra - sharp) * blend
+
+
+def focus_map(block: Block, slow: Plane) -> Plane:
+    """Return how far out of focus each pixel of a padded block is, from 0 to 1: a drift over 300 µm."""
+    import cv2
+
+    rows, cols = block.shape
+    row0, col0 = block.origin
+    y, x = np.mgrid[0:rows:32, 0:cols:32]
+    x, y = (x + col0) * block.um, (y + row0) * block.um
+    coarse = smooth_field(slow, x.ravel().astype(float), y.ravel().astype(float), 60.0)
+    coarse = np.clip(0.35 + 0.4 * coarse.reshape(x.shape), 0, 1).astype(np.float32)
+    fine = cv2.resize(coarse, (x.shape[1] * 32, x.shape[0] * 32))
+    return np.asarray(fine[:rows, :cols], np.float32)
 
 
 def expose(image: Plane, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
