@@ -69,7 +69,7 @@ def build_compartments(
         linear(line for piece in pieces for line in boundary_lines(piece.filled).geoms),
         tissue=tissue,
         exclude=exclude,
-        no_margin=MultiPolygon() if no_margin is None else no_margin,
+        no_margin=clip_region(no_margin, tissue),
         image_box=image_box,
         tissue_edge=tissue_edge,
         edge_tolerance_um=edge_tolerance_um,

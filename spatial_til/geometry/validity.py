@@ -1,58 +1,78 @@
-"""Outlines as people draw them, made into polygons that areas can be trusted of."""
+"""Outlines as people draw them, made into polygons whose areas can be trusted."""
 
 from __future__ import annotations
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 from shapely.geometry.base import BaseGeometry
 
 from spatial_til.errors import AnnotationError
 from spatial_til.geometry.polygons import polygonal
 
+#: A kilometre: beyond it a coordinate is a mistake, and floating point loses the micrometres.
+_FARTHEST_UM = 1e9
+
 
 def make_valid_polygon(geometry: BaseGeometry) -> tuple[MultiPolygon, float]:
-    """Return the valid polygons of a geometry and how much its area changed.
+    """Return the valid polygons of a geometry and how much their area changed.
 
-    Crossing outlines are split where they cross, so that a bow-tie keeps both its halves; spikes,
-    repeated vertices, lines and points vanish. Rings may run in either direction.
+    A self-crossing outline keeps all that it encloses, a bow-tie both its halves; what a hole covers
+    is taken out; polygons that overlap are joined; spikes, repeated vertices, lines and points
+    vanish. Rings may run in either direction.
 
     Parameters
     ----------
     geometry
-        A polygon, or a collection that holds some.
+        A polygon, or a collection that holds some, in µm.
 
     Returns
     -------
     polygons
         Valid; empty where the input is empty.
     area_change
-        Absolute change of area over the area as drawn (the even-odd area of each ring); 0 for valid
-        input, 1 where nothing was drawn but a sliver.
+        Sum over polygons of the change of area, over the larger of the areas before and after. Before
+        is what the outline's vertices give by the trapezoid rule, holes subtracted: 0 for valid input,
+        1 for a symmetric bow-tie. Joining polygons that overlap is no change.
 
     Raises
     ------
     AnnotationError
-        If a coordinate is not finite, or if there is no area in a geometry that is not empty.
+        If a coordinate is not finite or beyond a kilometre, or if nothing that was drawn has an area.
+
+    Examples
+    --------
+    >>> from shapely.geometry import Polygon
+    >>> polygons, change = make_valid_polygon(Polygon([(0, 0), (2, 2), (2, 0), (0, 2)]))
+    >>> polygons.area, change
+    (2.0, 1.0)
     """
     if geometry.is_empty:
         return MultiPolygon(), 0.0
-    coordinates = shapely.get_coordinates(geometry)
-    if not np.isfinite(coordinates).all():
-        bad = int((~np.isfinite(coordinates).all(axis=1)).sum())
-        msg = (
-            f"An outline must have finite coordinates; {bad} of {len(coordinates)} vertices are NaN or infinite. "
-            "Draw the region again, or remove it."
-        )
-        raise AnnotationError(msg)
-    drawn = polygonal(geometry)
+    _check_coordinates(shapely.get_coordinates(geometry))
+    drawn = polygonal(shapely.force_2d(geometry))
     if drawn.is_valid and not drawn.is_empty:
         return drawn, 0.0
-    repaired = polygonal(shapely.make_valid(geometry, method="linework"))
-    if repaired.area <= 0:
+    parts = shapely.get_parts(drawn)
+    repaired = shapely.make_valid(parts, method="structure", keep_collapsed=False)
+    joined = polygonal(shapely.union_all(repaired))
+    if joined.area <= 0:
         msg = (
-            f"A region must enclose an area; a {geometry.geom_type} with {len(coordinates)} vertices encloses none. "
-            "Draw a closed outline, or remove it."
+            f"A region must enclose an area; a {geometry.geom_type} with "
+            f"{shapely.get_num_coordinates(geometry)} vertices encloses none. Draw a closed outline, or remove it."
         )
         raise AnnotationError(msg)
-    return repaired, abs(repaired.area - drawn.area) / max(drawn.area, repaired.area)
+    before, after = shapely.area(parts), shapely.area(repaired)
+    return joined, float(np.abs(after - before).sum() / np.maximum(np.abs(before), after).sum())
+
+
+def _check_coordinates(coordinates: NDArray[np.float64]) -> None:
+    usable = (np.abs(coordinates) <= _FARTHEST_UM).all(axis=1)
+    if not usable.all():
+        first = coordinates[np.argmin(usable)]
+        msg = (
+            f"An outline must have finite coordinates within a kilometre; {int((~usable).sum())} of {len(usable)} "
+            f"vertices have not, the first at ({first[0]}, {first[1]}) µm. Draw the region again, or remove it."
+        )
+        raise AnnotationError(msg)
