@@ -1,0 +1,52 @@
+"""A region as it was drawn: its class name and its outline in pixels, before any meaning is given to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from shapely.geometry import Polygon
+
+#: Vertices of an ellipse that a file gives by its box: the polygon is 0.04 % smaller than the ellipse.
+ELLIPSE_VERTICES = 128
+MIN_VERTICES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One outline in pixel corners; `polygon` is None for points and lines, which have no area.
+
+    `cuts` are outlines to take out of it, drawn on their own.
+    """
+
+    name: str  # the class, as the file spells it; "" where it has none
+    kind: str  # what it was drawn as, for messages
+    polygon: Polygon | None
+    cuts: tuple[Polygon, ...] = ()
+
+
+def outline(rings: Sequence[Sequence[Sequence[float]]]) -> Polygon | None:
+    """Return a polygon from its outer ring and holes; None where the outer ring has no three points.
+
+    Rings may be open or closed and may carry a third coordinate.
+    """
+    closed = [np.asarray([point[:2] for point in ring], dtype=np.float64) for ring in rings]
+    closed = [ring for ring in closed if len(ring) >= MIN_VERTICES]
+    return Polygon(closed[0], closed[1:]) if closed and len(rings[0]) >= MIN_VERTICES else None
+
+
+def rectangle(corners: Sequence[Sequence[float]]) -> Polygon:
+    """Return the upright rectangle that spans some points."""
+    points = np.asarray(corners, dtype=np.float64)
+    box: Polygon = shapely.box(*points.min(axis=0), *points.max(axis=0))
+    return box
+
+
+def ellipse(corners: Sequence[Sequence[float]]) -> Polygon:
+    """Return the upright ellipse in the box that spans some points."""
+    points = np.asarray(corners, dtype=np.float64)
+    low, high = points.min(axis=0), points.max(axis=0)
+    angle = np.linspace(0, 2 * np.pi, ELLIPSE_VERTICES, endpoint=False)
+    return Polygon((low + high) / 2 + (high - low) / 2 * np.column_stack((np.cos(angle), np.sin(angle))))
