@@ -84,7 +84,7 @@ def short_lines(lines: BaseGeometry) -> NDArray[np.object_]:
     """Return the single segments of lines, as an array of two-point lines."""
     coords, line = shapely.get_coordinates(shapely.get_parts(lines), return_index=True)
     same = np.flatnonzero(line[1:] == line[:-1])
-    return shapely.get_parts(shapely.multilinestrings(shapely.linestrings(np.stack((coords[same], coords[same + 1]), axis=1))))
+    return np.asarray(shapely.linestrings(np.stack((coords[same], coords[same + 1]), axis=1)), dtype=object)
 
 
 def find_thin_rim(border: MultiLineString, filled_tumor: MultiPolygon, tissue: MultiPolygon) -> MultiLineString:

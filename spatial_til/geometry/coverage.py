@@ -56,7 +56,7 @@ def covered_area(region: MultiPolygon, grid: Grid) -> FloatArray:
 
 @njit(cache=True, nogil=True)
 def _accumulate(edges, out):  # type: ignore[no-untyped-def]
-    n_rows, n_cols = out.shape
+    n_rows = len(out)
     for i in range(len(edges)):
         x0, y0, x1, y1 = edges[i, 0], edges[i, 1], edges[i, 2], edges[i, 3]
         if y0 == y1:

@@ -41,15 +41,15 @@ def nearest_on_lines(xy_um: XY, lines: MultiLineString) -> Nearest:
     start, end = coords[same], coords[same + 1]
     length = np.hypot(*(end - start).T)
     position = np.cumsum(length) - length
-    order = _neighbour_order((start + end) / 2)
+    order = neighbour_order((start + end) / 2)
     segments = np.hstack((start, end))[order]
     boxes = _boxes(segments, _LEAF)
     points = np.ascontiguousarray(xy_um, dtype=np.float64)
-    distance, where = _search(points, _neighbour_order(points), segments, boxes, _LEAF, position[order])
+    distance, where = _search(points, neighbour_order(points), segments, boxes, _LEAF, position[order])
     return Nearest(distance, where)
 
 
-def _neighbour_order(points: XY) -> NDArray[np.intp]:
+def neighbour_order(points: XY) -> NDArray[np.intp]:
     """Return an order in which points near each other follow each other (a Z curve on 2^15 steps a side)."""
     if len(points) == 0:
         return np.empty(0, dtype=np.intp)

@@ -9,7 +9,8 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry import MultiLineString, MultiPolygon
 
-from spatial_til.geometry.polygons import fill_holes, linear, polygonal
+from spatial_til.geometry.nearest import neighbour_order
+from spatial_til.geometry.polygons import fill_holes, polygonal
 
 
 class Piece(NamedTuple):
@@ -63,10 +64,12 @@ def group_parts(region: MultiPolygon, tissue: MultiPolygon) -> list[MultiPolygon
 
 
 def group_lines(lines: MultiLineString, tissue: MultiPolygon) -> list[MultiLineString]:
-    """Return for each piece of tissue the lines that lie in it."""
+    """Return for each piece of tissue the lines that lie in it, neighbours after each other."""
     parts = shapely.get_parts(lines)
-    owner = nearest_piece(shapely.line_interpolate_point(parts, 0.5, normalized=True), tissue)
-    return [linear(parts[owner == k]) for k in range(len(tissue.geoms))]
+    middle = shapely.line_interpolate_point(parts, 0.5, normalized=True)
+    order = neighbour_order(shapely.get_coordinates(middle))
+    owner = nearest_piece(middle, tissue)[order]
+    return [MultiLineString(parts[order[owner == k]].tolist()) for k in range(len(tissue.geoms))]
 
 
 def nearest_piece(points: NDArray[np.object_], tissue: MultiPolygon) -> NDArray[np.intp]:

@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 #: Segments in a quarter of a circle: the polygon of a buffer is 0.04 % smaller than the disk.
 QUAD_SEGS = 32
 #: Vertices of one short line. One call on a long border is quadratic; short lines joined are not.
-_CHUNK = 50
+_CHUNK = 20
 
 
 def polygonal(geometry: BaseGeometry | Iterable[BaseGeometry]) -> MultiPolygon:

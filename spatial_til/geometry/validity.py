@@ -68,7 +68,7 @@ def make_valid_polygon(geometry: BaseGeometry) -> tuple[MultiPolygon, float]:
 
 
 def _check_coordinates(coordinates: NDArray[np.float64]) -> None:
-    usable = (np.abs(coordinates) <= _FARTHEST_UM).all(axis=1)
+    usable: NDArray[np.bool_] = np.all(np.abs(coordinates) <= _FARTHEST_UM, axis=1)
     if not usable.all():
         first = coordinates[np.argmin(usable)]
         msg = (
