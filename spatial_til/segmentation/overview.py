@@ -1,0 +1,68 @@
+"""A coarse picture of the whole slide, and boxes to sample at full resolution: both deterministic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon
+
+from spatial_til.model import PixelSource
+from spatial_til.units import PixelSize
+
+#: The overview is reduced to pixels of at least this size.
+OVERVIEW_UM = 4.0
+_STRIP_ROWS = 1024
+
+
+def read_overview(source: PixelSource, overview: PixelSource | None) -> tuple[NDArray[Any], PixelSize]:
+    """Return (rows, cols, channels) of the whole slide at about 4-8 µm per pixel, and its pixel size.
+
+    Without an overview it is made by averaging the source strip by strip, which reads every pixel.
+    """
+    grid = source if overview is None else overview
+    factor = max(int(OVERVIEW_UM / grid.pixel_size.mean_um), 1)
+    rows, cols = grid.shape
+    strips = [
+        _reduce(grid.read(r, min(r + _STRIP_ROWS // factor * factor, rows), 0, cols), factor)
+        for r in range(0, rows, max(_STRIP_ROWS // factor * factor, factor))
+    ]
+    return np.concatenate(strips), grid.pixel_size.scaled(factor, factor)
+
+
+def _reduce(image: NDArray[Any], factor: int) -> NDArray[Any]:
+    """Return block means; partial blocks at the right and bottom edge are averaged over what they have."""
+    if factor == 1:
+        return image
+    at_row, at_col = np.arange(0, image.shape[0], factor), np.arange(0, image.shape[1], factor)
+    total = np.add.reduceat(image.astype(np.float32), at_row, axis=0)
+    total = np.add.reduceat(total, at_col, axis=1)
+    high = np.diff(np.append(at_row, image.shape[0]))[:, None, None]
+    wide = np.diff(np.append(at_col, image.shape[1]))[None, :, None]
+    mean = total / (high * wide)
+    return np.round(mean).astype(image.dtype) if image.dtype.kind in "ui" else mean.astype(image.dtype)
+
+
+def sample_boxes(
+    tissue: MultiPolygon, shape: tuple[int, int], px: PixelSize, *, side_px: int = 512, count: int = 24
+) -> list[tuple[int, int, int, int]]:
+    """Return up to `count` boxes (row0, row1, col0, col1) of the grid that hold most tissue, spread evenly.
+
+    Boxes lie on a fixed grid, so that the same slide always gives the same sample.
+    """
+    rows, cols = shape
+    r0, c0 = (a.ravel() for a in np.mgrid[0:rows:side_px, 0:cols:side_px])
+    r1, c1 = np.minimum(r0 + side_px, rows), np.minimum(c0 + side_px, cols)
+    boxes = shapely.box(c0 * px.x_um, r0 * px.y_um, c1 * px.x_um, r1 * px.y_um)
+    shapely.prepare(tissue)
+    touching = shapely.intersects(tissue, boxes)
+    share = np.zeros(len(boxes))
+    share[touching] = shapely.area(shapely.intersection(boxes[touching], tissue)) / (side_px**2 * px.area_um2)
+    full = np.flatnonzero(share >= min(0.5, 0.9 * share.max(initial=0.0)))
+    full = full[share[full] > 0]
+    chosen = (
+        full[np.unique(np.linspace(0, len(full) - 1, min(count, len(full))).round().astype(int))] if len(full) else full
+    )
+    return [(int(r0[k]), int(r1[k]), int(c0[k]), int(c1[k])) for k in chosen]

@@ -1,0 +1,59 @@
+"""Measurements and a cut-off -> positive cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.errors import CellTableError
+from spatial_til.model import BoolArray, Cells
+
+#: The default score: level reached by 30 % of the rim, without what belongs to a neighbour.
+ROBUST = "robust"
+
+
+def score_of(
+    cells: Cells, marker: str, *, compartment: str, statistic: str, own: bool = True
+) -> NDArray[np.floating[Any]]:
+    """Return the (n,) score that is compared with the marker's threshold.
+
+    Parameters
+    ----------
+    statistic
+        ``robust``: membrane level reached by 30 % of the rim (`own`: without what belongs to a neighbour).
+        ``positive_fraction``: level reached by 30 % of the compartment's pixels or rim, so that a score at
+        or above the threshold means that at least 30 % of the compartment is positive.
+        ``mean``, ``median``, ``p90``: of the compartment's pixels.
+    """
+    if statistic == ROBUST or (statistic == "positive_fraction" and compartment == "membrane"):
+        names = [f"{marker}_membrane_own_arc" if own else f"{marker}_membrane_arc"]
+    elif statistic == "positive_fraction":
+        names = [f"{marker}_{compartment}_p70"]
+    else:
+        names = [f"{marker}_{compartment}_{statistic}"]
+    for name in names:
+        if name in cells.measurements:
+            score = cells.measurements[name]
+            whole = cells.measurements.get(f"{marker}_cell_{name.rpartition('_')[2]}")
+            return score if whole is None else np.where(np.isnan(score), whole, score)
+    msg = f"The cells need the column {names[0]}, found {', '.join(sorted(cells.measurements)) or 'none'}"
+    raise CellTableError(msg)
+
+
+def call_positive(
+    cells: Cells, marker: str, threshold: float | None, *, compartment: str, statistic: str
+) -> tuple[BoolArray, BoolArray]:
+    """Return (raw, resolved) positivity of each cell.
+
+    `raw` compares the score as measured. `resolved` leaves out what belongs to a neighbour's membrane.
+    Positivity for one marker never excludes another: CD8+PD-L1+ cells exist. Without a threshold no cell is
+    positive.
+    """
+    if threshold is None:
+        none = np.zeros(len(cells), dtype=np.bool_)
+        return none, none.copy()
+    raw = score_of(cells, marker, compartment=compartment, statistic=statistic, own=False) >= threshold
+    resolved = score_of(cells, marker, compartment=compartment, statistic=statistic, own=True) >= threshold
+    return raw, raw & resolved

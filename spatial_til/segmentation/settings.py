@@ -1,0 +1,67 @@
+"""What the measure stage is told, as plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from spatial_til.segmentation.nuclei import NucleusSettings
+
+Vector: TypeAlias = tuple[float, float, float]
+
+#: The marker name of the nuclear stain or channel.
+NUCLEI = "nuclei"
+
+
+@dataclass(frozen=True, slots=True)
+class Stain:
+    """One stain of a brightfield panel: its marker, and a preset's name, ``auto``, or a vector."""
+
+    name: str
+    marker: str
+    vector: str | Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel of a fluorescence panel: its name in the file or its index, and its marker."""
+
+    name: str
+    marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureSettings:
+    """Everything that decides which cells come out of a slide; defaults are the protocol's.
+
+    Attributes
+    ----------
+    nuclear_markers
+        Markers whose stain lies in nuclei: it helps to find nuclei, where membrane stain parts them.
+    spillover
+        Rows of the spill-over matrix over `channels`, in their order.
+    autofluorescence
+        Name of the channel that carries autofluorescence only.
+    """
+
+    modality: Literal["brightfield", "fluorescence"]
+    stains: tuple[Stain, ...] = ()
+    channels: tuple[Channel, ...] = ()
+    white: Vector | None = None
+    nuclear_markers: frozenset[str] = frozenset()
+    spillover: tuple[tuple[float, ...], ...] | None = None
+    autofluorescence: str | None = None
+    nucleus: NucleusSettings = field(default_factory=NucleusSettings)
+    cell_expansion_um: float = 2.0
+    large_nucleus_um2: float = 45.0
+    large_expansion_um: float = 5.0
+    membrane_um: float = 1.0
+    min_tissue_mm2: float = 0.05
+    max_tissue_hole_mm2: float = 0.01
+    max_artefact_fraction: float = 0.3
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """Names of the measured markers, in panel order, without the nuclear stain."""
+        rows = self.stains if self.modality == "brightfield" else self.channels
+        return tuple(row.marker for row in rows if row.marker != NUCLEI)

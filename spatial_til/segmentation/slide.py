@@ -1,0 +1,162 @@
+"""One slide: pixels -> cells, tissue and quality. The only stage that reads pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon
+
+from spatial_til.model import Cells, PixelSource
+from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_boxes
+from spatial_til.segmentation.cells import grow_cells
+from spatial_til.segmentation.measure import column_names, measure_cells
+from spatial_til.segmentation.nuclei import Nuclei, block_px, find_nuclei, given_nuclei, support_px
+from spatial_til.segmentation.qc import QC, judge
+from spatial_til.segmentation.settings import MeasureSettings
+from spatial_til.segmentation.tiles import Tile, tile_grid
+
+
+class MeasuredSlide(NamedTuple):
+    """What the measure stage hands on."""
+
+    cells: Cells
+    tissue: MultiPolygon
+    qc: QC
+
+
+class _Part(NamedTuple):
+    """Cells of one tile."""
+
+    row: NDArray[np.float64]
+    col: NDArray[np.float64]
+    nucleus_px: NDArray[np.int64]
+    cell_px: NDArray[np.int64]
+    values: NDArray[np.float32]
+
+
+def measure_slide(
+    source: PixelSource,
+    overview: PixelSource | None = None,
+    *,
+    settings: MeasureSettings,
+    tissue: MultiPolygon | None = None,
+    labels: PixelSource | None = None,
+    threads: int = 1,
+    tile_px: int = 1024,
+    progress: Callable[[int, int], None] | None = None,
+) -> MeasuredSlide:
+    """Find every cell of a slide and measure its markers.
+
+    Parameters
+    ----------
+    source
+        The slide at the pixel size to work at.
+    overview
+        The same field at low resolution; with None it is made from `source`, which reads it twice.
+    tissue
+        Annotated tissue in µm; with None it is detected.
+    labels
+        Nuclei given as a label image on the grid of `source` (one integer channel, 0 background).
+    threads, tile_px
+        How the work is cut; the result does not depend on them.
+    progress
+        Called with tiles done and tiles in all.
+
+    Raises
+    ------
+    SlideError
+        If the slide has no tissue.
+    """
+    constants = calibrate(source, overview, settings, tissue)
+    tiles, inside = _tissue_tiles(source, constants, tile_px)
+
+    def run(job: tuple[Tile, bool]) -> _Part:
+        return _measure_tile(source, labels, constants, *job)
+
+    parts = []
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        for part in pool.map(run, zip(tiles, inside, strict=True)):
+            parts.append(part)
+            if progress is not None:
+                progress(len(parts), len(tiles))
+    cells = _assemble(parts, source, constants)
+    return MeasuredSlide(cells, constants.tissue, judge(constants, source))
+
+
+def _tissue_tiles(source: PixelSource, constants: Calibration, tile_px: int) -> tuple[list[Tile], list[bool]]:
+    """Return the tiles that hold tissue, and whether each lies in tissue as a whole."""
+    px, nucleus = source.pixel_size, constants.settings.nucleus
+    tiles = tile_grid(
+        source.shape,
+        tile_px=tile_px,
+        halo_px=support_px(nucleus, px.mean_um),
+        align_px=block_px(nucleus, px.mean_um),
+    )
+    boxes = np.array([(t.col0 * px.x_um, t.row0 * px.y_um, t.col1 * px.x_um, t.row1 * px.y_um) for t in tiles])
+    touches, contains = tissue_boxes(constants.tissue, boxes)
+    return [t for t, hit in zip(tiles, touches, strict=True) if hit], contains[touches].tolist()
+
+
+def _measure_tile(
+    source: PixelSource,
+    labels: PixelSource | None,
+    constants: Calibration,
+    tile: Tile,
+    whole: bool,  # noqa: FBT001
+) -> _Part:
+    """Return the cells whose centre the tile owns and tissue holds."""
+    settings, px = constants.settings, source.pixel_size
+    box = (tile.read_row0, tile.read_row1, tile.read_col0, tile.read_col1)
+    nuclear, markers = constants.planes(source.read(*box))
+    if labels is None:
+        found = find_nuclei(nuclear, px_um=px.mean_um, typical=constants.typical, settings=settings.nucleus)
+    else:
+        found = given_nuclei(labels.read(*box)[:, :, 0])
+    cells = grow_cells(
+        found.labels,
+        found.area_px * px.area_um2,
+        px_um=px.mean_um,
+        cell_expansion_um=settings.cell_expansion_um,
+        large_nucleus_um2=settings.large_nucleus_um2,
+        large_expansion_um=settings.large_expansion_um,
+    )
+    row = tile.read_row0 + found.peak_row + found.row
+    col = tile.read_col0 + found.peak_col + found.col
+    wanted = (row >= tile.row0 - 0.5) & (row < tile.row1 - 0.5) & (col >= tile.col0 - 0.5) & (col < tile.col1 - 0.5)
+    if not whole:
+        x, y = (col + 0.5) * px.x_um, (row + 0.5) * px.y_um
+        wanted &= shapely.contains_xy(constants.tissue, x, y)
+    ring = max(round(settings.membrane_um / px.mean_um), 1)
+    values, area = measure_cells(cells, found.labels, _centre_16(found), wanted, markers, ring_px=ring)
+    return _Part(row[wanted], col[wanted], found.area_px[wanted].astype(np.int64), area[wanted], values[wanted])
+
+
+def _centre_16(found: Nuclei) -> NDArray[np.int64]:
+    """Return the nuclear centroids in 1/16 pixel of the array, exact relative to the peak."""
+    row = found.peak_row * 16 + np.round(found.row * 16)
+    col = found.peak_col * 16 + np.round(found.col * 16)
+    return np.column_stack((row, col)).astype(np.int64)
+
+
+def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration) -> Cells:
+    """Join the tiles' cells, ordered by y, then x."""
+    px, markers = source.pixel_size, constants.settings.markers
+    joined: list[NDArray[Any]] = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    row, col, nucleus_px, cell_px, values = joined
+    order = np.lexsort((col, row))
+    columns: dict[str, NDArray[np.floating[Any]]] = {}
+    for k, marker in enumerate(markers):
+        for s, name in enumerate(column_names(marker)):
+            columns[name] = (values[order, k, s] * np.float32(constants.marker_unit)).astype(np.float32)
+    return Cells(
+        x_um=(col[order] + 0.5) * px.x_um,
+        y_um=(row[order] + 0.5) * px.y_um,
+        nucleus_area_um2=nucleus_px[order] * px.area_um2,
+        cell_area_um2=cell_px[order] * px.area_um2,
+        measurements=columns,
+    )

@@ -1,0 +1,244 @@
+"""Colours of a brightfield slide -> amounts of stain, in optical density.
+
+Beer-Lambert: the optical density of a pixel is the sum of its stains, ``OD = C @ M`` with one unit vector
+a row of M (Ruifrok & Johnston 2001). DAB scatters light and does not obey this law well, so its amount
+serves to tell positive from negative, not as a level of expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from spatial_til.errors import ProtocolError
+from spatial_til.model import FloatArray
+
+#: Published optical-density vectors (R, G, B), as printed: normalised where they are used.
+PRESETS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
+    {
+        "hematoxylin": (0.65, 0.70, 0.29),
+        "dab": (0.27, 0.57, 0.78),
+        "aec": (0.2743, 0.6796, 0.6803),
+        "fast_red": (0.21393921, 0.85112669, 0.47794022),
+        "new_fuchsin": (0.0777851125, 0.804293475, 0.5886050475),
+        "hrp_green": (0.8098939567, 0.4488181033, 0.3714423567),
+        "fast_blue": (0.74890292, 0.60624161, 0.26731082),
+        "methyl_green": (0.98003, 0.144316, 0.133146),
+        "eosin": (0.2159, 0.8012, 0.5581),
+    }
+)
+#: Above this condition number stains cannot be told apart; project default.
+MAX_CONDITION = 20.0
+#: Above this condition number, or below this angle, separation is noisy; project defaults.
+WARN_CONDITION = 8.0
+WARN_ANGLE_DEG = 15.0
+#: One step of the stain planes in optical density.
+OD_STEP = 0.01
+#: Any channel at or below this grey level is saturated (OD above 1.7).
+SATURATED_LEVEL = 5
+
+_LEVELS = 128
+
+
+def optical_density(rgb: ArrayLike, white: ArrayLike) -> FloatArray:
+    """Return ``-log10(max(rgb, 1) / white)``, not below 0, for (..., 3) intensities.
+
+    Examples
+    --------
+    >>> optical_density([255, 25.5, 255], [255, 255, 255]).round(3).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    intensity = np.maximum(np.asarray(rgb, dtype=np.float64), 1.0)
+    return np.asarray(np.maximum(-np.log10(intensity / np.asarray(white, dtype=np.float64)), 0.0))
+
+
+def stain_matrix(vectors: ArrayLike) -> FloatArray:
+    """Return the (k, 3) matrix of unit stain vectors, one a row, from k vectors of any length."""
+    rows = np.atleast_2d(np.asarray(vectors, dtype=np.float64))
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    if rows.shape[1] != 3 or not 1 <= len(rows) <= 3:
+        msg = f"A brightfield panel has one to three stains of three numbers each, found {rows.shape}"
+        raise ProtocolError([msg])
+    if not np.all(np.isfinite(rows)) or np.any(norms == 0) or np.any(rows < 0):
+        msg = f"A stain vector has three finite numbers >= 0, not all 0, found {rows.tolist()}"
+        raise ProtocolError([msg])
+    return np.asarray(rows / norms)
+
+
+def condition(matrix: FloatArray) -> float:
+    """Return the condition number of a stain matrix; two stains are completed by their residual."""
+    if len(matrix) == 2:
+        residual = np.cross(matrix[0], matrix[1])
+        length = float(np.linalg.norm(residual))
+        if length < 1e-9:
+            return float("inf")
+        matrix = np.vstack((matrix, residual / length))
+    return float(np.linalg.cond(matrix))
+
+
+def check_stains(vectors: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+    """Return one warning for each poorly separable set or pair of stains.
+
+    Parameters
+    ----------
+    vectors
+        Stain name to optical-density vector (R, G, B); one to three stains.
+
+    Raises
+    ------
+    ProtocolError
+        If the stains cannot be told apart: condition number above 20, as DAB with AEC.
+    """
+    names = list(vectors)
+    matrix = stain_matrix([vectors[name] for name in names])
+    number = condition(matrix)
+    if number > MAX_CONDITION:
+        msg = (
+            f"Stains must be separable (condition number <= {MAX_CONDITION:g}), found {number:.1f} for "
+            f"{', '.join(names)}. Stain with chromogens further apart, or use fluorescence."
+        )
+        raise ProtocolError([msg])
+    warnings = []
+    if number > WARN_CONDITION:
+        warnings.append(f"{', '.join(names)}: condition number {number:.1f}, amounts are noisy")
+    for a, b in combinations(range(len(names)), 2):
+        angle = float(np.degrees(np.arccos(np.clip(matrix[a] @ matrix[b], -1, 1))))
+        if angle < WARN_ANGLE_DEG:
+            warnings.append(f"{names[a]} and {names[b]} are {angle:.1f} degrees apart, amounts are noisy")
+    return tuple(warnings)
+
+
+def unmix_linear(rgb: ArrayLike, matrix: FloatArray, white: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Return unconstrained least-squares amounts (..., k) and the signed residual (...,) for QC.
+
+    The residual is the optical density along the direction no stain explains, for two stains their
+    cross product; it is 0 for three stains, which explain any colour.
+    """
+    od = optical_density(rgb, white)
+    amounts = od @ np.linalg.pinv(matrix)
+    rest = od - amounts @ matrix
+    if len(matrix) == 2:
+        normal = np.cross(matrix[0], matrix[1])
+        return amounts, np.asarray(rest @ (normal / np.linalg.norm(normal)))
+    return amounts, np.asarray(np.linalg.norm(rest, axis=-1))
+
+
+@njit(cache=True, nogil=True)
+def _nnls_table(od: Any, solvers: Any, members: Any, matrix: Any, table: Any) -> None:
+    """Fill (L, L, L, 4) uint8: up to three amounts and the residual, by exact non-negative least squares."""
+    levels = od.shape[1]
+    k = matrix.shape[0]
+    amount = np.zeros(3)
+    best = np.zeros(3)
+    for r in range(levels):
+        for g in range(levels):
+            for b in range(levels):
+                x, y, z = od[0, r], od[1, g], od[2, b]
+                best_rest = x * x + y * y + z * z
+                best[:] = 0.0
+                for s in range(solvers.shape[0]):
+                    feasible = True
+                    fx, fy, fz = x, y, z
+                    for j in range(k):
+                        amount[j] = 0.0
+                        if members[s, j]:
+                            c = solvers[s, j, 0] * x + solvers[s, j, 1] * y + solvers[s, j, 2] * z
+                            if c < 0.0:
+                                feasible = False
+                                break
+                            amount[j] = c
+                            fx -= c * matrix[j, 0]
+                            fy -= c * matrix[j, 1]
+                            fz -= c * matrix[j, 2]
+                    if not feasible:
+                        continue
+                    rest = fx * fx + fy * fy + fz * fz
+                    if rest < best_rest:
+                        best_rest = rest
+                        best[:] = amount
+                    if s == 0:
+                        break
+                for j in range(k):
+                    table[r, g, b, j] = np.uint8(min(int(best[j] / OD_STEP + 0.5), 255))
+                table[r, g, b, 3] = np.uint8(min(int(np.sqrt(best_rest) / OD_STEP + 0.5), 255))
+
+
+def _subset_solvers(matrix: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return the least-squares solvers of every subset of stains, the full set first."""
+    k = len(matrix)
+    subsets = [s for size in range(k, 0, -1) for s in combinations(range(k), size)]
+    solvers = np.zeros((len(subsets), k, 3))
+    members = np.zeros((len(subsets), k), dtype=np.bool_)
+    for i, subset in enumerate(subsets):
+        rows = list(subset)
+        solvers[i, rows] = np.linalg.pinv(matrix[rows]).T
+        members[i, rows] = True
+    return solvers, members
+
+
+def _level_lookup(white: FloatArray) -> tuple[NDArray[np.uint8], FloatArray]:
+    """Return grey level -> optical-density level (3, 256), and the density of each level (3, 128).
+
+    128 levels suffice: each grey level below 35 keeps its own, and above it the steps of one grey level
+    are finer than 0.01 OD.
+    """
+    lookup = np.zeros((3, 256), dtype=np.uint8)
+    density = np.zeros((3, _LEVELS))
+    for c in range(3):
+        od = np.maximum(-np.log10(np.maximum(np.arange(256), 1) / white[c]), 0.0)
+        own = np.arange(256) < 35
+        coarse = np.round(od / 0.0095).astype(np.int64)
+        key = np.where(own, 1000 - np.arange(256) + 1000, coarse)
+        _, level = np.unique(key, return_inverse=True)
+        lookup[c] = np.minimum(level, _LEVELS - 1)
+        counts = np.bincount(lookup[c], minlength=_LEVELS)
+        density[c] = np.bincount(lookup[c], weights=od, minlength=_LEVELS) / np.maximum(counts, 1)
+    return lookup, density
+
+
+class UnmixTable:
+    """A colour table from 8-bit RGB to stain amounts in steps of 0.01 OD.
+
+    The same colour always gives the same amounts, whatever tile it lies in.
+
+    Parameters
+    ----------
+    matrix
+        (k, 3) unit stain vectors.
+    white
+        Background intensity of each channel.
+    """
+
+    def __init__(self, matrix: FloatArray, white: ArrayLike) -> None:
+        self.n_stains = len(matrix)
+        self.lookup, density = _level_lookup(np.asarray(white, dtype=np.float64))
+        solvers, members = _subset_solvers(matrix)
+        self.table = np.zeros((_LEVELS, _LEVELS, _LEVELS, 4), dtype=np.uint8)
+        _nnls_table(density, solvers, members, np.ascontiguousarray(matrix), self.table)
+
+    def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return (k + 1, rows, cols) non-negative amounts of the stains, then the residual, in 0.01 OD."""
+        planes = np.empty((self.n_stains + 1, *rgb.shape[:2]), dtype=np.uint8)
+        _apply(rgb, self.lookup, self.table.reshape(-1, 4), planes)
+        return planes
+
+
+@njit(cache=True, nogil=True)
+def _apply(rgb: Any, lookup: Any, table: Any, planes: Any) -> None:
+    k = planes.shape[0] - 1
+    for i in range(rgb.shape[0]):
+        for j in range(rgb.shape[1]):
+            at = (
+                (np.int64(lookup[0, rgb[i, j, 0]]) << 14)
+                | (np.int64(lookup[1, rgb[i, j, 1]]) << 7)
+                | np.int64(lookup[2, rgb[i, j, 2]])
+            )
+            for s in range(k):
+                planes[s, i, j] = table[at, s]
+            planes[k, i, j] = table[at, 3]

@@ -1,0 +1,51 @@
+"""A grid cut into tiles whose cells add up to the same cells, whatever the tile size."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Tile(NamedTuple):
+    """One tile: the box it owns (half-open) and the box it reads, in pixels of the grid."""
+
+    row0: int
+    row1: int
+    col0: int
+    col1: int
+    read_row0: int
+    read_row1: int
+    read_col0: int
+    read_col1: int
+
+
+def tile_grid(shape: tuple[int, int], *, tile_px: int, halo_px: int, align_px: int) -> list[Tile]:
+    """Return tiles of `tile_px` that partition a grid, each read with `halo_px` pixels around it.
+
+    Read boxes start at multiples of `align_px`, so that blocks of that size fall on the same pixels in
+    every tiling, and end at the edge of the grid or beyond the halo.
+
+    Examples
+    --------
+    >>> [t.row1 for t in tile_grid((30, 10), tile_px=16, halo_px=3, align_px=4)]
+    [16, 30]
+    >>> tile_grid((30, 10), tile_px=16, halo_px=3, align_px=4)[1].read_row0
+    12
+    """
+    if tile_px <= 0 or align_px <= 0 or halo_px < 0:
+        msg = f"Tile and block sides are positive and the halo not negative, found {tile_px}, {align_px}, {halo_px}"
+        raise ValueError(msg)
+    rows, cols = shape
+    tiles = []
+    for r in range(0, rows, tile_px):
+        r1 = min(r + tile_px, rows)
+        read_r = _reach(r, r1, rows, halo_px, align_px)
+        for c in range(0, cols, tile_px):
+            c1 = min(c + tile_px, cols)
+            tiles.append(Tile(r, r1, c, c1, *read_r, *_reach(c, c1, cols, halo_px, align_px)))
+    return tiles
+
+
+def _reach(start: int, stop: int, size: int, halo: int, align: int) -> tuple[int, int]:
+    low = max(start - halo, 0) // align * align
+    high = -(-(stop + halo) // align) * align
+    return low, min(high, size)
