@@ -59,17 +59,39 @@ def summarise_stratum(tiles: TileCounts, *, bootstrap: int, seed: int) -> Stratu
     ratio of sums, never the mean of tile densities.
     """
     names = tuple(tiles.counts)
-    counts = np.stack([tiles.counts[name] for name in names]).astype(np.float64)
+    counts = _count_matrix(tiles)
     area, n_tiles, n = tiles.area_mm2, len(tiles.area_mm2), counts.sum(axis=1)
     quasi = np.full(len(names), np.nan)
     resampled = np.full(len(names), np.nan)
     if n_tiles > 1:
-        expected = np.maximum(n, 1.0)[:, None] * (area / area.sum())
-        phi = ((counts - expected) ** 2 / expected).sum(axis=1) / (n_tiles - 1)
-        quasi = np.where(n > 0, phi * n, 0.0)
+        quasi = np.where(n > 0, _pearson_ratio(counts, area) * n, 0.0)
         random = seeded_generator(seed, tiles.slide_id, tiles.compartment)
         resampled = _bootstrap_variance(counts, area, bootstrap, random)
     return Stratum(names, float(area.sum()), n_tiles, n, quasi, resampled, enlarged="tiles_enlarged" in tiles.flags)
+
+
+def dispersion(tiles: TileCounts) -> dict[str, float]:
+    """Return the variance-to-mean ratio of each population over tiles: Pearson's estimate.
+
+    1 where no cell was found, NaN with a single tile or none.
+    """
+    if len(tiles.area_mm2) < 2:
+        return dict.fromkeys(tiles.counts, float("nan"))
+    ratio = _pearson_ratio(_count_matrix(tiles), tiles.area_mm2)
+    return dict(zip(tiles.counts, ratio.tolist(), strict=True))
+
+
+def _count_matrix(tiles: TileCounts) -> FloatArray:
+    """Return the (P, T) counts."""
+    return np.stack(list(tiles.counts.values())).astype(np.float64)
+
+
+def _pearson_ratio(counts: FloatArray, area: FloatArray) -> FloatArray:
+    """Return the (P,) variance-to-mean ratios of counts that expect the same density in all tiles."""
+    n = counts.sum(axis=1)
+    expected = np.maximum(n, 1.0)[:, None] * (area / area.sum())
+    ratio: FloatArray = ((counts - expected) ** 2 / expected).sum(axis=1) / (len(area) - 1)
+    return np.where(n > 0, ratio, 1.0)
 
 
 def _bootstrap_variance(counts: FloatArray, area: FloatArray, draws: int, random: np.random.Generator) -> FloatArray:
@@ -222,6 +244,24 @@ def _estimate(
     ratio = variance / n if dof > 0 else 1.0
     few = ("low_count",) if n < _LOW_COUNT * max(ratio, 1.0) else ()
     return Estimate(n, area, n / area, low / area, high / area, sigma, dof, (*few, *flags))
+
+
+def density_of_count(n: int, area_mm2: float, ratio: float, dof: int, confidence: float) -> Estimate:
+    """Return the density of a count whose variance-to-mean ratio was learnt elsewhere; see `estimate`.
+
+    Parameters
+    ----------
+    n, area_mm2
+        Count, and the area it is of.
+    ratio, dof
+        Variance-to-mean ratio and its degrees of freedom; NaN where it is not known.
+    confidence
+        Such as 0.95.
+    """
+    if area_mm2 <= 0:
+        return _without_area(n)
+    flags = () if np.isfinite(ratio) and dof > 0 else ("few_tiles",)
+    return _estimate(n, area_mm2, np.array([ratio * n]), [dof], confidence, flags)
 
 
 def _without_area(n: int) -> Estimate:
