@@ -11,12 +11,13 @@ from spatial_til.phantoms.brightfield import PRESET_VECTORS, render_brightfield,
 from spatial_til.phantoms.camera import Camera
 from spatial_til.phantoms.fluorescence import CHANNELS, Microscope, render_fluorescence
 from spatial_til.phantoms.layout import KINDS, Crowding, Population, Scene, SceneCells, populate
-from spatial_til.phantoms.look import Staining
-from spatial_til.phantoms.tissue import tissue_scene
+from spatial_til.phantoms.look import HARD_STAINING, Staining
+from spatial_til.phantoms.tissue import scene_from_outlines, tissue_scene
 from spatial_til.phantoms.truth import label_images
 
 __all__ = [
     "CHANNELS",
+    "HARD_STAINING",
     "KINDS",
     "PRESET_VECTORS",
     "Camera",
@@ -30,6 +31,7 @@ __all__ = [
     "populate",
     "render_brightfield",
     "render_fluorescence",
+    "scene_from_outlines",
     "tilted_vectors",
     "tissue_scene",
 ]

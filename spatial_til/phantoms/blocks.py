@@ -58,7 +58,7 @@ class Block:
 
     def claim(self) -> tuple[Plane, Plane, NDArray[np.int32], NDArray[np.int32]]:
         """Return distances and indices of the two nearest nuclei, see `paint.claim`."""
-        texture = fields.noise_texture(5, 3.0, 12.0)
+        texture = fields.noise_texture(5, 5.0, 16.0)
         offset = (self.index[:, None] * (37.7, 91.3)) % fields.TEXTURE_SIDE
         cells = (self.x, self.y, self.radii, self.growth, offset, texture, self.um)
         return paint.claim(*cells, *self.shape)

@@ -132,7 +132,7 @@ def _dirt(scene: Scene, staining: Staining) -> NDArray[np.float64]:
         )
     )
     laden = np.flatnonzero(scene.cells.kind == KINDS.index("melanophage"))
-    count = rng.integers(25, 70, len(laden))
+    count = rng.integers(40, 110, len(laden))
     cell = np.repeat(laden, count)
     away = (scene.cells.radii_um.mean(axis=1) + scene.cells.expansion_um)[cell] * np.sqrt(rng.random(len(cell)))
     turn = rng.uniform(0, 2 * np.pi, len(cell))
@@ -141,8 +141,8 @@ def _dirt(scene: Scene, staining: Staining) -> NDArray[np.float64]:
             np.full(len(cell), 3),
             scene.cells.x_um[cell] + away * np.cos(turn),
             scene.cells.y_um[cell] + away * np.sin(turn),
-            rng.uniform(0.4, 0.9, len(cell)),
-            rng.uniform(0.3, 1.0, len(cell)),
+            rng.uniform(0.3, 0.75, len(cell)),
+            rng.uniform(0.2, 0.8, len(cell)),
         )
     )
     return np.vstack((debris, pigment))

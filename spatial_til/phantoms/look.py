@@ -34,6 +34,10 @@ class Staining:
     debris_per_mm2: float = 40.0
 
 
+#: Faint, uneven and smeared stain: where a plain script is at a loss and an expert is not.
+HARD_STAINING = Staining(cd8=0.47, cd8_cv=0.35, faint=0.10, smear=0.18, unspecific=0.03)
+
+
 @dataclass(frozen=True, slots=True)
 class Looks:
     """Appearance of each cell; arrays of length n unless said otherwise."""

@@ -80,7 +80,7 @@ def claim(
                 d, _ = _outside(dx, dy, radii[i])
                 if d > 0:
                     ragged = sample(texture, dx * um / 0.3 + offset[i, 0], dy * um / 0.3 + offset[i, 1])
-                    d *= 1 + np.float32(0.15) * ragged
+                    d *= 1 + np.float32(0.12) * ragged
                 if d > growth[i]:
                     continue
                 if d < d1[row, col]:
