@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from shapely.geometry import MultiPolygon
 
 from spatial_til.geometry.locate import locate
 from spatial_til.geometry.place import measure_points
@@ -24,14 +23,6 @@ class DepthSamples(NamedTuple):
     """Points spread evenly over the tumour that has distances; each stands for the same area."""
 
     depth_um: FloatArray  # (m,) >= 0, distance to the evaluable border
-    sector: NDArray[np.intp]  # (m,)
-    area_mm2: float  # area one point stands for
-
-
-class DistanceSamples(NamedTuple):
-    """Points spread evenly over the tissue that has distances; each stands for the same area."""
-
-    distance_um: FloatArray  # (m,) signed distance to the evaluable border
     sector: NDArray[np.intp]  # (m,)
     area_mm2: float  # area one point stands for
 
@@ -81,37 +72,16 @@ def sample_depths(compartments: Compartments, *, arc_um: float, n_samples: int) 
     n_samples
         About how many points to spread.
     """
-    samples = _sample(compartments.tumor, compartments, arc_um, n_samples)
-    inside = samples.distance_um <= 0
-    return DepthSamples(-samples.distance_um[inside], samples.sector[inside], samples.area_mm2)
-
-
-def sample_distances(compartments: Compartments, *, arc_um: float, n_samples: int) -> DistanceSamples:
-    """Return signed distances at points spread evenly over the evaluable tissue.
-
-    Parameters
-    ----------
-    compartments
-        The divided tissue.
-    arc_um
-        Length of an arc of border, as for `border_sectors`.
-    n_samples
-        About how many points to spread.
-    """
-    tissue = MultiPolygon([part for piece in compartments.pieces for part in piece.geoms])
-    return _sample(tissue, compartments, arc_um, n_samples)
-
-
-def _sample(region: MultiPolygon, compartments: Compartments, arc_um: float, n_samples: int) -> DistanceSamples:
-    if region.is_empty or compartments.border.evaluable.is_empty:
-        return DistanceSamples(np.empty(0), np.empty(0, dtype=np.intp), 0.0)
-    pitch = np.sqrt(region.area / n_samples)
-    points = _tilted_lattice(region.bounds, pitch)
-    points = points[locate(points, [region]) == 0]
+    tumor = compartments.tumor
+    if tumor.is_empty or compartments.border.evaluable.is_empty:
+        return DepthSamples(np.empty(0), np.empty(0, dtype=np.intp), 0.0)
+    pitch = np.sqrt(tumor.area / n_samples)
+    points = _tilted_lattice(tumor.bounds, pitch)
+    points = points[locate(points, [tumor]) == 0]
     measured = measure_points(points, compartments)
-    has_distance = ~np.isnan(measured.distance_um)
-    sector = _sector(measured.position_um[has_distance], compartments, arc_um)
-    return DistanceSamples(measured.distance_um[has_distance], sector, float(pitch**2 / 1e6))
+    has_depth = measured.in_tumor & ~np.isnan(measured.distance_um)
+    sector = _sector(measured.position_um[has_depth], compartments, arc_um)
+    return DepthSamples(-measured.distance_um[has_depth], sector, float(pitch**2 / 1e6))
 
 
 def _tilted_lattice(bounds: tuple[float, float, float, float], pitch: float) -> XY:
