@@ -56,15 +56,30 @@ def sum_by_tile(columns: NDArray[Any], tile: NDArray[np.integer[Any]], stratum: 
     >>> sums.sums.tolist(), sums.stratum.tolist()
     ([[3.0], [4.0]], [0, 1])
     """
+    position, strata = tile_positions(tile, stratum)
+    sums: FloatArray = np.zeros((len(strata), columns.shape[1]))
+    for j, column in enumerate(columns.T):
+        sums[:, j] = np.bincount(position, weights=column, minlength=len(strata))
+    return TileSums(sums, strata)
+
+
+def tile_positions(
+    tile: NDArray[np.integer[Any]], stratum: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return which of the tiles that hold a cell each cell is in, and the stratum of each of those tiles.
+
+    Examples
+    --------
+    >>> position, strata = tile_positions(np.array([5, 2, 5]), np.array([0, 0, 1]))
+    >>> position.tolist(), strata.tolist()
+    ([1, 0, 2], [0, 0, 1])
+    """
     if len(tile) == 0:
-        return TileSums(np.zeros((0, columns.shape[1])), np.zeros(0, dtype=np.int64))
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.int64)
     width = int(tile.max()) - int(tile.min()) + 1
     key = stratum.astype(np.int64) * width + (tile.astype(np.int64) - int(tile.min()))
     keys, position = np.unique(key, return_inverse=True)
-    sums: FloatArray = np.zeros((len(keys), columns.shape[1]))
-    for j, column in enumerate(columns.T):
-        sums[:, j] = np.bincount(position, weights=column, minlength=len(keys))
-    return TileSums(sums, keys // width)
+    return position, keys // width
 
 
 def bootstrap_totals(tiles: TileSums, draws: int, random: np.random.Generator) -> FloatArray:

@@ -58,7 +58,7 @@ def build_grid(xy_um: XY, cell: IntArray | None = None) -> Grid:
         np.sqrt(_POINTS_PER_BIN * width * height / len(xy_um)), _POINTS_PER_BIN * max(width, height) / len(xy_um), 1e-6
     )
     cols, rows = int(width / side) + 1, int(height / side) + 1
-    order, start = _sort_into_bins(xy_um, x0, y0, side, cols, rows)
+    order, start = sort_into_bins(xy_um, x0, y0, side, cols, rows)
     return Grid(
         np.ascontiguousarray(xy_um[order, 0]),
         np.ascontiguousarray(xy_um[order, 1]),
@@ -146,7 +146,7 @@ def _no_identity(query_um: XY) -> IntArray:
 
 
 @njit(cache=True, nogil=True)
-def _sort_into_bins(xy_um, x0, y0, side, cols, rows):  # type: ignore[no-untyped-def]
+def sort_into_bins(xy_um, x0, y0, side, cols, rows):  # type: ignore[no-untyped-def]
     """Return the order of points by bin (a counting sort keeps theirs within one) and where each bin starts."""
     n = len(xy_um)
     bin_of = np.empty(n, dtype=np.int64)

@@ -1,0 +1,135 @@
+"""The window in which cells were seen: distance to its boundary, and its overlap with itself when moved.
+
+Neighbours beyond the boundary are not seen. Both numbers correct for that on a window of any shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import shapely
+from numba import njit
+from scipy import fft
+from shapely.geometry import MultiPolygon, Polygon
+
+from spatial_til.metrics.pointpatterns.neighbours import in_slices, sort_into_bins
+from spatial_til.metrics.squares import divide_into_squares
+from spatial_til.model import XY, FloatArray
+
+_PIXEL_UM = 5.0
+_MOST_PIXELS = 16e6  # a larger window gets larger pixels: 10 µm at 40 x 40 mm
+
+
+class Overlap(NamedTuple):
+    """|W ∩ (W + v)| for displacements v up to a limit, in µm², on a grid of pixels."""
+
+    area_um2: FloatArray  # (2k + 1, 2k + 1): row k + i, column k + j for v = (j, i) pixels
+    pixel_um: float
+
+
+def overlap_with_itself(region: Polygon | MultiPolygon, limit_um: float, pixel_um: float | None = None) -> Overlap:
+    """Return the set covariance of a window for all displacements up to `limit_um` in x and in y.
+
+    Parameters
+    ----------
+    region
+        The window in µm.
+    limit_um
+        Longest displacement.
+    pixel_um
+        Side of the pixels the window is drawn on; by default 5 µm, or as many pixels as fit the memory.
+
+    Notes
+    -----
+    The autocorrelation of the exact covered area of each pixel, by Fourier transform. At no displacement
+    it is the area of the window; elsewhere a pixel's blur is left: beyond 20 µm, for 5 µm pixels, at
+    most 0.1 % in a ring 250 µm wide, 0.3 % in an L turned by 33 degrees and 1 % in a ring 50 µm wide.
+
+    Examples
+    --------
+    >>> overlap = overlap_with_itself(shapely.box(0, 0, 200, 100), 50.0)
+    >>> k = len(overlap.area_um2) // 2
+    >>> overlap.area_um2[k, k + 10].round().item()  # moved by 50 µm in x: 150 x 100
+    15000.0
+    """
+    x_min, y_min, x_max, y_max = region.bounds
+    if pixel_um is None:
+        pixel_um = max(_PIXEL_UM, float(np.sqrt((x_max - x_min) * (y_max - y_min) / _MOST_PIXELS)))
+    covered = divide_into_squares(region, pixel_um).area_um2 / pixel_um**2
+    k = int(np.ceil(limit_um / pixel_um)) + 1
+    shape = [fft.next_fast_len(side + k, real=True) for side in covered.shape]
+    spectrum = fft.rfft2(covered, shape)
+    power = spectrum.real**2 + spectrum.imag**2
+    around = fft.irfft2(power, shape)
+    lags = np.arange(-k, k + 1)
+    area = around[np.ix_(lags % shape[0], lags % shape[1])] * pixel_um**2
+    area[k, k] = region.area
+    return Overlap(np.maximum(area, 0.0), pixel_um)
+
+
+def boundary_distance_um(
+    region: Polygon | MultiPolygon, xy_um: XY, limit_um: float, *, n_threads: int = 1
+) -> FloatArray:
+    """Return the exact distance from points to the boundary of a window, in µm, at most `limit_um`.
+
+    Parameters
+    ----------
+    region
+        The window in µm; its holes have boundaries too.
+    xy_um
+        (n, 2) points.
+    limit_um
+        Longest distance of interest: a farther boundary comes back as this.
+
+    Examples
+    --------
+    >>> boundary_distance_um(shapely.box(0, 0, 10, 4), np.array([[5.0, 1.5], [5.0, 2.0]]), 1.8).tolist()
+    [1.5, 1.8]
+    """
+    side = limit_um / 2
+    pieces = _short_pieces(region, side)
+    middle = (pieces[:, :2] + pieces[:, 2:]) / 2
+    x0, y0 = (middle.min(axis=0)).tolist()
+    cols, rows = (((middle.max(axis=0) - (x0, y0)) / side).astype(int) + 1).tolist()
+    order, start = sort_into_bins(middle, x0, y0, side, cols, rows)
+    pieces = pieces[order]
+
+    def search(part: slice) -> Any:
+        return _nearest_piece(xy_um[part], pieces, start, x0, y0, side, cols, rows, limit_um)
+
+    return np.concatenate(in_slices(search, len(xy_um), n_threads))
+
+
+def _short_pieces(region: Polygon | MultiPolygon, longest_um: float) -> FloatArray:
+    """Return the boundary as (m, 4) pieces x0, y0, x1, y1 of limited length."""
+    lines = shapely.segmentize(shapely.get_parts(region.boundary), longest_um)
+    xy, line = shapely.get_coordinates(lines, return_index=True)
+    same = np.flatnonzero(line[1:] == line[:-1])
+    return np.hstack((xy[same], xy[same + 1]))
+
+
+@njit(cache=True, nogil=True)
+def _nearest_piece(xy_um, pieces, start, x0, y0, side, cols, rows, limit_um):  # type: ignore[no-untyped-def]
+    """Look at all pieces whose middle may lie within the limit and half a piece: exact within the limit."""
+    found = np.empty(len(xy_um))
+    reach = limit_um + side / 2
+    for i in range(len(xy_um)):
+        x, y = xy_um[i, 0], xy_um[i, 1]
+        first = max(0, int(np.floor((x - reach - x0) / side)))
+        last = min(cols - 1, int(np.floor((x + reach - x0) / side)))
+        best = limit_um * limit_um
+        for row in range(
+            max(0, int(np.floor((y - reach - y0) / side))), min(rows - 1, int(np.floor((y + reach - y0) / side))) + 1
+        ):
+            if first > last:
+                break
+            for k in range(start[row * cols + first], start[row * cols + last + 1]):
+                ax, ay = pieces[k, 0], pieces[k, 1]
+                ux, uy = pieces[k, 2] - ax, pieces[k, 3] - ay
+                squared = ux * ux + uy * uy
+                t = 0.0 if squared == 0 else min(1.0, max(0.0, ((x - ax) * ux + (y - ay) * uy) / squared))
+                dx, dy = ax + t * ux - x, ay + t * uy - y
+                best = min(best, dx * dx + dy * dy)
+        found[i] = np.sqrt(best)
+    return found
