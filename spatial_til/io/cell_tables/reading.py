@@ -1,0 +1,109 @@
+"""Cell tables of every kind to cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from spatial_til.errors import CellTableError
+from spatial_til.io.cell_tables.anndata_table import anndata_layout, load_anndata
+from spatial_til.io.cell_tables.building import build_cells
+from spatial_til.io.cell_tables.halo import halo_layout
+from spatial_til.io.cell_tables.inform import inform_layout
+from spatial_til.io.cell_tables.layout import Layout
+from spatial_til.io.cell_tables.mapping import mapped_layout, with_mapping
+from spatial_til.io.cell_tables.marker_names import TUMOR
+from spatial_til.io.cell_tables.mcmicro import mcmicro_layout
+from spatial_til.io.cell_tables.qupath_objects import load_qupath_objects
+from spatial_til.io.cell_tables.qupath_table import qupath_layout
+from spatial_til.io.cell_tables.text_table import open_text_table
+from spatial_til.io.cells import read_cells
+from spatial_til.model import Cells
+
+_PARQUET_MAGIC, _HDF5_MAGIC = b"PAR1", b"\x89HDF"
+_TEXT_LAYOUTS = (inform_layout, halo_layout, qupath_layout, mcmicro_layout)
+_NO_MAPPING: Mapping[str, Any] = MappingProxyType({})
+
+
+def read_cell_table(
+    path: str | Path,
+    *,
+    markers: Sequence[str],
+    um_per_unit: float | None,
+    mapping: Mapping[str, Any] | None = None,
+) -> Cells:
+    """Read the cells of one slide that another program found.
+
+    Parameters
+    ----------
+    path
+        Cells of ours (Parquet), inForm `cell_seg_data`, HALO object data, QuPath measurements (text) or
+        cells (GeoJSON), MCMICRO quantification, or AnnData; text may be gzipped.
+    markers
+        The protocol's markers. Only these are read, by any of their spellings.
+    um_per_unit
+        µm in one unit of the table's positions; None where the table says that they are µm.
+    mapping
+        The protocol's `[cells]`: x, y, nucleus_area_um2, cell_area_um2, category, positive.
+
+    Returns
+    -------
+    cells
+        Ordered by y, then x. `calls` holds the vendor's positivity by marker, those that no column or
+        label tells left out; `category` the vendor's tissue label; areas that are not known are NaN.
+
+    Raises
+    ------
+    CellTableError
+        The table is damaged or of an unknown kind, lacks a column, or its unit is not known.
+    """
+    path, mapping = Path(path), mapping or _NO_MAPPING
+    magic = _magic(path)
+    if magic.startswith(_PARQUET_MAGIC):
+        return _ours(path, markers, um_per_unit)
+    if magic.startswith(_HDF5_MAGIC):
+        frame = load_anndata(path, markers)
+        columns = tuple(map(str, frame.columns))
+        layout = _layout(anndata_layout(columns, markers), mapping, columns, path)
+    elif magic.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
+        frame = load_qupath_objects(path)
+        columns = tuple(map(str, frame.columns))
+        layout = _layout(qupath_layout(columns, markers), mapping, columns, path)
+    else:
+        table = open_text_table(path)
+        found = (recognise(table.columns, markers) for recognise in _TEXT_LAYOUTS)
+        layout = _layout(next((known for known in found if known), None), mapping, table.columns, path)
+        frame = table.load([*layout.number_columns, *layout.text_columns], layout.text_columns)
+    return build_cells(frame, layout, markers=markers, um_per_unit=um_per_unit, path=path)
+
+
+def _magic(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(16)
+    except OSError as error:
+        msg = f"{path}: the cell table cannot be opened ({error.strerror}). Correct the path in the sheet."
+        raise CellTableError(msg) from error
+
+
+def _layout(found: Layout | None, mapping: Mapping[str, Any], columns: Sequence[str], path: Path) -> Layout:
+    layout = mapped_layout(mapping) or found
+    if layout is None:
+        shown = ", ".join(columns[:20]) + (" …" if len(columns) > 20 else "")
+        msg = f"{path}: this kind of cell table is not known. Columns: {shown}. Name x and y in the protocol's [cells]."
+        raise CellTableError(msg)
+    return with_mapping(layout, mapping, columns, path)
+
+
+def _ours(path: Path, markers: Sequence[str], um_per_unit: float | None) -> Cells:
+    if um_per_unit is not None and um_per_unit != 1:
+        msg = f"{path}: our cell tables are in µm, and pixel_size_um = {um_per_unit} would rescale it. Leave it empty."
+        raise CellTableError(msg)
+    stored = read_cells(path)
+    calls = {marker: calls for marker, calls in stored.positive.items() if marker in markers}
+    if stored.tumor_cell is not None:
+        calls[TUMOR] = stored.tumor_cell
+    return replace(stored.cells, calls=calls)

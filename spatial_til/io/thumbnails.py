@@ -1,0 +1,110 @@
+"""Thumbnails: the slide with its tumour border, margin band and CD8+ cells."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon
+from shapely.geometry.base import BaseGeometry
+
+from spatial_til.io.atomic import write_bytes
+from spatial_til.model import XY, Compartments
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_WIDTH_PX, _DPI = 1200, 100
+_MARGIN_COLORS = {"inner_margin": "#ff9896", "outer_margin": "#1f77b4"}
+_BAND_ALPHA = 0.25
+_NICE = (1, 2, 5)
+_DOT_PX, _MANY_CELLS = 3.0, 20_000
+
+
+def write_thumbnail(
+    path: Path,
+    picture: NDArray[np.uint8] | None,
+    extent_um: tuple[float, float, float, float],
+    compartments: Compartments | None,
+    cd8_xy_um: XY,
+) -> None:
+    """Draw one slide as PNG, the same bytes for the same input, whole or not at all.
+
+    Parameters
+    ----------
+    path
+        The PNG file.
+    picture
+        (rows, cols, 3); None where there is no image, which leaves the ground white.
+    extent_um
+        x0, y0, x1, y1 that the picture covers, in µm.
+    compartments
+        What to outline: tumour, margins and evaluable border; None where the slide has none.
+    cd8_xy_um
+        (n, 2) positions of CD8+ cells.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    x0, y0, x1, y1 = extent_um
+    height = max(200, round(_WIDTH_PX * (y1 - y0) / (x1 - x0)))
+    figure = Figure(figsize=(_WIDTH_PX / _DPI, min(height, 3 * _WIDTH_PX) / _DPI), dpi=_DPI)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(x0, x1), ylim=(y1, y0), aspect="equal")
+    axes.set_axis_off()
+    if picture is not None:
+        axes.imshow(picture, extent=(x0, x1, y1, y0), interpolation="antialiased")
+    if compartments is not None:
+        _draw_regions(axes, compartments)
+    if len(cd8_xy_um):
+        size = _DOT_PX if len(cd8_xy_um) < _MANY_CELLS else _DOT_PX / 2
+        axes.plot(*cd8_xy_um.T, ".", color="#c000c0", markersize=size, markeredgewidth=0, label="CD8+ cells")
+    _draw_scale(axes, x0, y1, x1 - x0)
+    axes.set(xlim=(x0, x1), ylim=(y1, y0))
+    buffer = io.BytesIO()
+    canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    write_bytes(path, buffer.getvalue())
+
+
+def _draw_regions(axes: Axes, compartments: Compartments) -> None:
+    for name, color in _MARGIN_COLORS.items():
+        _fill(axes, compartments.regions[name], color, name.replace("_", " "))
+    _lines(axes, compartments.tumor.boundary, "#d62728", 1.0, "tumour")
+    _lines(axes, compartments.border.evaluable, "#2ca02c", 2.0, "evaluable border")
+
+
+def _fill(axes: Axes, region: MultiPolygon, color: str, label: str) -> None:
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Outline
+
+    rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(shapely.get_parts(region))]
+    if rings:
+        outline = Outline.make_compound_path(*(Outline(ring, closed=True) for ring in rings))
+        axes.add_patch(PathPatch(outline, facecolor=color, alpha=_BAND_ALPHA, linewidth=0, label=label))
+
+
+def _lines(axes: Axes, lines: BaseGeometry, color: str, width: float, label: str) -> None:
+    from matplotlib.collections import LineCollection
+
+    parts = [shapely.get_coordinates(part) for part in shapely.get_parts(lines)]
+    if parts:
+        axes.add_collection(LineCollection(parts, colors=color, linewidths=width, label=label))
+
+
+def _draw_scale(axes: Axes, x0: float, y1: float, width_um: float) -> None:
+    """Draw a bar of a round length, about a fifth of the width, and the legend."""
+    power = 10.0 ** np.floor(np.log10(width_um / 5))
+    length = max(n * power for n in _NICE if n * power <= width_um / 5)
+    left, low = x0 + 0.03 * width_um, y1 - 0.03 * width_um
+    style: dict[str, Any] = {"color": "black", "linewidth": 4, "solid_capstyle": "butt"}
+    axes.plot([left, left + length], [low, low], **style)
+    box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1}
+    axes.text(left, low - 0.01 * width_um, f"{length:g} µm", va="bottom", fontsize=9, bbox=box)
+    handles, _ = axes.get_legend_handles_labels()
+    if handles:
+        axes.legend(loc="upper right", fontsize=8, framealpha=0.7, markerscale=3)
