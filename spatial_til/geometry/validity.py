@@ -18,8 +18,8 @@ _FARTHEST_UM = 1e9
 def make_valid_polygon(geometry: BaseGeometry) -> tuple[MultiPolygon, float]:
     """Return the valid polygons of a geometry and how much their area changed.
 
-    A self-crossing outline keeps all that it encloses, a bow-tie both its halves; what a hole covers
-    is taken out; polygons that overlap are joined; spikes, repeated vertices, lines and points
+    A self-crossing outline keeps all that it winds around, a bow-tie both its halves; what a hole winds
+    around is taken out; polygons that overlap are joined; spikes, repeated vertices, lines and points
     vanish. Rings may run in either direction.
 
     Parameters
