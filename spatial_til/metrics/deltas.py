@@ -11,7 +11,7 @@ from spatial_til.model import Estimate, SlideScore, Value
 #: Always listed: all CD8+ and all PD-L1+ cells, and PD-L1+ tumour cells.
 POPULATIONS = ("CD8+", "PD-L1+", "PD-L1+tumor")
 #: Values of a slide whose change is listed, by the end of their name.
-VALUE_ENDINGS = ("_induction_log2", "_loss_percent")
+VALUE_ENDINGS = ("_induction_log2", "_loss_percent", "tps_percent", "cps", "ic_percent")
 _NOT_COUNTED = Value(None, reason="not counted at both time points")
 
 
@@ -28,7 +28,7 @@ def column_name(population: str) -> str:
 
 
 def listed_values(scores: Iterable[SlideScore]) -> tuple[str, ...]:
-    """Return the values of any slide whose change is listed: induction and loss of every marker."""
+    """Return the values of any slide whose change is listed: PD-L1 scores, induction and loss of every marker."""
     return tuple(sorted({name for score in scores for name in score.values if name.endswith(VALUE_ENDINGS)}))
 
 

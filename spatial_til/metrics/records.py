@@ -1,4 +1,4 @@
-"""Rows of longitudinal.csv and patients.csv as plain columns."""
+"""Rows of longitudinal.csv, patients.csv and cohort.csv as plain columns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from spatial_til.flags import join_flags
 from spatial_til.metrics.changes import minimum_detectable_change
+from spatial_til.metrics.cohort import CohortRow
 from spatial_til.metrics.patients import PatientRow
 from spatial_til.metrics.transitions import TransitionRow
 
@@ -56,3 +57,25 @@ def _by_lesion(statements: Mapping[str, str]) -> str:
     if len(statements) == 1:
         return next(iter(statements.values()))
     return " | ".join(f"{lesion or UNSPECIFIED}: {text}" for lesion, text in statements.items())
+
+
+def cohort_record(row: CohortRow) -> dict[str, object]:
+    """Return a comparison by column."""
+    return {
+        "comparison": row.comparison,
+        "group_a": row.group_a,
+        "group_b": row.group_b,
+        "timepoint": row.timepoint,
+        "metric": row.metric,
+        "n_a": row.n_a,
+        "n_b": row.n_b,
+        "median_a": row.median_a,
+        "median_b": row.median_b,
+        "effect": row.effect.value,
+        "ci_low": row.effect.ci_low,
+        "ci_high": row.effect.ci_high,
+        "test": row.test,
+        "p_value": row.p_value,
+        "q_value": row.q_value,
+        "reason": row.reason,
+    }

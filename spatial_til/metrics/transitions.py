@@ -23,7 +23,10 @@ NOT_EVALUABLE = "not_evaluable"
 
 @dataclass(frozen=True, slots=True)
 class TransitionRow:
-    """One row of longitudinal.csv. `deltas` maps a column's name to the change with its interval."""
+    """One row of longitudinal.csv. `deltas` maps a column's name to the change with its interval.
+
+    `comparable` says whether both biopsies can be evaluated, are of one lesion and were scored alike.
+    """
 
     patient_id: str
     lesion: str
@@ -34,6 +37,7 @@ class TransitionRow:
     activity_site_reference: str
     activity_site_target: str
     deltas: Mapping[str, Value]
+    comparable: bool
     call: str
     reason: str
     flags: tuple[str, ...]
@@ -68,6 +72,16 @@ class _Pair:
     reference: Biopsy | None
     target: Biopsy | None
     same_lesion: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What is said of two biopsies."""
+
+    call: str
+    reason: str
+    flags: tuple[str, ...] = ()
+    comparable: bool = False
 
 
 def transitions(
@@ -159,7 +173,7 @@ def _evaluable_mm2(biopsy: Biopsy) -> float:
 def _row(pair: _Pair, rules: _Rules) -> TransitionRow:
     """Return the row of one pair of biopsies."""
     reference, target = pair.reference, pair.target
-    call, reason, flags = _judge(pair, rules)
+    verdict = _judge(pair, rules)
     return TransitionRow(
         patient_id=pair.patient_id,
         lesion=pair.lesion,
@@ -176,9 +190,10 @@ def _row(pair: _Pair, rules: _Rules) -> TransitionRow:
             values=rules.values,
             confidence=rules.confidence,
         ),
-        call=call,
-        reason=reason,
-        flags=(*_circumstances(reference, rules), *_circumstances(target, rules), *flags),
+        comparable=verdict.comparable,
+        call=verdict.call,
+        reason=verdict.reason,
+        flags=(*_circumstances(reference, rules), *_circumstances(target, rules), *verdict.flags),
     )
 
 
@@ -209,28 +224,29 @@ def _circumstances(biopsy: Biopsy | None, rules: _Rules) -> tuple[str, ...]:
     return (*biopsy.flags, *from_sheet, *gone)
 
 
-def _judge(pair: _Pair, rules: _Rules) -> tuple[str, str, tuple[str, ...]]:
-    """Return call, reason and the flags of comparing two biopsies; the order of the rules is fixed."""
+def _judge(pair: _Pair, rules: _Rules) -> _Verdict:
+    """Return what is said of two biopsies; the order of the rules is fixed."""
     if pair.reference is None or pair.target is None:
         members = zip(pair.timepoints, (pair.reference, pair.target), strict=True)
         missing = " and ".join(when for when, biopsy in members if biopsy is None)
-        return NOT_EVALUABLE, f"no slide at {missing}", ()
+        return _Verdict(NOT_EVALUABLE, f"no slide at {missing}")
     reference, target = pair.reference.score, pair.target.score
     guard = comparability(reference, target, allow_cross_batch=rules.allow_cross_batch)
     flags = guard.flags if pair.same_lesion else (*guard.flags, "different_lesion")
     before, now = infiltrate(reference), infiltrate(target)
     if before is None or now is None or NOT_EVALUABLE in {before.phenotype.call, now.phenotype.call}:
-        return NOT_EVALUABLE, _not_evaluable(pair.reference, pair.target, rules), flags
+        return _Verdict(NOT_EVALUABLE, _not_evaluable(pair.reference, pair.target, rules), flags)
     change = shift(reference, target, rules.confidence)
     obstacles = (
         guard.differences if pair.same_lesion else ("the time points show different lesions", *guard.differences)
     )
     if obstacles:
-        return "indeterminate", f"no call, {' and '.join(obstacles)}: {numbers(before, now, change)}", flags
+        reason = f"no call, {' and '.join(obstacles)}: {numbers(before, now, change)}"
+        return _Verdict("indeterminate", reason, flags)
     if gradient_lost(reference, target):
         flags = (*flags, "pdl1_gradient_lost")
     call = longitudinal_call(before, now, change, rules.cut)
-    return call, call_reason(call, before, now, change), flags
+    return _Verdict(call, call_reason(call, before, now, change), flags, comparable=True)
 
 
 def _not_evaluable(reference: Biopsy, target: Biopsy, rules: _Rules) -> str:

@@ -1,0 +1,74 @@
+"""Does a number of the patients go with a metric? Spearman's correlation with its interval."""
+
+from __future__ import annotations
+
+import math
+from itertools import permutations
+
+import numpy as np
+from scipy.special import ndtri
+from scipy.stats import rankdata, t
+
+from spatial_til.metrics.rank_tests import Significance
+from spatial_til.model import FloatArray, Value
+
+#: Largest number of patients for which all orders are tried: 8! = 40,320.
+_EXACT_UP_TO = 8
+_EQUAL = 1e-12
+
+
+def spearman(x: FloatArray, y: FloatArray, *, confidence: float) -> tuple[Value, Significance]:
+    """Return Spearman's correlation of two numbers of the same patients, and its test.
+
+    Parameters
+    ----------
+    x, y
+        (n,) one value a patient.
+    confidence
+        Coverage of the interval.
+
+    Notes
+    -----
+    Interval by Fisher's z with the standard error sqrt((1 + r²/2) / (n − 3)); none under four patients,
+    nor at ±1. Test: all orders up to eight patients, above that Student's t.
+
+    References
+    ----------
+    Bonett & Wright 2000, Psychometrika 65:23, doi:10.1007/BF02294183.
+    """
+    n = len(x)
+    rank_x, rank_y = (_standardised(rankdata(values)) for values in (x, y))
+    if n < 3 or rank_x is None or rank_y is None:
+        return Value(None, reason="too few patients, or all alike"), Significance(1.0, 1.0, exact=True)
+    r = float(np.clip(rank_x @ rank_y, -1, 1))
+    return _with_interval(r, n, confidence), _test(r, rank_x, rank_y)
+
+
+def _standardised(ranks: FloatArray) -> FloatArray | None:
+    """Return ranks with mean 0 and length 1, or None where all are equal."""
+    centred = ranks - ranks.mean()
+    length = float(np.sqrt(centred @ centred))
+    return None if length == 0 else centred / length
+
+
+def _with_interval(r: float, n: int, confidence: float) -> Value:
+    """Return the correlation with its interval."""
+    if n < 4 or abs(r) > 1 - _EQUAL:
+        return Value(r, reason="too few patients for an interval" if n < 4 else "no interval at a correlation of ±1")
+    half = float(ndtri(0.5 + confidence / 2)) * math.sqrt((1 + r**2 / 2) / (n - 3))
+    return Value(r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half))
+
+
+def _test(r: float, rank_x: FloatArray, rank_y: FloatArray) -> Significance:
+    """Return the two-sided test of no correlation."""
+    n = len(rank_x)
+    if n <= _EXACT_UP_TO:
+        orders = np.array(list(permutations(range(n))))
+        every = np.abs(rank_y[orders] @ rank_x)
+        p_value, smallest = (float((every >= level - _EQUAL).mean()) for level in (abs(r), every.max()))
+        return Significance(p_value, smallest, exact=True)
+    if abs(r) > 1 - _EQUAL:
+        _, ties = np.unique(rank_x, return_counts=True)
+        alike = math.prod(math.factorial(int(count)) for count in ties) / math.factorial(n)
+        return Significance(2 * alike, 2 * alike, exact=True)
+    return Significance(float(2 * t.sf(abs(r) * math.sqrt((n - 2) / (1 - r**2)), n - 2)), 0.0, exact=False)
