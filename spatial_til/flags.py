@@ -42,7 +42,8 @@ FLAGS: dict[str, Flag] = {
     ),
     "thin_rim": Flag(
         "geometry",
-        "Part of the border has less than 100 µm of tissue on its outer side: a tumour drawn just inside a cut edge looks like a border.",
+        "Part of the border has less than 100 µm of tissue on its outer side: "
+        "a tumour drawn just inside a cut edge looks like a border.",
         "Look at the marked stretches; draw the tumour to the tissue edge, or mark them `No margin`.",
     ),
     "piece_without_border": Flag(
@@ -52,7 +53,8 @@ FLAGS: dict[str, Flag] = {
     ),
     "core_censored": Flag(
         "geometry",
-        "Part of the core lies nearer than the inner width to a cut edge, where the true border may be closer than it seems.",
+        "Part of the core lies nearer than the inner width to a cut edge, "
+        "where the true border may be closer than it seems.",
         "Read the core density together with core_censored_fraction.",
     ),
     "tumor_holes": Flag(

@@ -149,8 +149,10 @@ class Marker(_Section):
     compartment: Literal["nucleus", "cytoplasm", "membrane", "cell"] = Field(
         default="membrane", description="where the stain is: nucleus, cytoplasm, membrane, cell"
     )
-    statistic: Literal["mean", "median", "p90", "positive_fraction"] = Field(
-        default="mean", description="mean, median, p90, positive_fraction"
+    statistic: Literal["robust", "mean", "median", "p90", "positive_fraction"] = Field(
+        default="robust",
+        description="robust: level of 30 % of the rim, a neighbour's membrane left out; or mean, median, p90, "
+        "positive_fraction",
     )
     threshold: Literal["auto"] | NonNegative = Field(
         default="auto",
@@ -362,11 +364,15 @@ class Protocol(_Section):
     def marker(self, name: str) -> Marker:
         """Return how a marker is called: its own section, or the defaults.
 
-        The default compartment of the tumour marker is the whole cell, since such markers may be
-        nuclear (SOX10) or cytoplasmic (cytokeratin).
+        The default of the tumour marker is the mean of the whole cell, since such markers may be
+        nuclear (SOX10) or cytoplasmic (cytokeratin). The robust statistic is one of membranes: in any
+        other compartment it stands for the mean.
         """
-        default = Marker(compartment="cell") if name == TUMOR else Marker()
-        return self.markers.get(name, default)
+        default = Marker(compartment="cell", statistic="mean") if name == TUMOR else Marker()
+        marker = self.markers.get(name, default)
+        if marker.statistic == "robust" and marker.compartment != "membrane":
+            return marker.model_copy(update={"statistic": "mean"})
+        return marker
 
     def resolved(self) -> dict[str, Any]:
         """Return every key with its value, defaults filled in, ready for JSON."""

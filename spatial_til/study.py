@@ -169,7 +169,7 @@ def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
             reader = csv.DictReader(file, strict=True)
             header = [c.strip() for c in reader.fieldnames or []]
             reader.fieldnames = header
-            rows = []
+            rows: list[_Row] = []
             for values in reader:
                 if len(rows) >= MAX_ROWS:
                     raise StudyError([f"{path}: more than {MAX_ROWS} rows: split the study"])

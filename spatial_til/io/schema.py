@@ -254,3 +254,64 @@ AGREEMENT = Table(
         ("ci_high", "", "upper end"),
     ),
 )
+
+
+_DELTA = "changes, each with _ci_low, _ci_high and _minimum_detectable_change, in log2 or the value's own unit"
+
+LONGITUDINAL = Table(
+    "longitudinal",
+    "patient x lesion x transition",
+    (
+        PATIENT,
+        LESION,
+        *_columns(
+            ("transition", "text", "reference and target time point, as baseline->on_treatment"),
+            ("immunophenotype_reference", "class", "call at the reference; not_sampled where there is no slide"),
+            ("immunophenotype_target", "class", "call at the target"),
+            ("activity_site_reference", "site", "site of immune activity at the reference"),
+            ("activity_site_target", "site", "site of immune activity at the target"),
+            ("call", "call", "what happened, by the first rule that holds"),
+            ("reason", "words", "why"),
+            (
+                "minimum_detectable_change",
+                "log2",
+                "smallest change of the core:margin ratio of CD8+ cells to be seen here",
+            ),
+        ),
+        *(
+            column
+            for word in ("cd8", "pdl1", "pdl1_tumor")
+            for name in (
+                f"delta_log2_core_margin_{word}",
+                f"log2_fold_core_{word}",
+                f"log2_fold_margin_{word}",
+                f"delta_pdi_{word}",
+            )
+            for column in (
+                *_with_interval(name, "change", f"change from reference to target; {_DELTA}"),
+                Column(f"{name}_minimum_detectable_change", "change", f"t x standard error of {name}"),
+            )
+        ),
+        FLAGS,
+    ),
+)
+
+PATIENTS = Table(
+    "patients",
+    "patient",
+    (
+        PATIENT,
+        *_columns(
+            ("n_slides", "slides", "scored slides of the patient"),
+            ("n_lesions", "lesions", "lesions with a scored slide"),
+            ("immunophenotype_trajectory", "words", "class at each time point, lesion by lesion"),
+            ("activity_site_trajectory", "words", "site of immune activity at each time point"),
+            ("calls", "words", "call of every transition, lesion by lesion"),
+            ("decisive_call", "words", "the transition that decides each lesion, and its call"),
+            ("resistance", "acquired/innate/unknown", "from response and its duration"),
+            ("resistance_reason", "words", "why"),
+            ("pattern", "words", "what happened, in words"),
+        ),
+        FLAGS,
+    ),
+)

@@ -1,0 +1,145 @@
+"""Cells as measured, to one Parquet file a slide and back: all that later stages need instead of the image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+from shapely.geometry import MultiPolygon
+
+from spatial_til.errors import CellTableError
+from spatial_til.io.atomic import writing
+from spatial_til.model import Cells
+from spatial_til.units import PixelSize
+
+_META = b"spatial_til"
+_BASE = ("x_um", "y_um", "nucleus_area_um2", "cell_area_um2")
+_CALL = "call:"
+_CATEGORY = "category"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Cells of one slide and what reading its pixels told.
+
+    `tissue` is None where it is not known (cell tables); `image_box` is x0, y0, x1, y1 in µm.
+    `numbers` holds quality figures, `settings` what must agree between time points.
+    """
+
+    key: str
+    cells: Cells
+    tissue: MultiPolygon | None
+    image_box: tuple[float, float, float, float] | None
+    pixel_size: PixelSize | None
+    flags: tuple[str, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)  # path, size and hash of the file read
+
+
+def write_measured(path: Path, measured: Measured) -> None:
+    """Write a measured slide, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    cells = measured.cells
+    columns: dict[str, Any] = {name: getattr(cells, name) for name in _BASE}
+    columns |= dict(cells.measurements)
+    columns |= {f"{_CALL}{marker}": calls for marker, calls in cells.calls.items()}
+    if cells.category is not None:
+        columns[_CATEGORY] = cells.category.astype(object)
+    px = measured.pixel_size
+    meta = {
+        "key": measured.key,
+        "tissue": None if measured.tissue is None else shapely.to_wkb(measured.tissue, hex=True),
+        "image_box": measured.image_box,
+        "pixel_size": None if px is None else [px.x_um, px.y_um],
+        "flags": measured.flags,
+        "numbers": measured.numbers,
+        "settings": measured.settings,
+        "source": measured.source,
+    }
+    table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta)})
+    with writing(path) as part:
+        pq.write_table(table, part, compression="zstd")
+
+
+def _metadata(schema: Any, path: Path) -> dict[str, Any]:
+    try:
+        meta: dict[str, Any] = json.loads(schema.metadata[_META])
+    except (KeyError, TypeError, ValueError):
+        msg = f"{path} is not a measured slide of ours: score the slide again with --rerun all"
+        raise CellTableError(msg) from None
+    return meta
+
+
+def read_key(path: Path) -> str | None:
+    """Return the key of a stored slide without reading its cells; None where there is none."""
+    import pyarrow.parquet as pq
+
+    try:
+        return str(_metadata(pq.read_schema(path), path)["key"])
+    except (OSError, ValueError, CellTableError):
+        return None
+
+
+def read_source(path: Path) -> Mapping[str, Any]:
+    """Return what is recorded of the file a stored slide was read from; empty where there is none."""
+    import pyarrow.parquet as pq
+
+    try:
+        return dict(_metadata(pq.read_schema(path), path)["source"])
+    except (OSError, ValueError, CellTableError):
+        return {}
+
+
+def read_measured(path: Path, markers: Sequence[str] | None = None) -> Measured:
+    """Read a measured slide; `markers` limits the measurements to theirs.
+
+    Raises
+    ------
+    CellTableError
+        Where the file is missing, damaged or not ours.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        wanted = None if markers is None else tuple(f"{marker}_" for marker in markers)
+        names = [n for n in file.schema_arrow.names if wanted is None or n.startswith(wanted) or _always(n)]
+        table = file.read(columns=names)
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read ({error}): score the slide again"
+        raise CellTableError(msg) from None
+    meta = _metadata(table.schema, path)
+    arrays = {n: table[n].to_numpy() for n in names}
+    calls = {n.removeprefix(_CALL): arrays[n].astype(np.bool_) for n in names if n.startswith(_CALL)}
+    cells = Cells(
+        **{n: np.asarray(arrays[n], dtype=np.float64) for n in _BASE},
+        measurements={n: arrays[n] for n in names if not _always(n)},
+        calls=calls,
+        category=arrays[_CATEGORY].astype(np.str_) if _CATEGORY in arrays else None,
+    )
+    tissue = None if meta["tissue"] is None else shapely.from_wkb(meta["tissue"])
+    box = meta["image_box"]
+    px = meta["pixel_size"]
+    return Measured(
+        key=meta["key"],
+        cells=cells,
+        tissue=tissue,
+        image_box=None if box is None else (box[0], box[1], box[2], box[3]),
+        pixel_size=None if px is None else PixelSize(*px),
+        flags=tuple(meta["flags"]),
+        numbers=meta["numbers"],
+        settings=meta["settings"],
+        source=meta["source"],
+    )
+
+
+def _always(name: str) -> bool:
+    return name in _BASE or name == _CATEGORY or name.startswith(_CALL)

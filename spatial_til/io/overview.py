@@ -1,0 +1,58 @@
+"""The slide's picture at low resolution, stored so that thumbnails can be drawn again without the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.errors import SlideError
+from spatial_til.io.atomic import write_bytes
+from spatial_til.io.slides import Slide, select_channels
+
+#: Display colours of fluorescence markers; others are grey.
+_COLORS = {"nuclei": (60, 90, 255), "CD8": (60, 255, 60), "PD-L1": (255, 60, 60), "tumor": (255, 255, 90)}
+_GREY = (120, 120, 120)
+
+
+def write_overview(path: Path, slide: Slide, roles: Mapping[str, str], max_px: int) -> tuple[float, float]:
+    """Write the whole slide as a PNG whose longer side has at most `max_px` pixels.
+
+    Fluorescence channels are coloured by their marker and scaled to the 99.5th percentile: a picture
+    to find one's way, not to measure in. Returns the width and height in µm that the picture covers.
+    """
+    import cv2
+
+    overview = slide.overview(max_px)
+    image = overview.image
+    px = overview.pixel_size or slide.require_pixel_size()
+    rgb = image[..., :3] if slide.is_rgb else _composite(image, slide, roles)
+    done, data = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
+    if not done:
+        msg = f"{slide.path}: its overview could not be encoded"
+        raise SlideError(msg)
+    write_bytes(path, data.tobytes())
+    return image.shape[1] * px.x_um, image.shape[0] * px.y_um
+
+
+def read_overview(path: Path) -> NDArray[np.uint8]:
+    """Return a stored overview as (rows, cols, 3) RGB."""
+    import cv2
+
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        msg = f"{path}: the stored overview is missing or damaged: score the slide again with --rerun all"
+        raise SlideError(msg)
+    return np.ascontiguousarray(image[..., ::-1]).astype(np.uint8)
+
+
+def _composite(image: NDArray[Any], slide: Slide, roles: Mapping[str, str]) -> NDArray[np.uint8]:
+    out = np.zeros((*image.shape[:2], 3), dtype=np.float32)
+    for index, marker in zip(select_channels(slide, list(roles)), roles.values(), strict=True):
+        plane = np.nan_to_num(image[..., index].astype(np.float32))
+        low, high = np.percentile(plane, (5, 99.5))
+        out += np.clip((plane - low) / max(float(high - low), 1e-9), 0, 1)[..., None] * _COLORS.get(marker, _GREY)
+    return np.clip(out, 0, 255).astype(np.uint8)

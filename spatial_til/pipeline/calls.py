@@ -1,0 +1,98 @@
+"""Which cells of one slide are positive for what, and which are tumour cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from spatial_til.io.measured import Measured
+from spatial_til.metrics.levels import Failure
+from spatial_til.metrics.populations import parse_population, select_populations, standard_populations
+from spatial_til.model import BoolArray, Threshold
+from spatial_til.protocol import TUMOR
+from spatial_til.segmentation.positivity import call_positive
+from spatial_til.study import Job
+
+
+@dataclass(frozen=True, slots=True)
+class MarkerCut:
+    """One marker's cut-off on one slide; `verified`: positive cells in the batch show that the stain worked."""
+
+    threshold: Threshold
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlideCalls:
+    """Positivity of every cell by marker, raw and resolved; tumour cells, None where they are not known."""
+
+    positive: Mapping[str, BoolArray]
+    positive_raw: Mapping[str, BoolArray]
+    tumor_cell: BoolArray | None
+    flags: tuple[str, ...]
+    failures: Mapping[str, tuple[Failure, ...]]  # marker -> why its absence cannot be told from a failed stain
+
+
+def call_cells(job: Job, measured: Measured, cuts: Mapping[str, MarkerCut], factor: Mapping[str, float]) -> SlideCalls:
+    """Return the calls of one slide.
+
+    Parameters
+    ----------
+    cuts
+        The cut-off of each marker of the panel. Calls that came with a cell table need none.
+    factor
+        Multiplies a marker's cut-off, for the sensitivity analysis; 1 where it is not named.
+    """
+    cells = measured.cells
+    positive, raw = dict(cells.calls), dict(cells.calls)
+    flags: list[str] = []
+    failures: dict[str, tuple[Failure, ...]] = {}
+    for marker, cut in cuts.items():
+        if marker in positive:
+            continue
+        value = cut.threshold.threshold
+        how = job.protocol.marker(marker)
+        raw[marker], positive[marker] = call_positive(
+            cells,
+            marker,
+            None if value is None else value * factor.get(marker, 1.0),
+            compartment=how.compartment,
+            statistic=how.statistic,
+        )
+        flags += cut.threshold.flags
+        failures[marker] = _failures(marker, cut)
+        flags += [failure.flag for failure in failures[marker]]
+    tumor = positive.pop(TUMOR, None)
+    raw.pop(TUMOR, None)
+    if tumor is None:
+        flags.append("tumor_cells_unknown")
+    return SlideCalls(positive, raw, tumor, tuple(dict.fromkeys(flags)), failures)
+
+
+def _failures(marker: str, cut: MarkerCut) -> tuple[Failure, ...]:
+    if cut.verified:
+        return ()
+    if cut.threshold.threshold is None:
+        reason = f"no {marker}+ cells in the batch and no positive control: absent cells and a failed stain look alike"
+        return (Failure("stain_unverified", reason),)
+    if not cut.threshold.evaluable:
+        return (Failure("stain_unverified", f"the cut-off of {marker} cannot be evaluated: no cells in its pool"),)
+    return ()
+
+
+def populations_of(job: Job, calls: SlideCalls) -> dict[str, BoolArray]:
+    """Return the members of every population of one slide: standard ones, then the protocol's own."""
+    markers = [*calls.positive, *([TUMOR] if calls.tumor_cell is not None else [])]
+    expressions = standard_populations(markers)
+    for name, text in job.protocol.populations.items():
+        expressions[name] = parse_population(text, markers)
+    n = len(next(iter(calls.positive.values()))) if calls.positive else 0
+    return select_populations(expressions, calls.positive, n_cells=n, tumor_cell=calls.tumor_cell)
+
+
+def immune_cells(calls: SlideCalls, markers: tuple[str, ...]) -> BoolArray | None:
+    """Return cells positive for any of the immune markers; None where the panel has none of them."""
+    found = [calls.positive[m] for m in markers if m in calls.positive]
+    return np.logical_or.reduce(found) if found else None

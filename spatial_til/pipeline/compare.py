@@ -1,0 +1,46 @@
+"""Compare: slide scores to transitions, patients and cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from spatial_til.metrics.groups import biopsies
+from spatial_til.metrics.patients import patients
+from spatial_til.metrics.pooling import pool_slides
+from spatial_til.metrics.records import patient_record, transition_record
+from spatial_til.metrics.transitions import transitions
+from spatial_til.model import SlideScore
+from spatial_til.pipeline.settings import pooling_keys
+from spatial_til.protocol import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Rows of longitudinal.csv and patients.csv."""
+
+    transitions: list[dict[str, Any]]
+    patients: list[dict[str, Any]]
+
+
+def compare(scores: Sequence[SlideScore], protocol: Protocol) -> Comparison:
+    """Return what changed between time points, by the study's protocol."""
+    keys = protocol.longitudinal
+    timepoints = keys.timepoints
+    groups = biopsies(scores, timepoints=timepoints, pool=partial(pool_slides, keys=pooling_keys(protocol)))
+    rows = transitions(
+        groups,
+        timepoints=timepoints,
+        allow_cross_batch=keys.allow_cross_batch,
+        max_baseline_days=keys.max_baseline_days,
+        early_on_treatment_days=keys.early_on_treatment_days,
+        min_margin_cd8_per_mm2=keys.min_margin_cd8_per_mm2,
+        hot_cd8_per_mm2=protocol.scores.hot_cd8_per_mm2,
+        excluded_log2_ratio=protocol.scores.excluded_log2_ratio,
+        confidence=protocol.statistics.confidence,
+        populations=keys.changes_of,
+    )
+    found = patients(scores, groups, rows, timepoints=timepoints)
+    return Comparison([dict(transition_record(r)) for r in rows], [dict(patient_record(r)) for r in found])

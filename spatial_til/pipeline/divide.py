@@ -1,0 +1,117 @@
+"""Tissue and tumour of one slide to compartments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import shapely
+from shapely.geometry import MultiPolygon
+
+from spatial_til.errors import AnnotationError
+from spatial_til.geometry.compartments import build_compartments
+from spatial_til.io.annotations import check_tumor_fits, read_annotations
+from spatial_til.io.measured import Measured
+from spatial_til.model import Annotations, BoolArray, Compartments
+from spatial_til.protocol import Protocol
+from spatial_til.study import Job
+from spatial_til.units import PixelSize
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Tissue and tumour of one slide before they are divided, in µm, and what was noticed about them."""
+
+    tissue: MultiPolygon
+    tumor: MultiPolygon | None
+    exclude: MultiPolygon | None
+    no_margin: MultiPolygon | None
+    flags: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def find_regions(job: Job, measured: Measured, tumor_cell: BoolArray | None) -> Regions:
+    """Return the regions of one slide: drawn, or the tumour found from its cells.
+
+    Raises
+    ------
+    AnnotationError
+        Where there is neither tissue nor tumour to score, or the drawn tumour lies off the tissue.
+    """
+    drawn = _drawn(job, measured)
+    tissue = drawn.tissue if drawn.tissue is not None else measured.tissue
+    if tissue is None or tissue.is_empty:
+        msg = f"{job.slide_id}: no tissue is known: add a `Tissue` annotation"
+        raise AnnotationError(msg)
+    flags = ["annotation_repaired"] if drawn.repairs else []
+    notes = list(drawn.repairs)
+    if drawn.ignored_classes:
+        notes.append(f"annotation classes without meaning here were ignored: {', '.join(drawn.ignored_classes)}")
+    tumor = drawn.tumor
+    method = job.protocol.tumor.method
+    if method == "marker":
+        found = _from_cells(job, measured, tumor_cell, tissue)
+        tumor, flags, notes = found[0], [*flags, *found[1]], [*notes, *found[2]]
+    elif method == "classifier":
+        msg = f"{job.slide_id}: tumor.method classifier is not available in this version: annotate the tumour"
+        raise AnnotationError(msg)
+    elif tumor is None and drawn.tissue is None:
+        msg = (
+            f"{job.slide_id}: neither `Tumor` nor `Tissue` is annotated and tumor.method is annotation: "
+            "draw the tumour, or set tumor.method to marker"
+        )
+        raise AnnotationError(msg)
+    elif tumor is not None and measured.image_box is not None:
+        check_tumor_fits(tumor, tissue, shapely.box(*measured.image_box))
+    return Regions(tissue, tumor, drawn.exclude, drawn.no_margin, tuple(flags), tuple(notes))
+
+
+def divide(regions: Regions, measured: Measured, protocol: Protocol, width_um: float | None = None) -> Compartments:
+    """Return the compartments; `width_um` replaces both widths, for the sensitivity analysis."""
+    keys = protocol.compartments
+    return build_compartments(
+        tissue=regions.tissue,
+        tumor=regions.tumor,
+        exclude=regions.exclude,
+        no_margin=regions.no_margin,
+        image_box=measured.image_box,
+        inner_um=width_um or keys.inner_um,
+        outer_um=width_um or keys.outer_um,
+        tissue_edge=keys.tissue_edge,
+        edge_tolerance_um=keys.edge_tolerance_um,
+        holes=keys.holes,
+    )
+
+
+def _drawn(job: Job, measured: Measured) -> Annotations:
+    if not job.annotations:
+        return Annotations()
+    px = measured.pixel_size or PixelSize(1.0, 1.0)
+    shape = None
+    if measured.image_box is not None:
+        x0, y0, x1, y1 = measured.image_box
+        shape = (round((y1 - y0) / px.y_um), round((x1 - x0) / px.x_um))
+    return read_annotations(job.annotations, pixel_size=px, image_shape=shape)
+
+
+def _from_cells(
+    job: Job, measured: Measured, tumor_cell: BoolArray | None, tissue: MultiPolygon
+) -> tuple[MultiPolygon | None, list[str], list[str]]:
+    from spatial_til.geometry.tumor import find_tumor
+
+    if tumor_cell is None:
+        msg = f'{job.slide_id}: tumor.method is marker, but tumour cells are not known: add a marker = "tumor"'
+        raise AnnotationError(msg)
+    keys = job.protocol.tumor
+    found = find_tumor(
+        measured.cells.xy_um[tumor_cell],
+        tissue,
+        bandwidth_um=keys.bandwidth_um,
+        min_area_mm2=keys.min_area_mm2,
+        max_hole_mm2=keys.max_hole_mm2,
+    )
+    notes = [f"tumour found from cells; cleaning changed its area by {100 * found.area_change:.2g} %"]
+    if found.dropped_islands_mm2:
+        notes.append(f"islands dropped (mm²): {', '.join(f'{a:.4g}' for a in found.dropped_islands_mm2)}")
+    if found.filled_holes_mm2:
+        notes.append(f"holes filled (mm²): {', '.join(f'{a:.4g}' for a in found.filled_holes_mm2)}")
+    return found.region, ["small_islands"] if found.dropped_islands_mm2 else [], notes

@@ -1,0 +1,198 @@
+"""Measure: image to cells and tissue. The only stage that reads pixels; kept by a key of what it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import shapely
+from shapely.geometry import MultiPolygon
+
+from spatial_til.errors import SlideError
+from spatial_til.io.annotations import read_annotations
+from spatial_til.io.folder import ScoredFolder
+from spatial_til.io.identity import identify
+from spatial_til.io.measured import Measured, read_key, read_source, write_measured
+from spatial_til.io.overview import write_overview
+from spatial_til.io.slides import Slide, open_slide, select_channels
+from spatial_til.model import PixelSource
+from spatial_til.pipeline.settings import measure_settings
+from spatial_til.segmentation.settings import MeasureSettings
+from spatial_til.segmentation.slide import measure_slide
+from spatial_til.study import Job
+
+OVERVIEW_PX = 1400
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureTask:
+    """One slide to measure; `again` measures it even where nothing changed."""
+
+    job: Job
+    folder: ScoredFolder
+    threads: int = 1
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What one stage of one slide took. `reused`: it was kept from an earlier run."""
+
+    slide_id: str
+    seconds: float
+    peak_mib: float
+    reused: bool = False
+    source: dict[str, Any] | None = None
+
+
+def measure(task: MeasureTask) -> StageReport:
+    """Measure one slide into the folder, unless what is stored was made from the same things.
+
+    Raises
+    ------
+    SpatialTilError
+        Where the slide, its annotation or its cell table cannot be used.
+    """
+    start = time.perf_counter()
+    job, path = task.job, task.folder.measured(task.job.slide_id)
+    if job.cells is not None:
+        from spatial_til.pipeline.tables_in import measure_cell_table
+
+        measured = measure_cell_table(job)
+        write_measured(path, measured)
+        return StageReport(job.slide_id, time.perf_counter() - start, peak_mib(), source=dict(measured.source))
+    if job.image is None:
+        msg = f"{job.slide_id}: no image and no cells: fill one of them in the study sheet"
+        raise SlideError(msg)
+    source = identify(job.image, read_source(path))
+    labels = identify(job.labels)["sha256"] if job.labels else None
+    with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
+        slide.require_pixel_size()
+        drawn = _annotated_tissue(job, slide)
+        key = measure_key(job, source["sha256"], labels, drawn)
+        if not task.again and read_key(path) == key and task.folder.overview(job.slide_id).exists():
+            return StageReport(job.slide_id, time.perf_counter() - start, peak_mib(), reused=True, source=source)
+        measured = _measure_image(job, slide, key, drawn, task.threads, source)
+        extent = write_overview(task.folder.overview(job.slide_id), slide, job.protocol.panel.roles, OVERVIEW_PX)
+    write_measured(path, replace(measured, numbers={**measured.numbers, "overview_um": extent}))
+    return StageReport(job.slide_id, time.perf_counter() - start, peak_mib(), source=source)
+
+
+def measure_key(job: Job, image: str, labels: str | None, tissue: MultiPolygon | None) -> str:
+    """Return a hash of all that measured cells depend on."""
+    parts = {
+        "image": image,
+        "labels": labels,
+        "tissue": None if tissue is None else hashlib.sha256(shapely.to_wkb(tissue)).hexdigest(),
+        "pixel_size_um": job.pixel_size_um,
+        "settings": settings_text(measure_settings(job.protocol)),
+        "working_pixel_size_um": job.protocol.segmentation.pixel_size_um,
+        "method": [job.protocol.segmentation.method, job.protocol.segmentation.weights],
+        "version": version("spatial-til"),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def settings_text(settings: MeasureSettings) -> str:
+    """Return measure settings as text that is the same for equal settings."""
+    return json.dumps(asdict(settings), sort_keys=True, default=sorted)
+
+
+def peak_mib() -> float:
+    """Return the most memory this process has used, in MiB; NaN where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return float("nan")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _annotated_tissue(job: Job, slide: Slide) -> MultiPolygon | None:
+    if not job.annotations:
+        return None
+    drawn = read_annotations(job.annotations, pixel_size=slide.require_pixel_size(), image_shape=slide.shape)
+    return drawn.tissue
+
+
+def _grid(slide: Slide, job: Job, pixel_size_um: float) -> PixelSource:
+    """Return the slide at a pixel size, with the channels of the panel."""
+    panel = job.protocol.panel
+    if panel.modality == "brightfield":
+        if not slide.is_rgb:
+            msg = f"{slide.path}: the panel is brightfield, but the image is no RGB picture (channels "
+            msg += f"{', '.join(slide.channels)}): set panel.modality to fluorescence, or give the right image"
+            raise SlideError(msg)
+        return slide.at(pixel_size_um)
+    if slide.is_rgb:
+        msg = f"{slide.path}: the panel is fluorescence, but the image is an RGB picture: "
+        msg += "give the multi-channel image, or set panel.modality to brightfield"
+        raise SlideError(msg)
+    names = [*panel.channels, *filter(None, [job.protocol.fluorescence.autofluorescence])]
+    return _Named(slide.at(pixel_size_um, channels=select_channels(slide, names)), tuple(names))
+
+
+class _Named:
+    """A source whose channels go by the panel's names."""
+
+    def __init__(self, source: PixelSource, names: tuple[str, ...]) -> None:
+        self.source, self.channels = source, names
+        self.shape, self.pixel_size = source.shape, source.pixel_size
+
+    def read(self, row0: int, row1: int, col0: int, col1: int) -> np.ndarray[Any, Any]:
+        return self.source.read(row0, row1, col0, col1)
+
+
+class _LabelGrid:
+    """A label image on the working grid: the label at the middle of each of its pixels."""
+
+    def __init__(self, labels: PixelSource, grid: PixelSource) -> None:
+        self.labels, self.shape, self.pixel_size, self.channels = labels, grid.shape, grid.pixel_size, ("labels",)
+        self.step = tuple(full // size for full, size in zip(labels.shape, grid.shape, strict=True))
+
+    def read(self, row0: int, row1: int, col0: int, col1: int) -> np.ndarray[Any, Any]:
+        dy, dx = self.step
+        full = self.labels.read(row0 * dy, row1 * dy, col0 * dx, col1 * dx)
+        return full[dy // 2 :: dy, dx // 2 :: dx]
+
+
+def _measure_image(
+    job: Job, slide: Slide, key: str, tissue: MultiPolygon | None, threads: int, source: dict[str, Any]
+) -> Measured:
+    from spatial_til.io.labels import LabelImage
+
+    px = slide.require_pixel_size()
+    seg = job.protocol.segmentation
+    grid = _grid(slide, job, seg.pixel_size_um)
+    labels = None if job.labels is None else _LabelGrid(LabelImage(job.labels), grid)
+    found = measure_slide(
+        grid,
+        _grid(slide, job, 4.0),
+        settings=measure_settings(job.protocol),
+        tissue=tissue,
+        labels=labels,
+        threads=threads,
+    )
+    numbers: dict[str, Any] = dict(found.qc.numbers)
+    numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
+    numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
+    numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}
+    return Measured(
+        key=key,
+        cells=found.cells,
+        tissue=found.tissue,
+        image_box=(0.0, 0.0, slide.shape[1] * px.x_um, slide.shape[0] * px.y_um),
+        pixel_size=px,
+        flags=tuple(dict.fromkeys((*slide.flags, *found.qc.flags))),
+        numbers=numbers,
+        settings={
+            "modality": job.protocol.panel.modality,
+            "segmenter": "labels" if labels is not None else seg.method,
+            "pixel size": f"about {2.0 ** round(float(np.log2(grid.pixel_size.mean_um))):g} µm",
+        },
+        source=source,
+    )

@@ -1,0 +1,182 @@
+"""Score: stored cells, regions and cut-offs to every number and picture of one slide. Reads no image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from spatial_til.geometry.place import place_cells
+from spatial_til.io.cells import write_cells
+from spatial_til.io.folder import ScoredFolder
+from spatial_til.io.measured import Measured, read_measured
+from spatial_til.io.overview import read_overview
+from spatial_til.io.regions import write_regions
+from spatial_til.io.scores import ScoredSlide, write_score
+from spatial_til.io.thumbnails import write_thumbnail
+from spatial_til.metrics.sensitivity import HOT_CD8_PER_MM2, MARGIN_WIDTHS_UM, THRESHOLD_FACTORS, Variant, vary
+from spatial_til.model import Call, SlideScore
+from spatial_til.pipeline.calls import MarkerCut, SlideCalls, call_cells, populations_of
+from spatial_til.pipeline.divide import Regions, divide, find_regions
+from spatial_til.pipeline.measure import StageReport, peak_mib
+from spatial_til.pipeline.numbers import (
+    Divided,
+    Scene,
+    classify,
+    comparable_settings,
+    depth_bands,
+    depth_values,
+    ratio_values,
+    tile_scene,
+)
+from spatial_til.pipeline.pdl1 import TumorCellNumbers, tumor_cell_numbers, tumor_cell_values
+from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row
+from spatial_til.study import Job
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTask:
+    """One slide to score: cells from `source`, results to `target`, with the cut-offs of its batch."""
+
+    job: Job
+    source: ScoredFolder
+    target: ScoredFolder
+    cuts: Mapping[str, MarkerCut]
+    key: str
+
+
+def score(task: ScoreTask) -> StageReport:
+    """Score one slide and write its cells, regions, thumbnail and score.
+
+    Raises
+    ------
+    SpatialTilError
+        Where its annotation or its stored cells cannot be used.
+    """
+    start = time.perf_counter()
+    job, target = task.job, task.target
+    measured = read_measured(task.source.measured(job.slide_id))
+    calls = call_cells(job, measured, task.cuts, {})
+    if measured.tissue is None and not job.annotations:
+        from spatial_til.pipeline.tables_in import score_cell_table
+
+        write_score(target.score(job.slide_id), score_cell_table(job, measured, calls, task))
+        return StageReport(job.slide_id, time.perf_counter() - start, peak_mib())
+    regions = find_regions(job, measured, calls.tumor_cell)
+    scene = _scene(job, measured, calls, regions)
+    scored = score_scene(job, scene, regions, task)
+    _write_pictures(scene, task)
+    write_cells(
+        target.cells(job.slide_id),
+        measured.cells,
+        scene.placement,
+        positive=calls.positive,
+        positive_raw=calls.positive_raw,
+        tumor_cell=calls.tumor_cell,
+    )
+    write_score(target.score(job.slide_id), scored)
+    return StageReport(job.slide_id, time.perf_counter() - start, peak_mib())
+
+
+def _scene(job: Job, measured: Measured, calls: SlideCalls, regions: Regions) -> Scene:
+    compartments = divide(regions, measured, job.protocol)
+    divided = (compartments, place_cells(measured.cells.xy_um, compartments))
+    return tile_scene(job.slide_id, job.protocol, measured, calls, divided, populations_of(job, calls))
+
+
+def score_scene(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> ScoredSlide:
+    """Return the score of one slide and its rows of every table."""
+    classes = classify(scene)
+    tumor_cells = tumor_cell_numbers(scene)
+    values = {**ratio_values(scene), **depth_values(scene), **tumor_cell_values(tumor_cells)}
+    flags = _flags(scene, regions, tumor_cells, [classes.phenotype, *classes.activity.values()])
+    slide = SlideScore(
+        meta=job.meta,
+        tiles=scene.tiles.counts,
+        estimates=scene.estimates,
+        values=values,
+        phenotype=classes.phenotype,
+        activity=classes.activity,
+        gates=classes.gates,
+        settings=comparable_settings(scene, task.cuts),
+        flags=flags,
+    )
+    variants = _sensitivity(job, scene, regions, task)
+    rows: dict[str, list[dict[str, Any]]] = {
+        "density": density_rows(slide, scene),
+        "slide_scores": [slide_row(slide, scene, tumor_cells)],
+        "depth_profile": depth_rows(job.slide_id, depth_bands(scene)),
+        "sensitivity": sensitivity_rows(job.slide_id, variants),
+        "notes": [{"note": note} for note in regions.notes],
+    }
+    return ScoredSlide(slide, rows, task.key)
+
+
+def _flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, calls: list[Call]) -> tuple[str, ...]:
+    """Return the slide's flags: of pixels, regions, cut-offs, gates and what the classes rest on."""
+    deciding = [
+        flag
+        for population in ("CD8+",)
+        for region in ("core", "inner_margin", "outer_margin")
+        if (population, region) in scene.estimates
+        for flag in scene.estimates[population, region].flags
+    ]
+    groups = (
+        scene.measured.flags,
+        regions.flags,
+        scene.compartments.flags,
+        scene.calls.flags,
+        tumor_cells.flags,
+        deciding,
+        [flag for call in calls for flag in call.flags],
+    )
+    return tuple(dict.fromkeys(flag for group in groups for flag in group))
+
+
+def _sensitivity(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> list[Variant]:
+    """Return the class under other widths, hot cut-offs and marker cut-offs, all else as in the protocol."""
+    protocol, measured = scene.protocol, scene.measured
+
+    def with_hot(cut: float) -> Call:
+        scores = protocol.scores.model_copy(update={"hot_cd8_per_mm2": cut})
+        return classify(replace(scene, protocol=protocol.model_copy(update={"scores": scores}))).phenotype
+
+    def phenotype_of(calls: SlideCalls, divided: Divided) -> Call:
+        populations = {"CD8+": calls.positive["CD8"]}
+        return classify(tile_scene(job.slide_id, protocol, measured, calls, divided, populations)).phenotype
+
+    def with_width(width_um: float) -> Call:
+        compartments = divide(regions, measured, protocol, width_um)
+        return phenotype_of(scene.calls, (compartments, place_cells(measured.cells.xy_um, compartments)))
+
+    def with_factor(factor: float) -> Call:
+        calls = call_cells(job, measured, task.cuts, {"CD8": factor})
+        return phenotype_of(calls, (scene.compartments, scene.placement))
+
+    if "CD8" not in scene.calls.positive:
+        return []
+
+    variants = vary("hot_cd8_per_mm2", HOT_CD8_PER_MM2, with_hot)
+    variants += vary("margin_width_um", MARGIN_WIDTHS_UM, with_width)
+    if "CD8" in task.cuts and "CD8" not in measured.cells.calls:
+        variants += vary("threshold_factor_CD8", THRESHOLD_FACTORS, with_factor)
+    return variants
+
+
+def _write_pictures(scene: Scene, task: ScoreTask) -> None:
+    target, slide_id = task.target, scene.slide_id
+    px = scene.measured.pixel_size
+    if px is not None:
+        write_regions(target.regions(slide_id), scene.compartments, pixel_size=px)
+    stored = task.source.overview(slide_id)
+    if scene.measured.image_box is not None and stored.exists():
+        xy = scene.measured.cells.xy_um
+        cd8 = scene.calls.positive.get("CD8")
+        write_thumbnail(
+            target.thumbnail(slide_id),
+            read_overview(stored),
+            (0.0, 0.0, *scene.measured.numbers["overview_um"]),
+            scene.compartments,
+            xy[cd8] if cd8 is not None else xy[:0],
+        )

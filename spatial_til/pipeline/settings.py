@@ -1,0 +1,52 @@
+"""The protocol's keys as the kernels take them."""
+
+from __future__ import annotations
+
+from spatial_til.metrics.pooling import PoolingKeys
+from spatial_til.protocol import Protocol
+from spatial_til.segmentation.nuclei import NucleusSettings
+from spatial_til.segmentation.settings import Channel, MeasureSettings, Stain
+
+
+def measure_settings(protocol: Protocol) -> MeasureSettings:
+    """Return all that decides which cells come out of a slide: `[panel]`, `[fluorescence]`, `[segmentation]`."""
+    panel, seg = protocol.panel, protocol.segmentation
+    brightfield = panel.modality == "brightfield"
+    return MeasureSettings(
+        modality=panel.modality,
+        stains=tuple(Stain(k, s.marker, s.vector) for k, s in panel.stains.items()) if brightfield else (),
+        channels=() if brightfield else tuple(Channel(k, c.marker) for k, c in panel.channels.items()),
+        white=None if panel.white == "auto" else panel.white,
+        nuclear_markers=frozenset(m for m in panel.markers if protocol.marker(m).compartment == "nucleus"),
+        spillover=protocol.fluorescence.spillover or None,
+        autofluorescence=protocol.fluorescence.autofluorescence or None,
+        nucleus=NucleusSettings(
+            min_area_um2=seg.min_nucleus_area_um2,
+            max_area_um2=seg.max_nucleus_area_um2,
+            threshold=None if seg.threshold == "auto" else seg.threshold,
+        ),
+        cell_expansion_um=seg.cell_expansion_um,
+        large_nucleus_um2=seg.large_nucleus_um2,
+        large_expansion_um=seg.large_expansion_um,
+    )
+
+
+def pooling_keys(protocol: Protocol) -> PoolingKeys:
+    """Return the keys that judge several slides of one biopsy together."""
+    gates, scores, statistics = protocol.gates, protocol.scores, protocol.statistics
+    return PoolingKeys(
+        min_core_mm2=gates.min_core_mm2,
+        min_margin_mm2=gates.min_margin_mm2,
+        min_border_um=gates.min_border_um,
+        min_tiles=gates.min_tiles,
+        max_artefact_fraction=gates.max_artefact_fraction,
+        rule=scores.rule,
+        hot_cd8_per_mm2=scores.hot_cd8_per_mm2,
+        excluded_log2_ratio=scores.excluded_log2_ratio,
+        activity_cd8_per_mm2=scores.activity_cd8_per_mm2,
+        activity_pdl1_per_mm2=scores.activity_pdl1_per_mm2,
+        min_class_probability=scores.min_class_probability,
+        confidence=statistics.confidence,
+        bootstrap=statistics.bootstrap,
+        seed=statistics.seed,
+    )

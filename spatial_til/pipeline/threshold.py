@@ -1,0 +1,159 @@
+"""Threshold: the measured cells of a staining batch to one cut-off per marker."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.errors import ProtocolError
+from spatial_til.io.folder import ScoredFolder
+from spatial_til.io.measured import Measured, read_measured
+from spatial_til.io.tables import read_table
+from spatial_til.model import Threshold
+from spatial_til.pipeline.measure import settings_text
+from spatial_til.pipeline.settings import measure_settings
+from spatial_til.protocol import Marker
+from spatial_til.segmentation.positivity import score_of
+from spatial_til.segmentation.thresholds import draw_cells, find_threshold
+from spatial_til.study import Job
+
+#: The batch of slides for which the sheet names none.
+ONE_BATCH = "study"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Slides that share a cut-off: one batch, stained and measured and called alike."""
+
+    batch: str
+    marker: str
+    modality: str
+    settings: Marker
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolResult:
+    """A pool's cut-off, the scores it was found in (for the histogram), and whether a control proves the stain."""
+
+    threshold: Threshold
+    scores: NDArray[np.float32]
+    stain_verified: bool
+
+
+def pool_of(job: Job, marker: str) -> Pool:
+    """Return the pool of one marker of one slide."""
+    protocol = job.protocol
+    text = settings_text(measure_settings(protocol)) + json.dumps(protocol.marker(marker).model_dump(mode="json"))
+    return Pool(
+        job.meta.batch or ONE_BATCH,
+        marker,
+        protocol.panel.modality,
+        protocol.marker(marker),
+        hashlib.sha256(text.encode()).hexdigest()[:8],
+    )
+
+
+def find_thresholds(jobs: Sequence[Job], folder: ScoredFolder) -> dict[Pool, PoolResult]:
+    """Return the cut-off of every marker of every batch that has measured slides.
+
+    Parameters
+    ----------
+    jobs
+        The study's slides; those without a measured file (failed, not yet done) are left out.
+
+    Raises
+    ------
+    ProtocolError
+        Where a file named by `thresholds_from` cannot be used.
+    """
+    members: dict[Pool, list[Job]] = defaultdict(list)
+    scores: dict[tuple[str, Pool], NDArray[np.floating[Any]]] = {}
+    for job in jobs:
+        if folder.measured(job.slide_id).exists():
+            pools = [pool_of(job, marker) for marker in job.protocol.panel.markers]
+            scores |= {(job.slide_id, pool): found for pool, found in _drawn(job, pools, folder).items()}
+            for pool in pools:
+                members[pool].append(job)
+    labels = _labels(list(members))
+    return {pool: _result(pool, labels[pool], of, scores) for pool, of in members.items()}
+
+
+def _labels(pools: Sequence[Pool]) -> dict[Pool, str]:
+    """Return the name of each pool in the table: its batch, told apart where a batch has several."""
+    by_name: dict[tuple[str, str], list[Pool]] = defaultdict(list)
+    for pool in pools:
+        by_name[pool.batch, pool.marker].append(pool)
+    alone = {p for of in by_name.values() if len(of) == 1 for p in of}
+    return {p: p.batch if p in alone else f"{p.batch} ({p.modality} {p.fingerprint})" for p in pools}
+
+
+def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, NDArray[np.floating[Any]]]:
+    """Return the scores of the cells of one slide that enter each pool; calls that came along enter none."""
+    measured = read_measured(folder.measured(job.slide_id), markers=[pool.marker for pool in pools])
+    chosen = draw_cells(job.slide_id, measured.cells.x_um, measured.cells.y_um)
+    return {pool: marker_score(measured, pool)[chosen] for pool in pools if pool.marker not in measured.cells.calls}
+
+
+def marker_score(measured: Measured, pool: Pool) -> NDArray[np.floating[Any]]:
+    """Return the (n,) score of every cell that is compared with the pool's cut-off."""
+    settings = pool.settings
+    return score_of(measured.cells, pool.marker, compartment=settings.compartment, statistic=settings.statistic)
+
+
+def _result(
+    pool: Pool, label: str, jobs: Sequence[Job], scores: Mapping[tuple[str, Pool], NDArray[np.floating[Any]]]
+) -> PoolResult:
+    def of(*controls: str) -> list[NDArray[np.floating[Any]]]:
+        return [scores[j.slide_id, pool] for j in jobs if j.control in controls and (j.slide_id, pool) in scores]
+
+    pooled = of("", "positive")
+    negative = of("negative")
+    settings = pool.settings
+    if settings.threshold == "auto":
+        threshold = find_threshold(
+            pooled,
+            batch=label,
+            marker=pool.marker,
+            modality=pool.modality,
+            negative_control=np.concatenate(negative) if negative else None,
+            frozen=_frozen(settings.thresholds_from, label, pool.marker),
+        )
+    else:
+        n = sum(len(s) for s in pooled)
+        positive = sum(int((s >= settings.threshold).sum()) for s in pooled)
+        threshold = Threshold(label, pool.marker, float(settings.threshold), "fixed", None, n, positive, n > 0)
+    cut = threshold.threshold
+    verified = cut is not None and any(bool((s >= cut).any()) for s in of("", "positive"))
+    return PoolResult(threshold, np.concatenate([np.empty(0), *pooled]).astype(np.float32), verified)
+
+
+def _frozen(path: str, batch: str, marker: str) -> float | None:
+    """Return the cut-off of an earlier thresholds.csv: of the same batch, or the only one of the marker."""
+    if not path:
+        return None
+    where = f"markers.{marker}.thresholds_from"
+    try:
+        rows = [row for row in read_table(Path(path)) if row["marker"] == marker]
+    except (OSError, KeyError, UnicodeDecodeError):
+        raise ProtocolError([f"{where}: {path} is no thresholds.csv that can be read: correct the path"]) from None
+    same = [row for row in rows if row["batch"] == batch] or rows
+    if len(same) != 1:
+        found = ", ".join(row["batch"] for row in rows) or "none"
+        raise ProtocolError([f"{where}: {path} must have one row for {marker} (batches found: {found}): keep one"])
+    try:
+        value = float(same[0]["threshold"])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ProtocolError([f"{where}: {path} has no threshold for {marker}: give one that has"])
+    return value

@@ -1,0 +1,74 @@
+"""A study's jobs in run.json and back: what lets a folder be scored again without its sheet."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from spatial_til.errors import SpatialTilError
+from spatial_til.model import SlideMeta
+from spatial_til.protocol import parse_protocol
+from spatial_til.study import Job, Study
+
+
+def record_job(job: Job) -> dict[str, Any]:
+    """Return one job as plain values, its paths absolute."""
+
+    def text(path: Path | None) -> str | None:
+        return None if path is None else str(path.resolve())
+
+    return {
+        "meta": asdict(job.meta),
+        "image": text(job.image),
+        "annotations": [text(path) for path in job.annotations],
+        "labels": text(job.labels),
+        "cells": text(job.cells),
+        "tissue_area_mm2": job.tissue_area_mm2,
+        "control": job.control,
+        "pixel_size_um": job.pixel_size_um,
+        "protocol": job.protocol.resolved(),
+    }
+
+
+def jobs_from_record(path: Path) -> Study:
+    """Return the study that a scored folder was made from.
+
+    Raises
+    ------
+    SpatialTilError
+        Where there is no run.json of ours.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        jobs = tuple(_job(values) for values in record["study"]["jobs"])
+        sheet = record["study"]["path"]
+        extra = tuple(record["study"]["extra_columns"])
+        return Study(jobs, parse_protocol(record["protocol"], str(path)), extra, Path(sheet) if sheet else None)
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror}): give a folder that score has written"
+        raise SpatialTilError(msg) from None
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"{path}: is no run.json of ours ({type(error).__name__}: {error}): score the study again"
+        raise SpatialTilError(msg) from None
+
+
+def _job(values: dict[str, Any]) -> Job:
+    def path(text: str | None) -> Path | None:
+        return None if text is None else Path(text)
+
+    meta = values["meta"]
+    dates = {n: date.fromisoformat(meta[n]) if meta[n] else None for n in ("biopsy_date", "treatment_start")}
+    return Job(
+        meta=SlideMeta(**(meta | dates)),
+        image=path(values["image"]),
+        protocol=parse_protocol(values["protocol"], "run.json"),
+        annotations=tuple(Path(text) for text in values["annotations"]),
+        labels=path(values["labels"]),
+        cells=path(values["cells"]),
+        tissue_area_mm2=values["tissue_area_mm2"],
+        control=values["control"],
+        pixel_size_um=values["pixel_size_um"],
+    )
