@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from spatial_til.metrics.density import estimate, estimate_table, summarise_stratum
+from spatial_til.metrics.density import combine_strata, estimate, estimate_table, summarise_stratum
 from spatial_til.metrics.intervals import garwood, poisson_ratio, t_quantile, welch_dof
 from spatial_til.metrics.log_ratios import log2_ratio, log2_ratios
 from spatial_til.metrics.seeding import seeded_generator
@@ -180,6 +180,12 @@ class TestEstimate:
         alone = tile_counts([1, 40, 3, 22, 9, 0, 17, 30])
         both = replace(alone, counts={"all": alone.counts["CD8+"] * 3, **alone.counts})
         assert density(both) == density(alone)
+
+    def test_strata_of_different_panels_are_refused(self):
+        parts = [summarise_stratum(spread(30), bootstrap=50, seed=0) for _ in range(2)]
+        parts[1] = replace(parts[1], populations=("PD-L1+",))
+        with pytest.raises(ValueError, match="same populations"):
+            combine_strata(parts, confidence=0.95, min_tiles=8)
 
 
 class TestLog2Ratio:

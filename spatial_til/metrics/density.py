@@ -20,6 +20,8 @@ from spatial_til.model import AGGREGATES, COMPARTMENTS, Estimate, FloatArray, Ti
 _LOW_COUNT = 15.0
 #: Bootstrap weights held at once: 4 million are 32 MB.
 _WEIGHTS_AT_ONCE = 4_000_000
+#: Areas are summed as whole numbers of these (2^-40 mm²), so that no order of summation changes a digit.
+_AREA_UNIT = 2.0**-40
 #: Added to a count before its logarithm.
 HALF_COUNT = 0.5
 
@@ -97,7 +99,7 @@ def _pearson_ratio(counts: FloatArray, area: FloatArray) -> FloatArray:
 def _bootstrap_variance(counts: FloatArray, area: FloatArray, draws: int, random: np.random.Generator) -> FloatArray:
     """Return the variance of (P,) counts, at the known area, over resamples of the tiles."""
     n_tiles = len(area)
-    columns = np.column_stack((area, counts.T))
+    columns = np.column_stack((np.rint(area / _AREA_UNIT), counts.T))
     at_once = max(1, _WEIGHTS_AT_ONCE // n_tiles)
     densities = []
     for start in range(0, draws, at_once):
@@ -107,7 +109,8 @@ def _bootstrap_variance(counts: FloatArray, area: FloatArray, draws: int, random
         weights = np.bincount(chosen.ravel(), minlength=rows * n_tiles).reshape(rows, n_tiles)
         totals = weights.astype(np.float64) @ columns
         densities.append(totals[:, 1:] / totals[:, :1])
-    variance: FloatArray = np.concatenate(densities).var(axis=0, ddof=1) * float(area.sum()) ** 2
+    whole = float(area.sum()) / _AREA_UNIT
+    variance: FloatArray = np.concatenate(densities).var(axis=0, ddof=1) * whole**2
     return variance
 
 
@@ -192,9 +195,18 @@ def _only(tiles: TileCounts, population: str) -> TileCounts:
 
 
 def combine_strata(strata: Sequence[Stratum], *, confidence: float, min_tiles: int) -> dict[str, Estimate]:
-    """Return the density of every population over disjoint strata; see `estimate`."""
+    """Return the density of every population over disjoint strata; see `estimate`.
+
+    Raises
+    ------
+    ValueError
+        If the strata do not count the same populations.
+    """
     with_area = [s for s in strata if s.area_mm2 > 0]
     populations = strata[0].populations
+    if any(s.populations != populations for s in strata):
+        msg = f"strata must count the same populations in the same order: {[s.populations for s in strata]}"
+        raise ValueError(msg)
     if not with_area:
         counts = sum(s.n_cells for s in strata)
         return {p: _without_area(int(n)) for p, n in zip(populations, np.atleast_1d(counts), strict=True)}
