@@ -132,6 +132,18 @@ def test_a_stain_that_cannot_be_judged_stays_so():
     assert "stain_unverified" in pooled.flags
 
 
+def test_one_doubtful_stain_leaves_the_sum_in_doubt():
+    sure, doubtful = even_slide("a", 16, 16), even_slide("b", 0, 0)
+    marked = {key: replace(e, flags=(*e.flags, "stain_unverified")) for key, e in doubtful.estimates.items()}
+    pooled = pool_slides([sure, replace(doubtful, estimates=marked)], KEYS)
+    assert "stain_unverified" in pooled.estimates["CD8+", "core"].flags
+
+
+def test_ratios_are_not_averaged():
+    slides = [replace(even_slide(name, 16, 16), values={"log2_core_margin_cd8": Value(1.0)}) for name in "ab"]
+    assert "log2_core_margin_cd8" not in pool_slides(slides, KEYS).values
+
+
 def test_artefact_share_is_weighted_by_tissue():
     clean, dirty = even_slide("a", 16, 16, tiles=30), even_slide("b", 16, 16, tiles=10)
     dirty = replace(dirty, gates={**dirty.gates, "artefact_fraction": 0.4})

@@ -392,6 +392,24 @@ def test_values_and_populations_have_changes():
     assert "pdl1_gradient_lost" in row.flags
 
 
+def test_a_stain_that_may_have_failed_is_no_fall():
+    def with_pdl1(score, per_mm2, *, by_estimate, verified):
+        flags = () if verified or not by_estimate else ("stain_unverified",)
+        extra = {("PD-L1+", c): density(per_mm2, 2, flags=flags) for c in ("core", "margin")}
+        failed = Call("not_evaluable", "not_evaluable", {}, "no positive control", ("stain_unverified",))
+        activity = score.activity if verified or by_estimate else score.activity | {"pdl1": failed}
+        return replace(score, estimates=score.estimates | extra, activity=activity)
+
+    before = with_pdl1(slide("baseline", 400, 400), 300, by_estimate=True, verified=True)
+    seen = one(before, with_pdl1(slide("progression", 400, 400), 0, by_estimate=True, verified=True))
+    assert seen.deltas["log2_fold_core_pdl1"].value < -3
+    for by_estimate in (True, False):
+        after = with_pdl1(slide("progression", 400, 400), 0, by_estimate=by_estimate, verified=False)
+        change = one(before, after).deltas["log2_fold_core_pdl1"]
+        assert change.value is None
+        assert "not verified" in change.reason
+
+
 def test_a_gradient_that_never_was_is_not_lost():
     now = {"pdl1_induction_log2": Value(0.0, -0.4, 0.4, 0.2, 30)}
     weak = slide("baseline", 400, 400, values={"pdl1_induction_log2": Value(0.3, -0.2, 0.8, 0.25, 30)})

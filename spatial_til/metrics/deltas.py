@@ -12,7 +12,7 @@ from spatial_til.model import Estimate, SlideScore, Value
 POPULATIONS = ("CD8+", "PD-L1+", "PD-L1+tumor")
 #: Values of a slide whose change is listed, by the end of their name.
 VALUE_ENDINGS = ("_induction_log2", "_loss_percent", "tps_percent", "cps", "ic_percent")
-_NOT_COUNTED = Value(None, reason="not counted at both time points")
+_NOT_COUNTED = Value(None, reason="not counted, or its stain not verified, at both time points")
 
 
 def column_name(population: str) -> str:
@@ -76,8 +76,10 @@ def _population_changes(
     """Return the changes of one population in core, margin and their ratio."""
     name = column_name(population)
     names = (f"delta_log2_core_margin_{name}", f"log2_fold_core_{name}", f"log2_fold_margin_{name}")
-    r_core, r_margin = _estimate(reference, population, "core"), _estimate(reference, population, "margin")
-    t_core, t_margin = _estimate(target, population, "core"), _estimate(target, population, "margin")
+    if reference is None or target is None:
+        return dict.fromkeys(names, _NOT_COUNTED)
+    r_core, r_margin = (usable(reference, population, part) for part in ("core", "margin"))
+    t_core, t_margin = (usable(target, population, part) for part in ("core", "margin"))
     if r_core is None or r_margin is None or t_core is None or t_margin is None:
         return dict.fromkeys(names, _NOT_COUNTED)
     return dict(
@@ -93,6 +95,14 @@ def _population_changes(
     )
 
 
-def _estimate(score: SlideScore | None, population: str, compartment: str) -> Estimate | None:
-    """Return a population's density in a compartment, or None where it was not counted."""
-    return None if score is None else score.estimates.get((population, compartment))
+def usable(score: SlideScore, population: str, compartment: str) -> Estimate | None:
+    """Return a population's density in a compartment, or None where it says nothing.
+
+    It says nothing where it was not counted, and where the stain is not shown to have worked: no positive
+    cells are then no finding, and must not become a fall.
+    """
+    estimate = score.estimates.get((population, compartment))
+    if estimate is None or "stain_unverified" in estimate.flags:
+        return None
+    site = score.activity.get("pdl1") if population.startswith("PD-L1+") else None
+    return None if site is not None and "stain_unverified" in site.flags else estimate

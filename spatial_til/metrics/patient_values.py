@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from spatial_til.metrics.changes import log2_contrast
-from spatial_til.metrics.deltas import POPULATIONS, column_name
+from spatial_til.metrics.deltas import POPULATIONS, column_name, usable
 from spatial_til.metrics.groups import Biopsy
 from spatial_til.metrics.levels import NOT_EVALUABLE
 from spatial_til.metrics.transitions import TransitionRow
@@ -61,7 +61,7 @@ def biopsy_values(biopsy: Biopsy, populations: Sequence[str], confidence: float)
         return {}
     found = {name: value.value for name, value in score.values.items()}
     for population in dict.fromkeys((*POPULATIONS, *populations)):
-        core, margin = score.estimates.get((population, "core")), score.estimates.get((population, "margin"))
+        core, margin = usable(score, population, "core"), usable(score, population, "margin")
         if core is None or margin is None:
             continue
         p = column_name(population)

@@ -12,6 +12,7 @@ from spatial_til.metrics.density import Stratum, combine_strata, summarise_strat
 from spatial_til.model import AGGREGATES, COMPARTMENTS, Estimate, SlideScore
 
 _REGIONS: Mapping[str, tuple[str, ...]] = {**{name: (name,) for name in COMPARTMENTS}, **AGGREGATES}
+UNVERIFIED = "stain_unverified"
 #: From this many slides on their differences say how much slides differ.
 ENOUGH_SLIDES = 3
 
@@ -50,6 +51,9 @@ def pooled_estimates(
             if by_slide:
                 estimates = _over_slides(by_slide, confidence=confidence, min_tiles=min_tiles)
                 table |= {(population, region): e for population, e in estimates.items()}
+    doubtful = {key for s in slides for key, e in s.estimates.items() if UNVERIFIED in e.flags}
+    for key in doubtful & set(table):  # one slide whose stain may have failed leaves the sum in doubt
+        table[key] = replace(table[key], flags=(*table[key].flags, UNVERIFIED))
     return table
 
 

@@ -69,7 +69,7 @@ def pool_slides(slides: Sequence[SlideScore], keys: PoolingKeys) -> SlideScore:
     call = _phenotype(ordered, estimates, keys, meta.slide_id)
     flags = {flag for s in ordered for flag in s.flags if flag not in SUPERSEDED}
     flags |= {*call.flags, *(("between_slide_unknown",) if len(ordered) == 2 else ())}
-    flags |= {flag for (_, region), e in estimates.items() if region in DECIDING for flag in e.flags}
+    flags |= {flag for region in DECIDING if ("CD8+", region) in estimates for flag in estimates["CD8+", region].flags}
     return SlideScore(
         meta=meta,
         tiles={},
