@@ -27,8 +27,9 @@ def pooled_values(slides: Sequence[SlideScore], *, confidence: float) -> dict[st
     -----
     Weights: for the penetration index of a population its cells in the tumour; for shares of tumour
     cells the tumour cells; for log odds ratios (induction) the inverse variance. Slides without the
-    value (too few cells) have no weight. Ratios of densities are not averaged: they follow from the sums. The standard error is the larger of that of the weighted mean
-    and, with three slides or more, that between slides.
+    value (too few cells) have no weight. Ratios of densities are not averaged: they follow from the sums.
+    The standard error is the larger of that of the weighted mean and, with three slides or more, that
+    between slides.
     """
     names = dict.fromkeys(name for slide in slides for name in slide.values if not name.startswith("log2_"))
     return {name: _pooled(name, slides, confidence) for name in names}
