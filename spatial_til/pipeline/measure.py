@@ -17,6 +17,7 @@ from spatial_til.errors import SlideError
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import identify
+from spatial_til.io.labels import LabelImage
 from spatial_til.io.measured import Measured, read_key, read_source, write_measured
 from spatial_til.io.overview import write_overview
 from spatial_til.io.slides import Slide, open_slide, select_channels
@@ -150,7 +151,7 @@ class _Named:
 class _LabelGrid:
     """A label image on the working grid: the label at the middle of each of its pixels."""
 
-    def __init__(self, labels: PixelSource, grid: PixelSource) -> None:
+    def __init__(self, labels: LabelImage, grid: PixelSource) -> None:
         self.labels, self.shape, self.pixel_size, self.channels = labels, grid.shape, grid.pixel_size, ("labels",)
         self.step = tuple(full // size for full, size in zip(labels.shape, grid.shape, strict=True))
 
@@ -163,7 +164,6 @@ class _LabelGrid:
 def _measure_image(
     job: Job, slide: Slide, key: str, tissue: MultiPolygon | None, threads: int, source: dict[str, Any]
 ) -> Measured:
-    from spatial_til.io.labels import LabelImage
 
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spatial_til.flags import join_flags
+from spatial_til.io.schema import PHENOTYPES
 from spatial_til.metrics.depth import DepthBand
 from spatial_til.metrics.sensitivity import Variant
 from spatial_til.model import BORDER_TYPES, COMPARTMENTS, Call, Compartments, Estimate, SlideScore, Value
 from spatial_til.pipeline.numbers import SCORED, Scene
 from spatial_til.pipeline.pdl1 import TumorCellNumbers
+from spatial_til.protocol import Protocol
 from spatial_til.units import mm2
 
 _PARTS = {"core": "core", "inner": "inner_margin", "outer": "outer_margin", "margin": "margin"}
@@ -62,28 +64,60 @@ def _unsure_populations(scene: Scene) -> set[str]:
     return {name for name, text in texts.items() if any(term in text.replace(" ", "") for term in failed)}
 
 
+def counted_rows(score: SlideScore) -> list[Row]:
+    """Return the density rows of a cell table without regions: an area that is not known is empty."""
+    return [
+        _identity(score)
+        | {"compartment": region, "population": population}
+        | _density(e)
+        | {
+            "area_mm2": e.area_mm2 or None,
+            "evaluable": e.density_per_mm2 is not None,
+            "flags": join_flags(e.flags, [] if e.area_mm2 else ["area_unknown"]),
+        }
+        for (population, region), e in score.estimates.items()
+    ]
+
+
+def counted_slide_row(score: SlideScore, protocol: Protocol) -> Row:
+    """Return the row of slide_scores.csv of a cell table without regions."""
+    counted = {"n_cells": "all", "n_cd8": "CD8+", "n_pdl1": "PD-L1+", "n_tumor_cells": "tumor"}
+    n = {name: score.estimates.get((population, "tissue")) for name, population in counted.items()}
+    area = score.estimates["all", "tissue"].area_mm2
+    return (
+        _identity(score)
+        | _class_columns(score, protocol)
+        | {name: None if e is None else e.n_cells for name, e in n.items()}
+        | {"tissue_mm2": area or None, "flags": join_flags(score.flags)}
+    )
+
+
 def slide_row(score: SlideScore, scene: Scene, tumor_cells: TumorCellNumbers) -> Row:
     """Return the slide's row of slide_scores.csv."""
-    meta, call = score.meta, score.phenotype
-    row = _identity(score) | {
-        "site": meta.site,
-        "batch": meta.batch,
-        "response": meta.response,
-        "protocol": scene.protocol.fingerprint(),
-        "immunophenotype": call.call,
-        "immunophenotype_point": call.point,
-        "immunophenotype_reason": call.reason,
-        **{f"p_{name}": call.probabilities.get(name) for name in ("inflamed", "excluded", "desert", "intermediate")},
-    }
-    row |= {f"activity_site_{key}": site.call for key, site in score.activity.items() if key != "combined"}
-    row["activity_site"] = score.activity["combined"].call if "combined" in score.activity else "not_evaluable"
-    row |= _marker_columns(score)
+    row = _identity(score) | _class_columns(score, scene.protocol) | _marker_columns(score)
     for name in _VALUES:
         row |= _with_interval(name, score.values.get(name))
     row |= _pdl1_columns(score, tumor_cells)
     row |= geometry_columns(scene.compartments)
     row |= _count_columns(score, scene)
     return row | {"flags": join_flags(score.flags)}
+
+
+def _class_columns(score: SlideScore, protocol: Protocol) -> Row:
+    meta, call = score.meta, score.phenotype
+    row = {
+        "site": meta.site,
+        "batch": meta.batch,
+        "response": meta.response,
+        "protocol": protocol.fingerprint(),
+        "immunophenotype": call.call,
+        "immunophenotype_point": call.point,
+        "immunophenotype_reason": call.reason,
+        **{f"p_{name}": call.probabilities.get(name) for name in PHENOTYPES},
+    }
+    row |= {f"activity_site_{key}": site.call for key, site in score.activity.items() if key != "combined"}
+    row["activity_site"] = score.activity["combined"].call if "combined" in score.activity else "not_evaluable"
+    return row
 
 
 def _marker_columns(score: SlideScore) -> Row:

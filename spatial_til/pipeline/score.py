@@ -61,7 +61,7 @@ def score(task: ScoreTask) -> StageReport:
     if measured.tissue is None and not job.annotations:
         from spatial_til.pipeline.tables_in import score_cell_table
 
-        write_score(target.score(job.slide_id), score_cell_table(job, measured, calls, task))
+        write_score(target.score(job.slide_id), score_cell_table(job, measured, calls, task.key))
         return StageReport(job.slide_id, time.perf_counter() - start, peak_mib())
     regions = find_regions(job, measured, calls.tumor_cell)
     scene = _scene(job, measured, calls, regions)

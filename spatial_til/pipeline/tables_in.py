@@ -1,0 +1,129 @@
+"""Slides that come as cell tables: their cells as measured, and their score where no region is known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+
+import numpy as np
+
+from spatial_til.errors import CellTableError
+from spatial_til.io.cell_tables import read_cell_table
+from spatial_til.io.identity import identify
+from spatial_til.io.measured import Measured
+from spatial_til.io.scores import ScoredSlide
+from spatial_til.io.slides import open_slide
+from spatial_til.metrics.density import estimate
+from spatial_til.metrics.levels import Failure, not_evaluable
+from spatial_til.metrics.tiles import untiled_counts
+from spatial_til.model import BoolArray, Estimate, SlideScore, TileCounts
+from spatial_til.pipeline.calls import SlideCalls, populations_of
+from spatial_til.pipeline.rows import counted_rows, counted_slide_row
+from spatial_til.study import Job
+from spatial_til.units import PixelSize
+
+_OURS = b"PAR1"
+
+
+def measure_cell_table(job: Job) -> Measured:
+    """Return the cells of a table as if they had been measured. The image, where one is named, gives its size only.
+
+    Raises
+    ------
+    CellTableError
+        Where the table cannot be read or its unit is not known.
+    """
+    if job.cells is None:
+        msg = f"{job.slide_id}: no cell table"
+        raise CellTableError(msg)
+    source = identify(job.cells)
+    mapping = job.protocol.cells.model_dump()
+    with job.cells.open("rb") as file:
+        ours = file.read(4) == _OURS
+    cells = read_cell_table(
+        job.cells,
+        markers=job.protocol.panel.markers,
+        um_per_unit=None if ours else job.pixel_size_um,
+        mapping=mapping,
+    )
+    box, px = _frame(job)
+    key = json.dumps([source["sha256"], mapping, job.pixel_size_um, job.protocol.panel.markers, version("spatial-til")])
+    return Measured(
+        key=hashlib.sha256(key.encode()).hexdigest(),
+        cells=cells,
+        tissue=None,
+        image_box=box,
+        pixel_size=px,
+        settings={"modality": job.protocol.panel.modality, "segmenter": "cell table"},
+        source=source,
+    )
+
+
+def _frame(job: Job) -> tuple[tuple[float, float, float, float] | None, PixelSize | None]:
+    """Return the image's box in µm and its pixel size, as far as they are known."""
+    if job.image is not None:
+        with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
+            px = slide.require_pixel_size()
+            return (0.0, 0.0, slide.shape[1] * px.x_um, slide.shape[0] * px.y_um), px
+    if job.pixel_size_um is not None:
+        return None, PixelSize(job.pixel_size_um, job.pixel_size_um)
+    if job.annotations:
+        msg = (
+            f"{job.slide_id}: annotations are in pixels, and no pixel size is known: give pixel_size_um, "
+            "or the image beside the cells"
+        )
+        raise CellTableError(msg)
+    return None, None
+
+
+def score_cell_table(job: Job, measured: Measured, calls: SlideCalls, key: str) -> ScoredSlide:
+    """Return counts, and densities where `tissue_area_mm2` is given; a vendor's labels give tumour and outside.
+
+    A label says which tissue a cell is in, not where a border is: there is no core and no margin.
+    """
+    populations = populations_of(job, calls)
+    estimates: dict[tuple[str, str], Estimate] = {}
+    for region, (members, area_mm2) in _regions(job, measured).items():
+        chosen = {name: mask & members for name, mask in populations.items()}
+        counts = untiled_counts(chosen, slide_id=job.slide_id, compartment=region, area_mm2=area_mm2 or 0.0)
+        estimates |= {(name, region): _estimate(job, counts, name) for name in chosen}
+    failures = [Failure("no_tumor_region", "cells came without regions: no core and no margin")]
+    flags = ["no_tumor_region", *calls.flags]
+    flags += [] if job.tissue_area_mm2 else ["area_unknown"]
+    score = SlideScore(
+        meta=job.meta,
+        tiles={},
+        estimates=estimates,
+        values={},
+        phenotype=not_evaluable(failures),
+        activity={"combined": not_evaluable(failures)},
+        gates={"tumor_mm2": None, "border_um": None, "artefact_fraction": None},
+        settings=dict(measured.settings),
+        flags=tuple(dict.fromkeys(flags)),
+    )
+    rows = {"density": counted_rows(score), "slide_scores": [counted_slide_row(score, job.protocol)]}
+    return ScoredSlide(score, rows, key)
+
+
+def _estimate(job: Job, counts: TileCounts, population: str) -> Estimate:
+    statistics = job.protocol.statistics
+    return estimate(
+        [counts],
+        population,
+        confidence=statistics.confidence,
+        bootstrap=statistics.bootstrap,
+        min_tiles=job.protocol.gates.min_tiles,
+        seed=statistics.seed,
+    )
+
+
+def _regions(job: Job, measured: Measured) -> dict[str, tuple[BoolArray, float | None]]:
+    """Return the cells and the area of each region that can be told."""
+    everything = np.ones(len(measured.cells), dtype=np.bool_)
+    regions: dict[str, tuple[BoolArray, float | None]] = {"tissue": (everything, job.tissue_area_mm2)}
+    category = measured.cells.category
+    if category is not None:
+        tumor = np.isin(np.char.lower(category), ("tumor", "tumour"))
+        regions = {"tumor": (tumor, None), "outside": (~tumor, None), **regions}
+    return regions
