@@ -93,11 +93,11 @@ class LabelGrid:
 
     channels = ("labels",)
 
-    def __init__(self, labels: LabelImage, like: PixelSource) -> None:
+    def __init__(self, labels: LabelImage, like: PixelSource, step: tuple[float, float]) -> None:
         self.labels = labels
         self.shape = like.shape
         self.pixel_size = like.pixel_size
-        self._step = (labels.shape[0] / like.shape[0], labels.shape[1] / like.shape[1])
+        self._step = step  # pixels of the labels in one of the grid: y, x
 
     def read(self, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
         """Return (rows, cols, 1) labels of a box of the grid."""
@@ -134,7 +134,9 @@ def open_labels(path: Path, *, slide: Slide, like: PixelSource) -> LabelGrid:
             f"{labels.shape[0]} x {labels.shape[1]}. Export them at full resolution."
         )
         raise CellTableError(msg)
-    return LabelGrid(labels, like)
+    px, grid_px = slide.require_pixel_size(), like.pixel_size
+    step = (grid_px.y_um / px.y_um, grid_px.x_um / px.x_um) if labels.shape == slide.shape else (1.0, 1.0)
+    return LabelGrid(labels, like, step)
 
 
 def write_labels(path: Path, labels: NDArray[np.integer[Any]], *, pixel_size: PixelSize, name: str = "labels") -> None:

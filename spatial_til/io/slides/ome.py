@@ -47,7 +47,7 @@ def _image(pixels: Element) -> OmeImage:
         channels=tuple(channel.get("Name", "") for channel in channels),
         samples=tuple(int(channel.get("SamplesPerPixel", 1)) for channel in channels),
         pixel_size=pixel_size_from(_side(pixels, "X"), _side(pixels, "Y")),
-        planes=tuple(_plane(data) for data in children(pixels, "TiffData")),
+        planes=tuple(plane for data in children(pixels, "TiffData") for plane in _planes(data)),
     )
 
 
@@ -59,7 +59,15 @@ def _side(pixels: Element, axis: str) -> float | None:
         return None
 
 
-def _plane(data: Element) -> OmePlane:
+def _planes(data: Element) -> list[OmePlane]:
+    """Return the planes of one TiffData, whose pages and channels count on together."""
     files = descendants(data, "UUID")
     name = files[0].get("FileName", "") if files else ""
-    return OmePlane(int(data.get("FirstC", 0)), int(data.get("IFD", 0)), name)
+    channel, ifd = int(data.get("FirstC", 0)), int(data.get("IFD", 0))
+    return [OmePlane(channel + k, ifd + k, name) for k in range(int(data.get("PlaneCount", 1)))]
+
+
+def companion_name(root: Element) -> str | None:
+    """Return the name of the file that holds the metadata, where this one says that it holds none."""
+    pointers = children(root, "BinaryOnly")
+    return pointers[0].get("MetadataFile") if pointers else None

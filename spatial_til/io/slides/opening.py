@@ -7,12 +7,14 @@ from pathlib import Path
 
 from spatial_til.errors import SlideError
 from spatial_til.io.slides.ome_zarr import open_ome_zarr
+from spatial_til.io.slides.openslide_reader import open_openslide
 from spatial_til.io.slides.pyramid import Pyramid
 from spatial_til.io.slides.raster import open_jpeg, open_png
 from spatial_til.io.slides.slide import Slide
 from spatial_til.io.slides.tiff import open_tiff
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OPENSLIDE_SUFFIXES = {".mrxs", ".vms", ".vmu", ".svslide", ".dcm"}
 _PNG_MAGIC = b"\x89PNG"
 _JPEG_MAGIC = b"\xff\xd8\xff"
 
@@ -24,7 +26,7 @@ def open_slide(path: str | Path, *, pixel_size_um: float | None = None) -> Slide
     ----------
     path
         A TIFF of any dialect (OME-TIFF, QPTIFF, component TIFF, SVS, NDPI, SCN, BIF), an OME-TIFF
-        companion file, a PNG or JPEG, or an OME-Zarr folder.
+        companion file, a PNG or JPEG, an OME-Zarr folder, or, with the openslide extra, what OpenSlide reads.
     pixel_size_um
         Side of a full-resolution pixel in µm, where the file is wrong or silent.
 
@@ -46,11 +48,12 @@ def _opener(path: Path) -> Callable[[Path], Pyramid]:
     except OSError as error:
         msg = f"{path}: the image cannot be opened ({error.strerror}). Correct the path in the sheet."
         raise SlideError(msg) from error
-    if magic in _TIFF_MAGIC:
+    if path.suffix.lower() in _OPENSLIDE_SUFFIXES:  # an .mrxs begins like a JPEG
+        return open_openslide
+    if magic in _TIFF_MAGIC or path.name.endswith(".companion.ome"):
         return open_tiff
     if magic == _PNG_MAGIC:
         return open_png
     if magic.startswith(_JPEG_MAGIC):
         return open_jpeg
-    msg = f"{path}: this kind of file is not read. Export it as OME-TIFF, or install spatial-til[openslide]."
-    raise SlideError(msg)
+    return open_openslide

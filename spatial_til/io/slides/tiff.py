@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,30 @@ import numpy as np
 
 from spatial_til.errors import SlideError
 from spatial_til.io.slides.channels import RGB, name_channels
-from spatial_til.io.slides.ome import OmeImage, ome_images
+from spatial_til.io.slides.ome import OmeImage, companion_name, ome_images
 from spatial_til.io.slides.pyramid import Level, Pyramid
+from spatial_til.io.slides.tiff_companion import companion_levels, read_companion
 from spatial_til.io.slides.tiff_level import FileBytes, RawLevel, TiffLevel
 from spatial_til.io.slides.tiff_series import check_photometric, choose_levels, is_colour
 from spatial_til.io.slides.tiff_sizes import tiff_size_sources
+from spatial_til.io.slides.ventana import check_no_overlap
 from spatial_til.io.slides.xml_text import children, parse_xml
 
 HEADER_ERRORS = (ValueError, RuntimeError, OSError, KeyError, IndexError, TypeError, struct.error, AssertionError)
 
 
 def open_tiff(path: Path) -> Pyramid:
-    """Open a TIFF of any dialect.
+    """Open a TIFF of any dialect, or the companion file of a multi-file OME-TIFF.
 
     Raises
     ------
     SlideError
         The file is damaged, or holds what cannot be scored: focal planes, times, several images.
     """
-    import tifffile
-
     files: dict[str, FileBytes] = {}
     try:
-        with tifffile.TiffFile(path) as tif:
-            return _pyramid(tif, path, files)
+        with ExitStack() as opened:
+            return _pyramid(path, files, opened)
     except SlideError:
         _close(files)
         raise
@@ -53,9 +54,24 @@ def _close(files: dict[str, FileBytes]) -> None:
         file.close()
 
 
-def _pyramid(tif: Any, path: Path, files: dict[str, FileBytes]) -> Pyramid:
-    ome = _ome_image(tif, path)
-    page_levels = choose_levels(tif, path)
+def _pyramid(path: Path, files: dict[str, FileBytes], opened: ExitStack) -> Pyramid:
+    """Read all headers; what reading pixels needs stays in `files`, the rest is closed."""
+    import tifffile
+
+    def open_tif(file: Path) -> Any:
+        return opened.enter_context(tifffile.TiffFile(file))
+
+    companion = path if _is_xml(path) else _companion_of(open_tif(path), path)
+    if companion is None:
+        tif = open_tif(path)
+        ome = _ome_image(tif, path)
+        if tif.is_bif:
+            check_no_overlap(tif, path)
+        page_levels = choose_levels(tif, path)
+    else:
+        ome = read_companion(companion)
+        page_levels = companion_levels(companion, ome, open_tif)
+        tif = page_levels[0][0].parent
     page = page_levels[0][0]
     check_photometric(page, path, is_ome=ome is not None or bool(tif.is_imagej))
     colour = is_colour(page, page_levels[0])
@@ -77,6 +93,18 @@ def _pyramid(tif: Any, path: Path, files: dict[str, FileBytes]) -> Pyramid:
         close=lambda: _close(files),
         premultiplied=bool(extra) and int(extra[0]) == 1,
     )
+
+
+def _is_xml(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+
+
+def _companion_of(tif: Any, path: Path) -> Path | None:
+    """Return the companion file of a TIFF that says it holds pixels only."""
+    text = tif.pages.first.description or ""
+    name = companion_name(parse_xml(text, path)) if tif.is_ome and "BinaryOnly" in text else None
+    return path.parent / Path(name).name if name else None
 
 
 def _level(pages: Sequence[Any], file_of: Any, fill: int) -> Level:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from spatial_til.io.slides.ome import OmeImage
 from spatial_til.io.slides.pixel_size import is_plausible, pixel_size_from, to_um
 from spatial_til.io.slides.pyramid import SizeSource
+from spatial_til.io.slides.ventana import ventana_xmp
 from spatial_til.io.slides.xml_text import children, descendants, parse_xml
 from spatial_til.units import PixelSize
 
@@ -30,7 +30,7 @@ def tiff_size_sources(tif: Any, page: Any, ome: OmeImage | None, path: Path) -> 
     found: list[tuple[str, PixelSize | None]] = [("OME", ome.pixel_size if ome else None)]
     found.append(("Aperio MPP", _aperio(text)))
     if tif.is_scn:
-        found.append(("Leica SCN", _scn(text, page, path)))
+        found.append(("Leica SCN", _scn(tif.pages.first.description, page, path)))
     if tif.is_bif:
         found.append(("Ventana ScanRes", _bif(tif, path)))
     if tif.is_imagej:
@@ -66,8 +66,8 @@ def _resolution(page: Any) -> PixelSize | None:
     if unit is None or x in _PRINT_DPI or y in _PRINT_DPI:
         return None
     size = pixel_size_from(_side(x, unit), _side(y, unit))
-    # beyond the range of a microscope it is a resolution for printing
-    return size if size is not None and is_plausible(size) else None
+    # beyond the range of a microscope it is a resolution for printing; exactly 1 µm is what writers put for none
+    return size if size is not None and is_plausible(size) and size != PixelSize(1.0, 1.0) else None
 
 
 def _imagej(text: str, page: Any) -> PixelSize | None:
@@ -97,16 +97,9 @@ def _scn(text: str, page: Any, path: Path) -> PixelSize | None:
 
 
 def _bif(tif: Any, path: Path) -> PixelSize | None:
-    for scan in _bif_scans(tif, path):
-        side = to_um(float(scan.get("ScanRes", 0)), "µm")
-        return pixel_size_from(side, side)
+    for xmp in ventana_xmp(tif, path):
+        for scan in descendants(xmp, "iScan"):
+            side = to_um(float(scan.get("ScanRes", 0)), "µm")
+            if side is not None:
+                return pixel_size_from(side, side)
     return None
-
-
-def _bif_scans(tif: Any, path: Path) -> Iterator[Any]:
-    for page in tif.pages:
-        xmp = page.keyframe.tags.get("XMP")
-        if xmp is not None:
-            text = xmp.value
-            text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-            yield from (e for e in descendants(parse_xml(text.strip("\0 \n"), path), "iScan") if e.get("ScanRes"))
