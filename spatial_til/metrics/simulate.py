@@ -60,7 +60,7 @@ def simulate_slide(
     core_mm2, margin_mm2
         Areas; the margin's is shared equally by inner and outer.
     vmr
-        Variance-to-mean ratio of the counts in tiles of 0.04 mm².
+        Variance-to-mean ratio of the counts in tiles, whatever their size: clusters are smaller than tiles.
     random
         Generator.
     keys
@@ -71,11 +71,11 @@ def simulate_slide(
     areas = (core_mm2, margin_mm2 / 2, margin_mm2 / 2)
     tiles = {}
     for i, (part, area) in enumerate(zip(_PARTS, areas, strict=True)):
-        tile_areas = _tile_areas(area)
+        tile_areas = _tile_areas(area, keys.min_tiles)
         tiles[part] = TileCounts(
             slide_id=meta.slide_id,
             compartment=part,
-            tile_um=1000 * TILE_MM2**0.5,
+            tile_um=1000 * float(tile_areas[0]) ** 0.5,
             area_mm2=tile_areas,
             counts={p: negative_binomial(d[i] * tile_areas, vmr, random) for p, d in densities.items()},
             x_um=np.zeros(len(tile_areas)),
@@ -111,7 +111,7 @@ def score_tiles(
     return replace(judged, meta=meta, tiles=tiles)
 
 
-def _tile_areas(area_mm2: float) -> FloatArray:
-    """Return the areas of the tiles that make up an area: equal, and as near to 0.04 mm² as they can be."""
-    n_tiles = max(1, round(area_mm2 / TILE_MM2))
+def _tile_areas(area_mm2: float, min_tiles: int) -> FloatArray:
+    """Return equal tiles that make up an area: of 200 µm, halved twice at most until there are enough."""
+    n_tiles = next((n for n in (round(area_mm2 / TILE_MM2 * 4**k) for k in range(3)) if n >= min_tiles), 1)
     return np.full(n_tiles, area_mm2 / n_tiles)
