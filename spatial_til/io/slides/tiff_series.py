@@ -14,6 +14,7 @@ _DTYPES = "uif"
 #: Another image with this share of the pixels is no label or macro picture.
 _RIVAL_SHARE = 0.25
 _ASPECT_TOLERANCE = 0.02
+_PLAIN_KINDS = {"generic", "uniform", "shaped"}
 
 
 def choose_levels(tif: Any, path: Path) -> list[list[Any]]:
@@ -30,8 +31,9 @@ def choose_levels(tif: Any, path: Path) -> list[list[Any]]:
         raise SlideError(msg)
     main = series[0]
     levels = list(main.levels)
-    if len(levels) == 1:
-        levels += [other for other in series[1:] if _is_reduced(main, other)]
+    if main.kind in _PLAIN_KINDS:
+        # only here are levels not declared; elsewhere a smaller image is another image
+        levels += [other for other in series[1:] if other not in levels and _is_reduced(main, other)]
     rivals = [s for s in series[1:] if s not in levels and _pixels(s) >= _RIVAL_SHARE * _pixels(main)]
     if rivals:
         msg = f"{path}: the file holds {len(rivals) + 1} images of like size; export the one to score to its own file."
