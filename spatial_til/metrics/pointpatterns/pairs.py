@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +16,26 @@ from spatial_til.metrics.pointpatterns.neighbours import IntArray, build_grid
 from spatial_til.metrics.pointpatterns.nulls import RandomLabels, null_summary
 from spatial_til.metrics.pointpatterns.parts import MOST_REFERENCES, Parts, find_parts, thinned
 from spatial_til.metrics.pointpatterns.spread import (
+    Tiles,
     critical_value,
     interval_of_positive,
     interval_of_share,
     spread,
 )
 from spatial_til.metrics.pointpatterns.statistics import Key, pair_statistics, statistic_keys
+from spatial_til.metrics.regions import region_parts
 from spatial_til.metrics.seeding import seeded_generator
 from spatial_til.metrics.spatial_rows import SpatialRow
-from spatial_til.model import XY, BoolArray, FloatArray
+from spatial_til.model import COMPARTMENTS, XY, BoolArray, FloatArray
+from spatial_til.units import UM2_PER_MM2
+
+#: Why a metric, by the first word of its name, may have no value though both populations have cells.
+_MISSING = {
+    "nearest": "too few cells have a neighbour before the region's edge",
+    "mixing": "no pair of cells within the reference population at this radius",
+    "k": "no pair of cells",
+    "l": "no pair of cells",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,7 @@ class Region:
     xy_um: XY
     compartment: NDArray[np.integer[Any]]  # base compartment: labels are shuffled within
     tile: NDArray[np.integer[Any]]  # spatial tile, numbered within the compartment
+    tile_area_mm2: Mapping[str, FloatArray]  # by base compartment, in the order of their tiles' numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,9 @@ def pair_rows(region: Region, pair: Pair, settings: PatternSettings, *, n_thread
         reason = f"no {' and no '.join(missing)} cell in {region.name}"
         return tuple(_row(region, pair, key, np.full(5, np.nan), reason) for key in keys)
     random = seeded_generator(settings.seed, region.slide_id, region.name, "patterns", pair.first, pair.second)
-    parts = find_parts(region.xy_um, pair.is_first, pair.pool, region.window, radii, random, n_threads=n_threads)
+    parts = find_parts(
+        region.xy_um, pair.is_first, pair.is_second, pair.pool, region.window, radii, random, n_threads=n_threads
+    )
     labelled = np.flatnonzero(pair.is_second[parts.pool_cell])
     references = thinned(labelled, random)
     observed = pair_statistics(parts, labelled, references)
@@ -140,10 +155,10 @@ def _intervals(
     k = len(parts.radii_um)
     low, high = np.full(len(observed), np.nan), np.full(len(observed), np.nan)
     grid = build_grid(parts.pool_um[labelled], parts.pool_cell[labelled])
-    tile, stratum = region.tile, region.compartment
+    tile, tiles = _number_tiles(region)
     at = 0
-    for marks in (first_marks(parts, grid, tile, stratum), second_marks(parts, references, grid, tile, stratum)):
-        part = spread(marks, parts.radii_um, settings.bootstrap, random)
+    for marks in (first_marks(parts, labelled, grid, tile), second_marks(parts, references, grid, tile)):
+        part = spread(marks, tiles, parts.radii_um, settings.bootstrap, random)
         t = critical_value(part, settings.min_tiles, settings.confidence)
         blocks = [
             (part.nearest, interval_of_positive),
@@ -156,10 +171,21 @@ def _intervals(
             here = slice(at, at + len(error))
             low[here], high[here] = interval(observed[here], error, t)
             at += len(error)
-        if len(part.k):  # L is the square root of K: half its relative error
+        if at < len(observed) / 2:  # K is asked from the first; L is its square root: half the relative error
             for here, error in ((slice(-2 * k, -k), part.k), (slice(-k, None), part.k / 2)):
                 low[here], high[here] = interval_of_positive(observed[here], error, t)
     return low, high
+
+
+def _number_tiles(region: Region) -> tuple[NDArray[np.integer[Any]], Tiles]:
+    """Return the tile of each cell numbered through the whole region, and those tiles."""
+    areas = [region.tile_area_mm2[part] for part in region_parts(region.name)]
+    codes = [COMPARTMENTS.index(part) for part in region_parts(region.name)]
+    offset = np.zeros(len(COMPARTMENTS), dtype=np.int64)
+    sizes = [len(area) for area in areas]
+    offset[codes] = np.cumsum([0, *sizes[:-1]])
+    tiles = Tiles(np.concatenate(areas) * UM2_PER_MM2, np.repeat(np.array(codes, dtype=np.int64), sizes))
+    return region.tile + offset[region.compartment], tiles
 
 
 def _row(region: Region, pair: Pair, key: Key, numbers: FloatArray, reason: str = "") -> SpatialRow:
@@ -168,7 +194,7 @@ def _row(region: Region, pair: Pair, key: Key, numbers: FloatArray, reason: str 
     population_from, population_to = (pair.first, pair.second) if key.from_first else (pair.second, pair.first)
     value, ci_low, ci_high, null_mean, p_value = (float(x) if np.isfinite(x) else None for x in numbers)
     if value is None and not reason:
-        reason = "no pair of cells to compare with"
+        reason = _MISSING[key.metric.partition("_")[0]]
     elif value is not None and sizes[population_from] > MOST_REFERENCES:
         reason = f"{MOST_REFERENCES} of {sizes[population_from]} reference cells drawn"
     return SpatialRow(

@@ -14,62 +14,73 @@ from numpy.typing import NDArray
 
 from spatial_til.metrics.pointpatterns.marks import Marks
 from spatial_til.metrics.pointpatterns.statistics import QUARTILES
-from spatial_til.metrics.resampling import TileSums, bootstrap_totals, student_t, tile_positions
+from spatial_til.metrics.resampling import TileSums, bootstrap_totals, student_t
 from spatial_til.model import FloatArray
 
-_TIME_BINS = 100  # of the distance up to the last radius, for the spread of G
-_RANK_BINS = 200  # of the nearest distances by rank, for the spread of their quartiles
+_BINS = 100  # of distance up to the last radius, and of rank beyond, for the spread of G
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """All spatial tiles of a region, with cells or without."""
+
+    area_um2: FloatArray  # (T,)
+    stratum: NDArray[np.int64]  # (T,) base compartment
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Spread of the statistics of one direction over drawn tiles."""
 
-    nearest: FloatArray  # (3,) relative standard error, as all but those of G and its AUC
+    nearest: FloatArray  # (3,) relative standard error, as all but those of G and its mean
     counts: FloatArray  # (k,)
     g: FloatArray  # (k,) absolute
     auc: FloatArray  # (k,) absolute
     mixing: FloatArray  # (k,)
-    k: FloatArray  # (k,) or (0,)
+    k: FloatArray  # (k,)
     n_tiles: int
     dof: int
 
 
-def spread(marks: Marks, radii_um: FloatArray, draws: int, random: np.random.Generator) -> Spread:
+def spread(marks: Marks, tiles: Tiles, radii_um: FloatArray, draws: int, random: np.random.Generator) -> Spread:
     """Return the standard errors of the statistics of one direction.
+
+    Notes
+    -----
+    A drawn tile brings its area and its cells of both populations: K and mixing divide by how many cells
+    there are, and that varies with what the reference cells see.
 
     References
     ----------
     Loh (2008), doi:10.1086/588631: a valid and fast spatial bootstrap for correlation functions.
     """
-    ranks, edges = _rank_bins(marks.distance_um)
     time = np.minimum(marks.distance_um, marks.boundary_um)
-    bins = np.ceil(np.minimum(time / radii_um[-1], 2.0) * _TIME_BINS).astype(np.int64) - 1
-    bins = np.clip(bins, 0, _TIME_BINS)  # the last bin: beyond the last radius
+    edges = _bin_edges(time, radii_um)
+    bins = np.clip(np.searchsorted(edges, time) - 1, 0, len(edges) - 2)
     seen = marks.distance_um <= marks.boundary_um
-    position, strata = tile_positions(marks.tile, marks.stratum)
-    columns = (np.ones((len(time), 1)), marks.targets, marks.own, marks.weights)
-    sums = [
-        *(_column_sums(position, len(strata), column) for column in columns),
-        _histograms(position, len(strata), ranks, _RANK_BINS),
-        _histograms(position, len(strata), bins, _TIME_BINS + 1),
-        _histograms(position[seen], len(strata), bins[seen], _TIME_BINS + 1),
-    ]
-    tiles = TileSums(np.hstack(sums), strata)
-    drawn = bootstrap_totals(tiles, draws, random)
+    n_tiles, n_bins = len(tiles.stratum), len(edges) - 1
+    sums = (
+        tiles.area_um2[:, None],
+        _histograms(marks.target_tile, n_tiles, np.zeros(len(marks.target_tile), dtype=np.int64), 1),
+        *(_column_sums(marks.tile, n_tiles, column) for column in (marks.targets, marks.own, marks.weights)),
+        _histograms(marks.tile, n_tiles, bins, n_bins),
+        _histograms(marks.tile[seen], n_tiles, bins[seen], n_bins),
+    )
+    drawn = bootstrap_totals(TileSums(np.hstack(sums), tiles.stratum), draws, random)
     ends = np.cumsum([part.shape[1] for part in sums])[:-1]
-    n, targets, own, weights, rank_counts, leaving, events = np.split(drawn, ends, axis=1)
-    g, auc = _binned_g(leaving[:, :-1], events[:, :-1], n, radii_um)
+    area, m, targets, own, weights, leaving, events = np.split(drawn, ends, axis=1)
+    n = leaving.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
+        share = _binned_shares(leaving, events)
         return Spread(
-            nearest=_relative(_binned_quartiles(rank_counts, edges)),
-            counts=_relative(targets / n),
-            g=g.std(axis=0, ddof=1),
-            auc=auc.std(axis=0, ddof=1),
-            mixing=_relative(targets / own),
-            k=_relative(weights / n),
-            n_tiles=tiles.n_tiles,
-            dof=tiles.dof,
+            nearest=_relative(_binned_quartiles(share, edges)),
+            counts=_relative(weights * area / n),
+            g=_g_at(share, edges, radii_um).std(axis=0, ddof=1),
+            auc=_auc_at(share, edges, radii_um).std(axis=0, ddof=1),
+            mixing=_relative(targets / own * n / m),
+            k=_relative(weights * area**2 / (n * m)),
+            n_tiles=n_tiles,
+            dof=n_tiles - len(np.unique(tiles.stratum)),
         )
 
 
@@ -101,7 +112,7 @@ def _relative(drawn: FloatArray) -> FloatArray:
     return relative
 
 
-def _column_sums(position: NDArray[np.intp], n_tiles: int, columns: NDArray[Any]) -> FloatArray:
+def _column_sums(position: NDArray[np.integer[Any]], n_tiles: int, columns: NDArray[Any]) -> FloatArray:
     """Return the sums of columns by tile."""
     sums = np.zeros((n_tiles, columns.shape[1]))
     for j, column in enumerate(columns.T):
@@ -109,43 +120,48 @@ def _column_sums(position: NDArray[np.intp], n_tiles: int, columns: NDArray[Any]
     return sums
 
 
-def _histograms(position: NDArray[np.intp], n_tiles: int, bins: NDArray[np.integer[Any]], n_bins: int) -> FloatArray:
+def _histograms(
+    position: NDArray[np.integer[Any]], n_tiles: int, bins: NDArray[np.integer[Any]], n_bins: int
+) -> FloatArray:
     """Return the number of cells in each bin of each tile."""
     counts = np.bincount(position * n_bins + bins, minlength=n_tiles * n_bins)
     return counts.reshape(n_tiles, n_bins).astype(np.float64)
 
 
-def _rank_bins(distance_um: FloatArray) -> tuple[NDArray[np.integer[Any]], FloatArray]:
-    """Return the bin of each distance, and the bins' edges: as many cells in each."""
-    order = np.argsort(distance_um, kind="stable")
-    ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.arange(len(order)) * _RANK_BINS // len(order)
-    at = np.arange(_RANK_BINS + 1) * (len(order) - 1) // _RANK_BINS
-    return ranks, distance_um[order][at]
+def _bin_edges(time_um: FloatArray, radii_um: FloatArray) -> FloatArray:
+    """Return edges of distance: even up to the last radius, every radius among them, then by rank."""
+    beyond = time_um[(time_um > radii_um[-1]) & np.isfinite(time_um)]
+    by_rank = np.quantile(beyond, np.linspace(0, 1, _BINS + 1)) if len(beyond) else np.zeros(0)
+    return np.unique(np.concatenate((np.linspace(0, radii_um[-1], _BINS + 1), radii_um, by_rank)))
 
 
-def _binned_quartiles(counts: FloatArray, edges: FloatArray) -> FloatArray:
-    """Return the quartiles of each draw, (draws, 3), linear within bins."""
-    share = np.cumsum(counts, axis=1) / counts.sum(axis=1, keepdims=True)
-    quartiles = []
+def _binned_shares(leaving: FloatArray, events: FloatArray) -> FloatArray:
+    """Return G of each draw at the upper edge of each bin: the product limit over bins."""
+    at_risk = np.cumsum(leaving[:, ::-1], axis=1)[:, ::-1]
+    shares: FloatArray = 1 - np.multiply.accumulate(1 - events / np.maximum(at_risk, 1), axis=1)
+    return shares
+
+
+def _binned_quartiles(share: FloatArray, edges: FloatArray) -> FloatArray:
+    """Return the quartiles of each draw, (draws, 3), linear within bins; NaN where G does not get there."""
+    row, quartiles = np.arange(len(share)), []
     for quartile in QUARTILES:
         upper = np.argmax(share >= quartile, axis=1)
-        row = np.arange(len(share))
         above, below = share[row, upper], np.where(upper > 0, share[row, upper - 1], 0.0)
-        fraction = (quartile - below) / (above - below)
-        quartiles.append(edges[upper] + fraction * (edges[upper + 1] - edges[upper]))
+        inside = (quartile - below) / (above - below)
+        distance = edges[upper] + inside * (edges[upper + 1] - edges[upper])
+        quartiles.append(np.where(above >= quartile, distance, np.nan))
     return np.column_stack(quartiles)
 
 
-def _binned_g(
-    leaving: FloatArray, events: FloatArray, n: FloatArray, radii_um: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return G and its AUC of each draw at each radius from counts in bins of distance."""
-    at_risk = n - np.cumsum(leaving, axis=1) + leaving
-    survival: FloatArray = np.cumprod(1 - events / np.maximum(at_risk, 1), axis=1)
-    before = np.hstack((np.ones((len(n), 1)), survival[:, :-1]))
-    area: FloatArray = np.cumsum((survival + before) / 2, axis=1) * radii_um[-1] / _TIME_BINS
-    last = np.maximum(np.rint(radii_um / radii_um[-1] * _TIME_BINS).astype(int) - 1, 0)
-    g: FloatArray = 1 - survival[:, last]
-    auc: FloatArray = 1 - area[:, last] / radii_um
-    return g, auc
+def _g_at(share: FloatArray, edges: FloatArray, radii_um: FloatArray) -> FloatArray:
+    """Return G of each draw at the radii, which are edges."""
+    return share[:, np.searchsorted(edges, radii_um) - 1]
+
+
+def _auc_at(share: FloatArray, edges: FloatArray, radii_um: FloatArray) -> FloatArray:
+    """Return the mean of G up to each radius, of each draw."""
+    before = np.hstack((np.zeros((len(share), 1)), share[:, :-1]))
+    area = np.cumsum((share + before) / 2 * np.diff(edges), axis=1)
+    mean: FloatArray = area[:, np.searchsorted(edges, radii_um) - 1] / radii_um
+    return mean

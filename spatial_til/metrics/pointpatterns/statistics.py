@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spatial_til.metrics.pointpatterns.gcross import g_cross
+from spatial_til.metrics.pointpatterns.gcross import distance_curve
 from spatial_til.metrics.pointpatterns.kcross import k_cross, l_cross
 from spatial_til.metrics.pointpatterns.mixing import mixing_score, normalised
 from spatial_til.metrics.pointpatterns.neighbours import IntArray, build_grid, count_within, nearest_um
@@ -59,34 +59,26 @@ def pair_statistics(parts: Parts, labelled: IntArray, references: IntArray) -> F
     radii = parts.radii_um
     n_first, n_second = parts.n_first, len(labelled)
     grid = build_grid(parts.pool_um[labelled], parts.pool_cell[labelled])
-    forward = nearest_um(parts.first_um, grid, parts.first_cell)
-    first_second = parts.pool_drawn[labelled].sum(axis=0)
-    second_first = parts.pool_first[references].sum(axis=0)
-    second_second = count_within(parts.pool_um[references], grid, radii, parts.pool_cell[references]).sum(axis=0)
-    first_first = parts.first_first.sum(axis=0)
-    k = k_cross(
-        parts.pool_weight[labelled].sum(axis=0),
-        len(parts.first_um) * n_second - int(parts.pool_is_drawn[labelled].sum()),
-        parts.area_um2,
-    )
+    pairs = parts.pool_first[labelled].sum(axis=0)
+    weights = parts.pool_weight[labelled].sum(axis=0)
+    own = count_within(parts.pool_um[references], grid, radii, parts.pool_cell[references]).sum(axis=0)
+    second_pairs = own * (n_second / len(references))
+    forward = distance_curve(nearest_um(parts.first_um, grid, parts.first_cell), parts.first_boundary_um)
+    back = distance_curve(parts.pool_distance_um[references], parts.pool_boundary_um[references])
+    k = k_cross(weights, n_first * n_second - int(parts.pool_is_first[labelled].sum()), parts.area_um2)
     return np.concatenate(
         (
-            _quartiles(forward),
-            first_second / len(parts.first_um),
-            *g_cross(forward, parts.first_boundary_um, radii),
-            normalised(mixing_score(first_second, first_first / 2), n_first, n_second),
-            _quartiles(parts.pool_distance_um[references]),
-            second_first / len(references),
-            *g_cross(parts.pool_distance_um[references], parts.pool_boundary_um[references], radii),
-            normalised(mixing_score(second_first, second_second / 2), n_second, n_first),
+            forward.quantiles(QUARTILES),
+            parts.area_um2 * weights / n_first,
+            forward.at(radii),
+            forward.mean_up_to(radii),
+            normalised(mixing_score(pairs, parts.first_pairs / 2), n_first, n_second),
+            back.quantiles(QUARTILES),
+            parts.area_um2 * weights / n_second,
+            back.at(radii),
+            back.mean_up_to(radii),
+            normalised(mixing_score(pairs, second_pairs / 2), n_second, n_first),
             k,
             l_cross(k),
         )
     )
-
-
-def _quartiles(distance_um: FloatArray) -> FloatArray:
-    """Return the quartiles of distances; NaN where they are infinite: there is no neighbour."""
-    with np.errstate(invalid="ignore"):
-        quartiles = np.quantile(distance_um, QUARTILES)
-    return np.where(np.isfinite(quartiles), quartiles, np.nan)

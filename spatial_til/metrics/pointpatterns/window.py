@@ -18,6 +18,7 @@ from spatial_til.metrics.squares import divide_into_squares
 from spatial_til.model import XY, FloatArray
 
 _PIXEL_UM = 5.0
+_PIECE_UM = 25.0  # longest piece of boundary, and side of the bins that hold them
 _MOST_PIXELS = 16e6  # a larger window gets larger pixels: 10 µm at 40 x 40 mm
 
 
@@ -87,16 +88,15 @@ def boundary_distance_um(
     >>> boundary_distance_um(shapely.box(0, 0, 10, 4), np.array([[5.0, 1.5], [5.0, 2.0]]), 1.8).tolist()
     [1.5, 1.8]
     """
-    side = limit_um / 2
-    pieces = _short_pieces(region, side)
+    pieces = _short_pieces(region, _PIECE_UM)
     middle = (pieces[:, :2] + pieces[:, 2:]) / 2
     x0, y0 = (middle.min(axis=0)).tolist()
-    cols, rows = (((middle.max(axis=0) - (x0, y0)) / side).astype(int) + 1).tolist()
-    order, start = sort_into_bins(middle, x0, y0, side, cols, rows)
+    cols, rows = (((middle.max(axis=0) - (x0, y0)) / _PIECE_UM).astype(int) + 1).tolist()
+    order, start = sort_into_bins(middle, x0, y0, _PIECE_UM, cols, rows)
     pieces = pieces[order]
 
     def search(part: slice) -> Any:
-        return _nearest_piece(xy_um[part], pieces, start, x0, y0, side, cols, rows, limit_um)
+        return _nearest_piece(xy_um[part], pieces, start, x0, y0, _PIECE_UM, cols, rows, float(limit_um))
 
     return np.concatenate(in_slices(search, len(xy_um), n_threads))
 
@@ -110,26 +110,39 @@ def _short_pieces(region: Polygon | MultiPolygon, longest_um: float) -> FloatArr
 
 
 @njit(cache=True, nogil=True)
+def _nearest_in_bins(x, y, pieces, start, base, first, last, best):  # type: ignore[no-untyped-def]
+    """Return the least squared distance to pieces of the bins first..last of one row, if below `best`."""
+    for k in range(start[base + first], start[base + last + 1]):
+        ax, ay = pieces[k, 0], pieces[k, 1]
+        ux, uy = pieces[k, 2] - ax, pieces[k, 3] - ay
+        squared = ux * ux + uy * uy
+        t = 0.0 if squared == 0 else min(1.0, max(0.0, ((x - ax) * ux + (y - ay) * uy) / squared))
+        dx, dy = ax + t * ux - x, ay + t * uy - y
+        best = min(best, dx * dx + dy * dy)
+    return best
+
+
+@njit(cache=True, nogil=True)
 def _nearest_piece(xy_um, pieces, start, x0, y0, side, cols, rows, limit_um):  # type: ignore[no-untyped-def]
-    """Look at all pieces whose middle may lie within the limit and half a piece: exact within the limit."""
+    """Search rings of bins outwards; a piece reaches at most half a bin's side from its middle."""
     found = np.empty(len(xy_um))
-    reach = limit_um + side / 2
     for i in range(len(xy_um)):
         x, y = xy_um[i, 0], xy_um[i, 1]
-        first = max(0, int(np.floor((x - reach - x0) / side)))
-        last = min(cols - 1, int(np.floor((x + reach - x0) / side)))
+        col, row = int(np.floor((x - x0) / side)), int(np.floor((y - y0) / side))
         best = limit_um * limit_um
-        for row in range(
-            max(0, int(np.floor((y - reach - y0) / side))), min(rows - 1, int(np.floor((y + reach - y0) / side))) + 1
-        ):
-            if first > last:
-                break
-            for k in range(start[row * cols + first], start[row * cols + last + 1]):
-                ax, ay = pieces[k, 0], pieces[k, 1]
-                ux, uy = pieces[k, 2] - ax, pieces[k, 3] - ay
-                squared = ux * ux + uy * uy
-                t = 0.0 if squared == 0 else min(1.0, max(0.0, ((x - ax) * ux + (y - ay) * uy) / squared))
-                dx, dy = ax + t * ux - x, ay + t * uy - y
-                best = min(best, dx * dx + dy * dy)
+        ring = max(0, -col, col - cols + 1, -row, row - rows + 1)
+        last_ring = max(col, cols - 1 - col, row, rows - 1 - row)
+        # The pieces of a ring lie at least (ring - 1) sides away, less half a side.
+        while ring <= last_ring and (ring < 2 or (ring - 1.5) * side < np.sqrt(best)):
+            left, right = max(col - ring, 0), min(col + ring, cols - 1)
+            for r in range(max(row - ring, 0), min(row + ring, rows - 1) + 1):
+                if abs(r - row) == ring:
+                    best = _nearest_in_bins(x, y, pieces, start, r * cols, left, right, best)
+                else:
+                    if col - ring >= 0:
+                        best = _nearest_in_bins(x, y, pieces, start, r * cols, col - ring, col - ring, best)
+                    if col + ring < cols:
+                        best = _nearest_in_bins(x, y, pieces, start, r * cols, col + ring, col + ring, best)
+            ring += 1
         found[i] = np.sqrt(best)
     return found
