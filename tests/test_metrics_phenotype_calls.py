@@ -1,5 +1,7 @@
 """Immunophenotype and site of activity: the oracles of the rules, probabilities, gates and reuse for groups."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -119,6 +121,10 @@ def test_an_empty_core_is_not_a_desert():
 def test_too_few_tiles_give_no_call():
     e = estimates(400, 300, 300, sigma=None, dof=0)
     assert phenotype(e, rule="density_ratio", **SCORES, **DRAWS).flags == ("few_tiles",)
+    e = estimates(400, 300, 300)
+    e["outer_margin"] = replace(e["outer_margin"], dof=6, flags=("few_tiles",))  # 7 tiles, 8 wanted
+    assert phenotype(e, rule="density_ratio", **SCORES, **DRAWS).call == "not_evaluable"
+    assert activity_site(e, floor_per_mm2=100, min_class_probability=0.8, **DRAWS).call == "not_evaluable"
 
 
 def test_no_cells_at_all_is_a_desert():

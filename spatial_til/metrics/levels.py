@@ -54,8 +54,8 @@ def missing_levels(estimates: Mapping[str, Estimate]) -> tuple[Failure, ...]:
         if estimate is None or estimate.density_per_mm2 is None:
             flag = "core_too_small" if name == "core" else "margin_too_small"
             failures.append(Failure(flag, f"{name} has no tissue"))
-        elif estimate.sigma_ln is None or estimate.dof < 1:
-            failures.append(Failure("few_tiles", f"{name} has too few tiles for an interval"))
+        elif estimate.sigma_ln is None or estimate.dof < 1 or "few_tiles" in estimate.flags:
+            failures.append(Failure("few_tiles", f"{name} has too few spatial tiles for a call"))
     return tuple(failures)
 
 
