@@ -31,8 +31,16 @@ def outline(rings: Sequence[Sequence[Sequence[float]]]) -> Polygon | None:
     """Return a polygon from its outer ring and holes; None where the outer ring has no three points.
 
     Rings may be open or closed and may carry a third coordinate.
+
+    Raises
+    ------
+    ValueError
+        A coordinate is not finite.
     """
     closed = [np.asarray([point[:2] for point in ring], dtype=np.float64) for ring in rings]
+    if not all(np.isfinite(ring).all() for ring in closed):
+        msg = "a coordinate is not a finite number"
+        raise ValueError(msg)
     closed = [ring for ring in closed if len(ring) >= MIN_VERTICES]
     return Polygon(closed[0], closed[1:]) if closed and len(rings[0]) >= MIN_VERTICES else None
 
