@@ -87,10 +87,12 @@ def bootstrap_totals(tiles: TileSums, draws: int, random: np.random.Generator) -
     totals = np.zeros((draws, tiles.sums.shape[1]))
     for code in np.unique(tiles.stratum):
         part = tiles.sums[tiles.stratum == code]
-        even = np.full(len(part), 1.0 / len(part))
+        n = len(part)
         for start in range(0, draws, _DRAWS_AT_ONCE):
-            stop = min(start + _DRAWS_AT_ONCE, draws)
-            totals[start:stop] += random.multinomial(len(part), even, stop - start) @ part
+            rows = min(_DRAWS_AT_ONCE, draws - start)
+            chosen = random.integers(n, size=(rows, n)) + np.arange(rows)[:, None] * n
+            weights = np.bincount(chosen.ravel(), minlength=rows * n).reshape(rows, n)
+            totals[start : start + rows] += weights.astype(np.float64) @ part
     return totals
 
 

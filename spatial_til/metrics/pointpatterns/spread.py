@@ -17,7 +17,7 @@ from spatial_til.metrics.pointpatterns.statistics import QUARTILES
 from spatial_til.metrics.resampling import TileSums, bootstrap_totals, student_t
 from spatial_til.model import FloatArray
 
-_BINS = 100  # of distance up to the last radius, and of rank beyond, for the spread of G
+_BINS = 50  # of distance up to the last radius, and of rank beyond, for the spread of G
 
 
 @dataclass(frozen=True, slots=True)
