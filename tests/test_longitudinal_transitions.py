@@ -138,7 +138,7 @@ def test_o4_baseline_on_treatment_progression():
     assert delta.value == pytest.approx(-4.477, abs=0.02)  # half a cell is added to each count
     row = patient_of(scores)
     assert row.phenotypes == {"A": "excluded → inflamed → excluded"}
-    assert row.pattern == "excluded → inflamed → excluded; reversion to excluded (on_treatment to progression)"
+    assert row.pattern == "excluded → inflamed → excluded; reversion to excluded (on treatment to progression)"
 
 
 def test_a_sparse_margin_is_said():

@@ -123,10 +123,15 @@ def _pattern(phenotypes: Mapping[str, str], decisive: Mapping[str, TransitionRow
     for lesion in dict.fromkeys((*phenotypes, *decisive)):
         row = decisive.get(lesion)
         course = phenotypes.get(lesion, "different lesions")
-        verdict = "no evaluable change" if row is None else f"{_words(row.call)} ({row.reference} to {row.target})"
+        verdict = "no evaluable change" if row is None else _verdict(row)
         name = f"{lesion}: " if len(phenotypes) > 1 or lesion not in phenotypes else ""
         statements.append(f"{name}{course}; {verdict}")
     return " | ".join(statements)
+
+
+def _verdict(row: TransitionRow) -> str:
+    """Return the call of a transition in words."""
+    return f"{_words(row.call)} ({_words(row.reference)} to {_words(row.target)})"
 
 
 def _phenotype(biopsy: Biopsy | None, timepoints: Sequence[str]) -> str:

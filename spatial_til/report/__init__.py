@@ -1,0 +1,1 @@
+"""A scored folder to figures and one HTML file."""
