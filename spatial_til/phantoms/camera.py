@@ -24,7 +24,7 @@ class Camera:
     white: tuple[float, float, float] = (240.0, 238.0, 242.0)
     blur_um: float = 0.32  # standard deviation in focus
     defocus_um: float = 0.75  # … and at the worst place
-    uneven: float = 0.03  # amplitude of the light field
+    uneven: float = 0.02  # amplitude of the light field
     noise: float = 2.0  # grey levels
     jpeg_quality: int | None = 90
 
@@ -51,7 +51,7 @@ def lamp(light: Plane, uneven: float, um: float, x0: int, y0: int, rows: int, co
     out = np.empty((rows, cols), np.float32)
     for row in range(rows):
         for col in range(cols):
-            wave = sample(light, (col + x0) * um / 45, (row + y0) * um / 45)
+            wave = sample(light, (col + x0) * um / 250, (row + y0) * um / 250)
             out[row, col] = min(1 + uneven * wave, 1.04)
     return out
 

@@ -33,7 +33,7 @@ class Microscope:
     autofluorescence: tuple[float, float, float, float] = (350.0, 900.0, 700.0, 450.0)  # of tissue
     offset: float = 180.0
     haze: float = 0.14  # share of light that comes from out of focus
-    electrons_per_grey: float = 0.12
+    electrons_per_grey: float = 0.5
     read_noise: float = 14.0
     sox10_positive: float = 0.98  # share of tumour cells that show SOX10
     blur_um: float = 0.32

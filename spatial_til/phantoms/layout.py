@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from shapely.geometry import MultiPolygon
+    from shapely.geometry.base import BaseGeometry
 
     from spatial_til.model import XY, BoolArray, FloatArray
 
@@ -116,6 +117,7 @@ def populate(
     populations: Sequence[Population],
     *,
     seed: int,
+    border: BaseGeometry | None = None,
     width_of_bands_um: float = 250.0,
     crowding: Crowding | None = None,
     pdl1_near_cd8: float = 0.0,
@@ -137,6 +139,8 @@ def populate(
         What to lay, in order of precedence.
     seed
         Seed of everything random.
+    border
+        The part of the tumour's boundary that the bands follow; all of it by default.
     width_of_bands_um
         Width of the inner and outer bands that ZONES speak of.
     crowding
@@ -145,7 +149,7 @@ def populate(
         Share of tumour cells within `near_um` of a CD8+ cell that are PD-L1+ (adaptive expression).
     """
     rng = np.random.default_rng([seed, 1])
-    ground = _Ground(width_um, height_um, tissue, tumor, width_of_bands_um)
+    ground = _Ground(width_um, height_um, tissue, tumor, width_of_bands_um, border)
     crowding = crowding or Crowding()
     grid = hardcore.empty_grid(width_um, height_um)
     parts = [_lay(rng, ground, p, grid, crowding, seed + i) for i, p in enumerate(populations)]
@@ -160,13 +164,22 @@ class _Ground:
     """Signed distances to the tumour, and the zone, on a coarse grid."""
 
     def __init__(
-        self, width_um: float, height_um: float, tissue: MultiPolygon, tumor: MultiPolygon, band_um: float
+        self,
+        width_um: float,
+        height_um: float,
+        tissue: MultiPolygon,
+        tumor: MultiPolygon,
+        band_um: float,
+        border: BaseGeometry | None,
     ) -> None:
         x = np.arange(_GRID_UM / 2, width_um, _GRID_UM)
         y = np.arange(_GRID_UM / 2, height_um, _GRID_UM)
         xy = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
         shape = (len(y), len(x))
-        self.depth = fields.signed_distance(xy, tumor).reshape(shape)
+        depth = fields.signed_distance(xy, tumor)
+        if border is not None:
+            depth = np.copysign(fields.distance_to_lines(xy, border), depth)
+        self.depth = depth.reshape(shape)
         in_tissue = (fields.signed_distance(xy, tissue) < -5.0).reshape(shape)
         zone = np.digitize(self.depth, (-band_um, 0.0, band_um)).astype(np.int8)
         self.zone = np.where(in_tissue, zone, np.int8(-1))

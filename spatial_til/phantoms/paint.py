@@ -251,8 +251,8 @@ def ground(depth: Plane, edge: Plane, fibres: Plane, slow: Plane, um: float, x0:
             strand += 0.5 * sample(fibres, px / 0.8, py / 0.8) + 0.4 * sample(slow, px / 5, py / 5)
             in_stroma = 1 / (1 + np.exp(-depth[row, col] / 6))
             mottle = sample(slow, px / 20, py / 20)
-            tint = 0.05 + 0.015 * mottle + 0.016 * (1 - in_stroma) * sample(fibres, px / 1.2, py / 1.2)
-            tint += in_stroma * (0.012 + 0.02 * strand)
+            tint = 0.055 + 0.015 * mottle + 0.016 * (1 - in_stroma) * sample(fibres, px / 1.2, py / 1.2)
+            tint += in_stroma * (0.020 + 0.02 * strand)
             cleft = 1 / (1 + np.exp(-(strand + 0.5 * mottle + 2.0) / 0.15))
             out[row, col] = outside * max(0.0, tint) * (1 - in_stroma * (1 - cleft))
     return out

@@ -45,6 +45,7 @@ def tumor_populations(
     pdl1_cd8: float = 0.1,
     pdl1_histiocytes: float = 0.3,
     tumor_per_mm2: float = 4200.0,
+    histiocytes_per_mm2: Zones = (40.0, 60.0, 160.0, 110.0),
 ) -> list[Population]:
     """Return the populations of a melanoma and its stroma, CD8+ cells at the stated densities first."""
     others = tuple(0.5 * d + 60.0 for d in cd8_per_mm2)
@@ -52,7 +53,7 @@ def tumor_populations(
     return [
         Population("lymphocyte", cd8_per_mm2, 3.1, cd8=True, pdl1=pdl1_cd8, cluster=0.4),
         Population("lymphocyte", others, 3.0, cluster=0.7),  # type: ignore[arg-type]
-        Population("histiocyte", (40, 60, 160, 110), 4.0, aspect=1.4, expansion_um=(2.5, 4.5), pdl1=pdl1_histiocytes),
+        Population("histiocyte", histiocytes_per_mm2, 4.0, 0.12, 1.4, 0.04, (2.5, 4.5), pdl1=pdl1_histiocytes),
         Population("fibroblast", (120, 200, 1100, 900), 3.3, 0.2, 3.4, 0.06, (0.5, 1.1)),
         Population("tumor", (t, t, 0, 0), 4.6, 0.16, 1.25, 0.06, (4.0, 8.0), pdl1=pdl1_far),
         Population("fibroblast", (0, 0, 500, 400), 2.6, 0.2, 4.2, 0.08, (0.4, 0.8)),
@@ -69,8 +70,9 @@ def tissue_scene(
     bands_um: float = 100.0,
     crowding: Crowding | None = None,
     extra: Sequence[Population] = (),
+    glass: bool = True,
 ) -> Scene:
-    """Return a field of tumour beside stroma, with a rim of glass on the right.
+    """Return a field of tumour beside stroma.
 
     Parameters
     ----------
@@ -90,10 +92,12 @@ def tissue_scene(
         How close nuclei may lie.
     extra
         More populations, laid first.
+    glass
+        Whether a rim of glass is left free on the right.
     """
     width, height = size_um
     tumor = blob(0.1 * width, 0.5 * height, 0.48 * max(size_um), lobes=0.07, seed=seed)
-    tissue = box(-60, -60, 0.95 * width, height + 60)
+    tissue = box(-60, -60, 0.95 * width if glass else width + 60, height + 60)
     pigment = Population("melanophage", (melanophages_per_mm2,) * 4, 3.6, 0.15, 1.3, 0.06, (2.0, 4.0), cluster=0.6)
     return populate(
         *(width, height, MultiPolygon([tissue]), regions(tumor.intersection(tissue))),
