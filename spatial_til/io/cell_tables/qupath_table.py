@@ -9,7 +9,7 @@ from spatial_til.io.cell_tables.layout import Layout
 from spatial_til.io.cell_tables.marker_names import find_marker
 
 _CENTROID = re.compile(r"^Centroid ([XY])(?: (µm|μm|um|px))?$")
-_AREA = re.compile(r"^(Nucleus|Cell)(?:: |/)Area(?: (?:µm|μm|um)\^2| (?:µm|μm|um)²)?$")
+_AREA = re.compile(r"^(Nucleus|Cell)(?:: |/)Area(?: (?:µm|μm|um|px)(?:\^2|²))?$")
 _COMPARTMENT = r"(Nucleus|Cytoplasm|Membrane|Cell)"
 #: ``Nucleus: CD8 mean`` of cell detection and ``CD8: Nucleus: Mean`` of later versions.
 _MEASUREMENTS = (
