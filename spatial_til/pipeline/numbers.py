@@ -186,28 +186,26 @@ def depth_values(scene: Scene) -> dict[str, Value]:
     """Return the penetration depth index of every population but `all`."""
     statistics = scene.protocol.statistics
     samples = sample_depths(scene.compartments, arc_um=ARC_UM, n_samples=_SAMPLES)
-    xy = scene.measured.cells.xy_um
+    populations = {name: members for name, members in scene.populations.items() if name != "all"}
+    if len(samples.depth_um) == 0:
+        missing = Value(None, reason="no evaluable border", flags=("no_border",))
+        return {f"pdi_{column_name(name)}": missing for name in populations}
     distance = scene.placement.border_distance_um
     tumor_codes = [COMPARTMENTS.index(name) for name in ("core", "inner_margin")]
-    in_tumor = np.isin(scene.placement.compartment, tumor_codes) & np.isfinite(distance)
-    values = {}
-    for population, members in scene.populations.items():
-        if population == "all":
-            continue
-        cells = np.flatnonzero(members & in_tumor)
-        name = f"pdi_{column_name(population)}"
-        if len(samples.depth_um) == 0:
-            values[name] = Value(None, reason="no evaluable border", flags=("no_border",))
-            continue
-        values[name] = penetration_index(
-            depth_fraction(-distance[cells], samples.depth_um),
-            border_sectors(xy[cells], scene.compartments, arc_um=ARC_UM),
+    cells = np.flatnonzero(np.isin(scene.placement.compartment, tumor_codes) & np.isfinite(distance))
+    fraction = depth_fraction(-distance[cells], samples.depth_um)
+    sector = border_sectors(scene.measured.cells.xy_um[cells], scene.compartments, arc_um=ARC_UM)
+    return {
+        f"pdi_{column_name(name)}": penetration_index(
+            fraction[members[cells]],
+            sector[members[cells]],
             confidence=statistics.confidence,
             bootstrap=statistics.bootstrap,
             seed=statistics.seed,
-            key=f"{scene.slide_id} {population}",
+            key=f"{scene.slide_id} {name}",
         )
-    return values
+        for name, members in populations.items()
+    }
 
 
 def depth_bands(scene: Scene) -> list[DepthBand]:

@@ -21,6 +21,7 @@ from spatial_til.pipeline.calls import MarkerCut, SlideCalls, call_cells, popula
 from spatial_til.pipeline.divide import Regions, divide, find_regions
 from spatial_til.pipeline.measure import StageReport, peak_mib
 from spatial_til.pipeline.numbers import (
+    SCORED,
     Divided,
     Scene,
     classify,
@@ -143,7 +144,9 @@ def _sensitivity(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> l
         return classify(replace(scene, protocol=protocol.model_copy(update={"scores": scores}))).phenotype
 
     def phenotype_of(calls: SlideCalls, divided: Divided) -> Call:
-        populations = {"CD8+": calls.positive["CD8"]}
+        # The scored populations all decide how large tiles are, so that the protocol's own value gives its own call.
+        everything = populations_of(job, calls)
+        populations = {name: everything[name] for name in SCORED.values() if name in everything}
         return classify(tile_scene(job.slide_id, protocol, measured, calls, divided, populations)).phenotype
 
     def with_width(width_um: float) -> Call:
