@@ -135,7 +135,7 @@ def test_cohort_shows_every_course_and_the_median():
     assert labels(core)[0] == "baseline\nn = 3"
     assert [line.get_ydata()[0] for line in ratio.get_lines()][-1] == pytest.approx(-1, abs=0.01)
     texts = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    assert texts == ["reversion to excluded (1)", "other (2)", "median of lesions"]
+    assert texts == ["reversion to excluded (1)", "other (2)", "median of patients"]
 
 
 def test_depth_profiles_lie_over_each_other():

@@ -161,8 +161,25 @@ def test_a_fall_that_chance_could_make_is_no_reversion():
     assert few.deltas["log2_fold_core_cd8"].ci_high > 0
 
 
-def test_no_cells_left_in_the_core_is_a_fall():
-    assert one(slide("baseline", 400, 400), slide("progression", 0, 400)).call == "reversion_to_excluded"
+def test_no_cells_left_in_the_core_is_a_fall_to_at_most():
+    row = one(slide("baseline", 400, 400), slide("progression", 0, 400))
+    assert row.call == "reversion_to_excluded"
+    assert "core 400 → 0 CD8+ per mm² (fell, at most × 0.0" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "area", "words"),
+    [
+        ((1200, 1200), (400, 1600), 2.0, "which is still hot"),
+        ((600, 600), (280, 450), 2.0, "not so far below the margin"),
+        ((250, 600), (250, 300), 2.0, "fell at the margin, not clearly in the core"),
+        ((30, 60), (30, 60), 2.0, "no change is certain"),
+    ],
+)
+def test_no_call_says_what_stands_against_one(before, after, area, words):
+    row = one(slide("baseline", *before, area=area), slide("progression", *after, area=area))
+    assert row.call == "indeterminate"
+    assert words in row.reason
 
 
 def test_delta_is_welchs():

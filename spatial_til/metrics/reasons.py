@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spatial_til.flags import flag_of
-from spatial_til.metrics.longitudinal import DENSITY_STEP, Infiltrate, Shift, fell, rose
+from spatial_til.metrics.longitudinal import DENSITY_STEP, CutOffs, Infiltrate, Shift, fell, rose
 from spatial_til.model import SlideScore, Value
 
 _SENTENCES = {
@@ -14,18 +14,30 @@ _SENTENCES = {
     "global_loss": "CD8+ cells were lost from the core, and the margin does not hold them",
     "margin_gain": "CD8+ cells rose at the margin, not in the core",
     "stable": "no change: a two-fold change of core, margin or their ratio is ruled out",
-    "indeterminate": "the changes fit no rule with enough certainty",
 }
 _NO_INTERVAL = "too few tiles for an interval, so a change cannot be told from chance"
 _SPARSE = " (margin-restricted, sparse: the margin is below the cut-off for a hot tumour)"
 
 
-def call_reason(call: str, reference: Infiltrate, target: Infiltrate, change: Shift) -> str:
+def call_reason(call: str, reference: Infiltrate, target: Infiltrate, change: Shift, cut: CutOffs) -> str:
     """Return why a call was made: a sentence, then core, margin and their ratio with intervals."""
-    sentence = _NO_INTERVAL if any(value.ci_low is None for value in change) else _SENTENCES[call]
+    sentence = _SENTENCES.get(call) or _why_indeterminate(target, change, cut)
     if call == "reversion_to_excluded" and target.phenotype.point == "desert":
         sentence += _SPARSE
     return f"{sentence}: {numbers(reference, target, change)}"
+
+
+def _why_indeterminate(target: Infiltrate, change: Shift, cut: CutOffs) -> str:
+    """Return what stands against every other call."""
+    if any(value.ci_low is None for value in change):
+        return _NO_INTERVAL
+    if fell(change.core, DENSITY_STEP) and target.core >= cut.hot_cd8_per_mm2:
+        return "CD8+ cells fell in the core, which is still hot"
+    if fell(change.core, DENSITY_STEP):
+        return "CD8+ cells fell in the core, but not so far below the margin that the tumour is excluded"
+    if fell(change.margin, DENSITY_STEP):
+        return "CD8+ cells fell at the margin, not clearly in the core"
+    return "no change is certain, and a two-fold change cannot be ruled out"
 
 
 def numbers(reference: Infiltrate, target: Infiltrate, change: Shift) -> str:
@@ -44,9 +56,9 @@ def _moved(before: float, after: float, change: Value) -> str:
     if change.ci_low is None:
         verdict = "no interval"
     elif fell(change, DENSITY_STEP):
-        verdict = f"fell, {_times(change)}"
+        verdict = f"fell, {_at_most(change) if after == 0 else _times(change)}"
     elif rose(change, DENSITY_STEP):
-        verdict = f"rose, {_times(change)}"
+        verdict = f"rose, {_at_least(change) if before == 0 else _times(change)}"
     else:
         verdict = f"no clear change, {_times(change)}"
     return f"{_density(before)} → {_density(after)} CD8+ per mm² ({verdict})"
@@ -60,6 +72,16 @@ def _times(change: Value) -> str:
     if change.ci_low is None or change.ci_high is None:
         return factor
     return f"{factor}, interval {_factor(change.ci_low)} to {_factor(change.ci_high)}"
+
+
+def _at_most(change: Value) -> str:
+    """Return the upper limit of a fall to no cells at all: how far below says only how much tissue was seen."""
+    return "not available" if change.ci_high is None else f"at most × {_factor(change.ci_high)}"
+
+
+def _at_least(change: Value) -> str:
+    """Return the lower limit of a rise from no cells at all."""
+    return "not available" if change.ci_low is None else f"at least × {_factor(change.ci_low)}"
 
 
 def _factor(log2_change: float) -> str:

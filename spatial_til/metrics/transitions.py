@@ -246,7 +246,7 @@ def _judge(pair: _Pair, rules: _Rules) -> _Verdict:
     if gradient_lost(reference, target):
         flags = (*flags, "pdl1_gradient_lost")
     call = longitudinal_call(before, now, change, rules.cut)
-    return _Verdict(call, call_reason(call, before, now, change), flags, comparable=True)
+    return _Verdict(call, call_reason(call, before, now, change, rules.cut), flags, comparable=True)
 
 
 def _not_evaluable(reference: Biopsy, target: Biopsy, rules: _Rules) -> str:

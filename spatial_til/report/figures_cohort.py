@@ -44,7 +44,7 @@ def cohort_figure(
     marker: str = "cd8",
     confidence: float = 0.95,
 ) -> Figure:
-    """Draw every lesion's course over time, with the median of lesions.
+    """Draw every lesion's course over time, with the median of patients.
 
     Parameters
     ----------
@@ -89,13 +89,13 @@ def _courses(
     timepoints: Sequence[str],
     metric: str,
 ) -> None:
-    """Draw one metric of all lesions."""
+    """Draw one metric of all lesions, and the median of patients, whose lesions are averaged first."""
     tidy(axes)
-    at: dict[int, list[float]] = defaultdict(list)
+    at: dict[int, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for lesion, course in sorted(courses.items(), key=lambda item: calls.get(item[0], "") in CALL_LINES):
         points = sorted((i, values[metric]) for i, values in course.items() if metric in values)
         for i, value in points:
-            at[i].append(value)
+            at[i][lesion[0]].append(value)
         if points:
             line = CALL_LINES.get(calls.get(lesion, ""), _OTHER)
             plain = line is _OTHER
@@ -108,11 +108,11 @@ def _courses(
                 linewidth=0.6 if plain else 1.1,
                 alpha=0.55 if plain else 0.85,
             )
-    middle = sorted((i, float(np.median(values))) for i, values in at.items())
+    middle = sorted((i, float(np.median([np.mean(v) for v in of.values()]))) for i, of in at.items())
     if middle:
         axes.plot(*zip(*middle, strict=True), color=BLACK, linewidth=2.2, marker="D", markersize=5, zorder=5)
     if metric.endswith("_per_mm2"):
-        density_axis(axes, max((value for values in at.values() for value in values), default=0.0))
+        density_axis(axes, max((x for of in at.values() for v in of.values() for x in v), default=0.0))
     names = [f"{in_words(when)}\nn = {len(at[i])}" for i, when in enumerate(timepoints)]
     axes.set_xticks(range(len(timepoints)), names)
     axes.set_xlim(-0.3, len(timepoints) - 0.7)
@@ -131,4 +131,4 @@ def _legend(calls: Mapping[tuple[str, str], str], courses: Mapping[tuple[str, st
     others = sum(n for call, n in found.items() if call not in CALL_LINES)
     if others:
         handles.append(Line2D([], [], color=GREY, label=f"other ({others})"))
-    return [*handles, Line2D([], [], color=BLACK, linewidth=2.2, marker="D", label="median of lesions")]
+    return [*handles, Line2D([], [], color=BLACK, linewidth=2.2, marker="D", label="median of patients")]
