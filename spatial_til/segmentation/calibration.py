@@ -14,9 +14,9 @@ from shapely.geometry import MultiPolygon
 from spatial_til.errors import ProtocolError, SlideError
 from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains, tissue, white
-from spatial_til.segmentation.nuclei import NucleusSettings, block_px, nuclear_contrast
+from spatial_til.segmentation.foreground import block_px, nuclear_contrast
 from spatial_til.segmentation.overview import read_overview, sample_boxes
-from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, Stain
+from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, NucleusSettings, Stain
 from spatial_til.segmentation.smooth import SCALE, block_mean
 from spatial_til.units import PixelSize
 

@@ -5,12 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from spatial_til.segmentation.nuclei import NucleusSettings
-
 Vector: TypeAlias = tuple[float, float, float]
 
 #: The marker name of the nuclear stain or channel.
 NUCLEI = "nuclei"
+
+
+@dataclass(frozen=True, slots=True)
+class NucleusSettings:
+    """Sizes in µm and shares of contrast that decide what a nucleus is. Project defaults."""
+
+    min_area_um2: float = 10.0
+    max_area_um2: float = 400.0
+    threshold: float | None = None  # of the nuclear plane above background; None: `typical_share`
+    typical_share: float = 0.55  # of the slide's typical contrast
+    local_share: float = 0.65  # of the level of nuclei nearby
+    blur_um: float = 0.45
+    block_um: float = 4.0
+    background_um: float = 15.0
+    local_um: float = 8.0
+    max_radius_um: float = 9.0
+    landscape_blur_um: float = 0.4
+    max_hole_um2: float = 6.0
+    edge_level: float = 0.5  # a nucleus ends where its contrast falls to this share of its mean
+    rim_um: float = 0.5
+    edge_share: float = 0.2  # mean edge gradient per µm, of the typical contrast
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from spatial_til.model import Cells, PixelSource
 from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_boxes
 from spatial_til.segmentation.cells import grow_cells
 from spatial_til.segmentation.measure import column_names, measure_cells
-from spatial_til.segmentation.nuclei import Nuclei, block_px, find_nuclei, given_nuclei, support_px
+from spatial_til.segmentation.foreground import block_px
+from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
 from spatial_til.segmentation.qc import QC, judge
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.tiles import Tile, tile_grid

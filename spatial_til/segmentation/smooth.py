@@ -126,3 +126,36 @@ def above_surface(plane: Any, knots: Any, block: int) -> Any:
                 level = (left * (unit - part) + right * part) // (unit * unit)
                 out[i, j] = plane[i, j] - level
     return out
+
+
+@njit(cache=True, nogil=True)
+def block_level(plane: Any, block: int) -> Any:
+    """Return the sum of values above 0 and of their squares (in units of 64) over each block."""
+    rows, cols = (plane.shape[0] + block - 1) // block, (plane.shape[1] + block - 1) // block
+    first = np.zeros((rows, cols), dtype=np.int64)
+    second = np.zeros((rows, cols), dtype=np.int64)
+    for i in range(plane.shape[0]):
+        for j in range(plane.shape[1]):
+            value = np.int64(plane[i, j])
+            if value > 0:
+                first[i // block, j // block] += value
+                second[i // block, j // block] += value * value
+    return first, second
+
+
+@njit(cache=True, nogil=True)
+def tent(grid: Any, radius: int) -> Any:
+    """Return the grid convolved with a tent of half-width `radius` + 1 on both axes, zero beyond the edge."""
+    rows, cols = grid.shape
+    across = np.zeros((rows, cols), dtype=np.int64)
+    for i in range(rows):
+        for j in range(cols):
+            for t in range(-radius, radius + 1):
+                if 0 <= j + t < cols:
+                    across[i, j] += grid[i, j + t] * (radius + 1 - abs(t))
+    out = np.zeros((rows, cols), dtype=np.int64)
+    for i in range(rows):
+        for t in range(-radius, radius + 1):
+            if 0 <= i + t < rows:
+                out[i] += across[i + t] * (radius + 1 - abs(t))
+    return out

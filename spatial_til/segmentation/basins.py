@@ -1,0 +1,152 @@
+"""A distance landscape -> basins: one label for each peak, with the sums that describe its shape."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+#: Most neighbours of one basin that are remembered.
+_NEIGHBOURS = 12
+
+
+class Basins(NamedTuple):
+    """Basins of one array. Row 0 of each table is background; sums are relative to the basin's peak."""
+
+    labels: NDArray[np.int32]
+    peak: NDArray[np.int32]  # (n + 1, 3): row, column, height
+    sums: NDArray[np.int64]  # (n + 1, 7): pixels, row, column, row², column², row column, contrast
+    pairs: NDArray[np.int32]  # (m, 2) touching basins, first < second
+
+
+def find_basins(
+    landscape: NDArray[np.int16], mask: NDArray[np.uint8], contrast: NDArray[np.int16], reach_px: int
+) -> Basins:
+    """Assign each foreground pixel to the peak that steepest ascent leads to.
+
+    Equal heights go to the pixel that comes first in raster order, so the result does not depend on where
+    the array was cut. Pixels further than `reach_px` from their peak are left out, which bounds the support.
+    """
+    labels, peak = _ascend(landscape, mask, reach_px)
+    return Basins(labels, peak, _sums(labels, peak, contrast), _touching(labels, len(peak)))
+
+
+@njit(cache=True, nogil=True)
+def _ascend(landscape: Any, mask: Any, reach: int) -> Any:
+    rows, cols = mask.shape
+    up = np.empty(rows * cols, dtype=np.int32)
+    labels = np.zeros((rows, cols), dtype=np.int32)
+    peak = np.zeros((rows * cols // 4 + 2, 3), dtype=np.int32)
+    n = 0
+    for i in range(rows):
+        for j in range(cols):
+            at = i * cols + j
+            if not mask[i, j]:
+                up[at] = -1
+                continue
+            best = landscape[i, j]
+            target = at
+            if 0 < i < rows - 1 and 0 < j < cols - 1:
+                for r in (i - 1, i, i + 1):
+                    for c in (j - 1, j, j + 1):
+                        other = landscape[r, c]
+                        if mask[r, c] and (other > best or (other == best and r * cols + c < target)):
+                            best = other
+                            target = r * cols + c
+            else:
+                for r in range(max(i - 1, 0), min(i + 2, rows)):
+                    for c in range(max(j - 1, 0), min(j + 2, cols)):
+                        other = landscape[r, c]
+                        if mask[r, c] and (other > best or (other == best and r * cols + c < target)):
+                            best = other
+                            target = r * cols + c
+            up[at] = target
+            if target == at:
+                n += 1
+                peak[n, 0], peak[n, 1], peak[n, 2] = i, j, best
+                labels[i, j] = n
+    flat = labels.reshape(-1)
+    for at in range(rows * cols):
+        if up[at] < 0 or flat[at]:
+            continue
+        top = at
+        while not flat[top]:
+            top = up[top]
+        label = flat[top]
+        step = at
+        while not flat[step]:
+            flat[step] = label
+            step = up[step]
+    for i in range(rows):
+        for j in range(cols):
+            k = labels[i, j]
+            if k and (abs(i - peak[k, 0]) > reach or abs(j - peak[k, 1]) > reach):
+                labels[i, j] = 0
+    return labels, peak[: n + 1].copy()
+
+
+@njit(cache=True, nogil=True)
+def _sums(labels: Any, peak: Any, contrast: Any) -> Any:
+    """Add up runs of equal label: whole numbers, exact in any order."""
+    rows, cols = labels.shape
+    sums = np.zeros((len(peak), 7), dtype=np.int64)
+    for i in range(rows):
+        j = 0
+        while j < cols:
+            k = labels[i, j]
+            if k == 0:
+                j += 1
+                continue
+            start = j
+            level = np.int64(0)
+            while j < cols and labels[i, j] == k:
+                level += contrast[i, j]
+                j += 1
+            n = np.int64(j - start)
+            a = np.int64(start - peak[k, 1])
+            b = a + n - 1
+            first = (a + b) * n // 2
+            second = (b * (b + 1) * (2 * b + 1) - (a - 1) * a * (2 * a - 1)) // 6
+            y = np.int64(i - peak[k, 0])
+            sums[k, 0] += n
+            sums[k, 1] += y * n
+            sums[k, 2] += first
+            sums[k, 3] += y * y * n
+            sums[k, 4] += second
+            sums[k, 5] += y * first
+            sums[k, 6] += level
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def _touching(labels: Any, n: int) -> Any:
+    """Return the pairs of labels with pixels side by side, each once."""
+    rows, cols = labels.shape
+    seen = np.zeros((n, _NEIGHBOURS), dtype=np.int32)
+    pairs = np.empty((n * 6, 2), dtype=np.int32)
+    m = 0
+    for i in range(rows):
+        for j in range(cols):
+            a = labels[i, j]
+            if a == 0:
+                continue
+            for t in range(2):
+                if t == 0:
+                    b = labels[i, j + 1] if j + 1 < cols else a
+                else:
+                    b = labels[i + 1, j] if i + 1 < rows else a
+                if b == 0 or b == a:
+                    continue
+                low, high = min(a, b), max(a, b)
+                for k in range(_NEIGHBOURS):
+                    if seen[low, k] == high:
+                        break
+                    if seen[low, k] == 0:
+                        seen[low, k] = high
+                        if m < len(pairs):
+                            pairs[m, 0], pairs[m, 1] = low, high
+                            m += 1
+                        break
+    return pairs[:m].copy()
