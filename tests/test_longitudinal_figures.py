@@ -78,7 +78,7 @@ def test_patient_densities_stand_at_their_time_points():
 
 
 def test_class_date_and_site_stand_under_each_time_point():
-    gone = slide("progression", 0, 0, call="not_evaluable", flags=("no_tumor_region",))
+    gone = slide("progression", 0, 0, call="not_evaluable", flags=("no_tumor_region",), gates={"tumor_mm2": 0.0})
     (axes,) = all_axes(
         patient_figure(groups_of(slide("baseline", 150, 417, call="excluded"), gone), timepoints=TIMEPOINTS)
     )

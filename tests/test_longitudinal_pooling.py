@@ -125,6 +125,13 @@ def test_serial_sections_with_one_marker_each_serve():
     assert pooled.gates["core_mm2"] == pytest.approx(0.4)
 
 
+def test_what_no_slide_knows_stays_unknown():
+    unknown = [replace(even_slide(name, 16, 16), tiles={}, gates={"tumor_mm2": None}) for name in "ab"]
+    pooled = pool_slides(unknown, KEYS)
+    assert pooled.gates["tumor_mm2"] is None
+    assert pooled.phenotype.call == "not_evaluable"
+
+
 def test_a_stain_that_cannot_be_judged_stays_so():
     failed = Call("not_evaluable", "not_evaluable", {}, "no positive control", ("stain_unverified",))
     pooled = pool_slides([even_slide("a", 16, 16), replace(even_slide("b", 0, 0), phenotype=failed)], KEYS)

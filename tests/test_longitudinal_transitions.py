@@ -66,7 +66,7 @@ def slide(timepoint, core, margin, *, area=2.0, patient="P1", lesion="A", name="
 
 def not_evaluable(timepoint, *flags, **changes):
     call = Call("not_evaluable", "not_evaluable", {}, flags=flags)
-    return slide(timepoint, 0, 0, phenotype=call, flags=flags, **changes)
+    return slide(timepoint, 0, 0, **({"phenotype": call, "flags": flags, "gates": {"tumor_mm2": 0.0}} | changes))
 
 
 def no_pooling(slides):
@@ -208,7 +208,7 @@ def test_missing_time_point_is_named_and_baseline_to_progression_decides():
     scores = [slide("baseline", 400, 400), slide("progression", 40, 400)]
     rows = by_transition(compare(scores))
     missing = rows["baseline->on_treatment"]
-    assert (missing.call, missing.reason) == ("not_evaluable", "no slide at on_treatment")
+    assert (missing.call, missing.reason) == ("not_evaluable", "no scored slide at on_treatment")
     assert "missing_timepoint" in missing.flags
     assert missing.immunophenotype_target == "not_sampled"
     assert all(change.value is None for change in missing.deltas.values())
@@ -231,6 +231,12 @@ def test_regressed_tumour_is_missing_not_zero():
     row = patient_of(scores)
     assert row.phenotypes == {"A": "inflamed → regressed → excluded"}
     assert row.decisive == {"A": "baseline->progression: reversion_to_excluded"}
+
+
+def test_cells_without_regions_are_not_regressed():
+    row = one(slide("baseline", 400, 400), not_evaluable("progression", "no_tumor_region", gates={"tumor_mm2": None}))
+    assert row.call == "not_evaluable"
+    assert "regressed" not in row.flags
 
 
 def test_no_tumour_before_treatment_is_not_regressed():
@@ -319,7 +325,7 @@ def test_lesions_are_compared_one_by_one():
 def test_a_lesion_sampled_once_has_no_partner():
     scores = [slide("baseline", 400, 400), slide("progression", 40, 400), slide("progression", 40, 400, lesion="B")]
     row = by_transition(compare(scores), "B")["baseline->progression"]
-    assert (row.call, row.reason) == ("not_evaluable", "no slide at baseline")
+    assert (row.call, row.reason) == ("not_evaluable", "no scored slide at baseline")
 
 
 def test_every_lesion_has_a_row_for_every_transition():

@@ -150,12 +150,18 @@ def _failures(
 def _gates(slides: Sequence[SlideScore], population: str) -> dict[str, float | None]:
     """Return what gates apply to, summed over the slides that count a population."""
     counting = [s for s in slides if any(population in t.counts for t in s.tiles.values())] or slides
-    summed: dict[str, float | None] = {name: sum(s.gates.get(name) or 0.0 for s in counting) for name in _SUMMED_GATES}
+    summed = {name: _sum_of_known([s.gates.get(name) for s in counting]) for name in _SUMMED_GATES}
     shares = [(s.gates.get("artefact_fraction"), sum(t.total_area_mm2 for t in s.tiles.values())) for s in counting]
     known = [(share, area) for share, area in shares if share is not None]
     total = sum(area for _, area in known)
     artefact = sum(share * area for share, area in known) / total if total > 0 else None
     return {**summed, "artefact_fraction": artefact}
+
+
+def _sum_of_known(values: Sequence[float | None]) -> float | None:
+    """Return the sum of what is known, or None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _of(estimates: Mapping[tuple[str, str], Estimate], population: str) -> dict[str, Estimate]:

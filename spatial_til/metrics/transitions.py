@@ -206,8 +206,13 @@ def activity_site(biopsy: Biopsy | None) -> str:
 
 
 def regressed(biopsy: Biopsy, timepoints: Sequence[str]) -> bool:
-    """Return whether a biopsy after the first time point holds no tumour: that is not zero infiltration."""
-    return biopsy.timepoint != timepoints[0] and "no_tumor_region" in biopsy.score.flags
+    """Return whether a biopsy after the first time point holds no tumour: that is not zero infiltration.
+
+    A slide whose regions are not known (a cell table without an annotation) tells nothing of the kind.
+    """
+    score = biopsy.score
+    empty = "no_tumor_region" in score.flags and score.gates.get("tumor_mm2") is not None
+    return empty and biopsy.timepoint != timepoints[0]
 
 
 def _circumstances(biopsy: Biopsy | None, rules: _Rules) -> tuple[str, ...]:
@@ -229,7 +234,7 @@ def _judge(pair: _Pair, rules: _Rules) -> _Verdict:
     if pair.reference is None or pair.target is None:
         members = zip(pair.timepoints, (pair.reference, pair.target), strict=True)
         missing = " and ".join(when for when, biopsy in members if biopsy is None)
-        return _Verdict(NOT_EVALUABLE, f"no slide at {missing}")
+        return _Verdict(NOT_EVALUABLE, f"no scored slide at {missing}")
     reference, target = pair.reference.score, pair.target.score
     guard = comparability(reference, target, allow_cross_batch=rules.allow_cross_batch)
     flags = guard.flags if pair.same_lesion else (*guard.flags, "different_lesion")
