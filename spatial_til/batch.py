@@ -209,10 +209,12 @@ TABLES = (
     schema.DENSITY,
     schema.SLIDE_SCORES,
     schema.DEPTH_PROFILE,
+    schema.SPATIAL,
     schema.SENSITIVITY,
     schema.THRESHOLDS,
     schema.LONGITUDINAL,
     schema.PATIENTS,
+    schema.COHORT,
 )
 
 
@@ -225,7 +227,7 @@ def _write_tables(
 ) -> None:
     tables = run.folder.tables
     extra = study.extra_columns
-    for table in (schema.DENSITY, schema.DEPTH_PROFILE, schema.SENSITIVITY):
+    for table in (schema.DENSITY, schema.DEPTH_PROFILE, schema.SPATIAL, schema.SENSITIVITY):
         write_table(tables, table, (row for s in scored for row in s.rows.get(table.name, [])))
     slides = ({**row, **s.score.meta.extra} for s in scored for row in s.rows["slide_scores"])
     write_table(tables, schema.SLIDE_SCORES, slides, extra)
@@ -234,6 +236,7 @@ def _write_tables(
     more = [name for name in dict.fromkeys(k for row in comparison.transitions for k in row) if name not in known]
     write_table(tables, schema.LONGITUDINAL, comparison.transitions, more)
     write_table(tables, schema.PATIENTS, comparison.patients)
+    write_table(tables, schema.COHORT, comparison.cohort)
     write_text(tables / "README.md", dictionary_text(TABLES))
     write_table(run.folder.root, schema.ERRORS, [asdict(failure) for failure in run.failures])
 
@@ -284,12 +287,20 @@ def _earlier_thresholds(path: Path) -> dict[str, float | None]:
 
 
 def _closing_lines(run: _Run, comparison: Comparison, scored: Sequence[ScoredSlide]) -> tuple[str, ...]:
-    lines = [f"{row['patient_id']}  {row['pattern']}" for row in comparison.patients]
+    lines = [_patient_line(row) for row in comparison.patients]
     lines.append(f"{len(scored)} slides scored, {len(run.failures)} failed")
     lines.append(f"tables: {run.folder.tables}")
     if run.failures:
         lines.append(f"failures: {run.folder.errors}")
     return tuple(lines)
+
+
+def _patient_line(row: Mapping[str, Any]) -> str:
+    """Return what happened to one patient: classes over time, and the call that decides."""
+    call = str(row["decisive_call"]).rpartition(": ")[2].replace("_", " ")
+    if row["n_lesions"] != 1 or not call:
+        return f"{row['patient_id']}  {row['pattern']}"
+    return f"{row['patient_id']}  {row['immunophenotype_trajectory']}   {call}"
 
 
 def single_study(

@@ -196,7 +196,11 @@ SPATIAL = Table(
             ("ci_high", "", "upper end of the interval"),
             ("null_mean", "", "mean under random labelling"),
             ("p_value", "0-1", "two-sided permutation p, never 0"),
+            ("n_from", "cells", "reference cells, or the denominator of a score"),
+            ("n_to", "cells", "target cells, or the numerator of a score"),
+            ("reason", "words", "why a value is missing"),
         ),
+        FLAGS,
     ),
 )
 
@@ -313,5 +317,28 @@ PATIENTS = Table(
             ("pattern", "words", "what happened, in words"),
         ),
         FLAGS,
+    ),
+)
+
+COHORT = Table(
+    "cohort",
+    "comparison x groups x time point x metric",
+    _columns(
+        ("comparison", "text", "what divides the patients: a column of the sheet, or time"),
+        ("group_a", "text", "first group"),
+        ("group_b", "text", "second group"),
+        ("timepoint", "text", "time point, or transition"),
+        ("metric", "text", "what is compared"),
+        ("n_a", "patients", "patients in the first group"),
+        ("n_b", "patients", "patients in the second group"),
+        ("median_a", "", "median of the first group"),
+        ("median_b", "", "median of the second group"),
+        ("effect", "", "Hodges-Lehmann shift, second less first; Spearman's correlation for covariates"),
+        ("ci_low", "", "lower end of the interval of the effect"),
+        ("ci_high", "", "upper end"),
+        ("test", "text", "the test"),
+        ("p_value", "0-1", "two-sided; empty where it could not have reached 0.05"),
+        ("q_value", "0-1", "p adjusted over metrics and time points of the comparison (Benjamini-Hochberg)"),
+        ("reason", "words", "why a value is missing"),
     ),
 )

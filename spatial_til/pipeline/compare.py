@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from spatial_til.metrics.cohort import CohortRow, cohort
 from spatial_til.metrics.groups import biopsies
 from spatial_til.metrics.patients import patients
 from spatial_til.metrics.pooling import pool_slides
@@ -19,10 +20,11 @@ from spatial_til.protocol import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rows of longitudinal.csv and patients.csv."""
+    """Rows of longitudinal.csv, patients.csv and cohort.csv."""
 
     transitions: list[dict[str, Any]]
     patients: list[dict[str, Any]]
+    cohort: list[dict[str, Any]]
 
 
 def compare(scores: Sequence[SlideScore], protocol: Protocol) -> Comparison:
@@ -43,4 +45,22 @@ def compare(scores: Sequence[SlideScore], protocol: Protocol) -> Comparison:
         populations=keys.changes_of,
     )
     found = patients(scores, groups, rows, timepoints=timepoints)
-    return Comparison([dict(transition_record(r)) for r in rows], [dict(patient_record(r)) for r in found])
+    compared = cohort(
+        groups,
+        rows,
+        timepoints=timepoints,
+        confidence=protocol.statistics.confidence,
+        bootstrap=protocol.statistics.bootstrap,
+        seed=protocol.statistics.seed,
+        populations=keys.changes_of,
+    )
+    return Comparison(
+        [transition_record(row) for row in rows],
+        [patient_record(row) for row in found],
+        [_cohort_record(row) for row in compared],
+    )
+
+
+def _cohort_record(row: CohortRow) -> dict[str, Any]:
+    values = {name: getattr(row, name) for name in CohortRow.__dataclass_fields__ if name != "effect"}
+    return values | {"effect": row.effect.value, "ci_low": row.effect.ci_low, "ci_high": row.effect.ci_high}

@@ -31,6 +31,7 @@ from spatial_til.pipeline.numbers import (
     ratio_values,
     tile_scene,
 )
+from spatial_til.pipeline.patterns import spatial_rows
 from spatial_til.pipeline.pdl1 import TumorCellNumbers, tumor_cell_numbers, tumor_cell_values
 from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row
 from spatial_til.study import Job
@@ -89,7 +90,8 @@ def _scene(job: Job, measured: Measured, calls: SlideCalls, regions: Regions) ->
 def score_scene(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> ScoredSlide:
     """Return the score of one slide and its rows of every table."""
     classes = classify(scene)
-    tumor_cells = tumor_cell_numbers(scene)
+    pdl1 = task.cuts.get("PD-L1")
+    tumor_cells = tumor_cell_numbers(scene, pdl1.threshold.threshold if pdl1 else None)
     values = {**ratio_values(scene), **depth_values(scene), **tumor_cell_values(tumor_cells)}
     flags = _flags(scene, regions, tumor_cells, [classes.phenotype, *classes.activity.values()])
     slide = SlideScore(
@@ -108,6 +110,7 @@ def score_scene(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> Sc
         "density": density_rows(slide, scene),
         "slide_scores": [slide_row(slide, scene, tumor_cells)],
         "depth_profile": depth_rows(job.slide_id, depth_bands(scene)),
+        "spatial": spatial_rows(scene, tumor_cells),
         "sensitivity": sensitivity_rows(job.slide_id, variants),
         "notes": [{"note": note} for note in regions.notes],
     }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from spatial_til.metrics.pooling import PoolingKeys
 from spatial_til.protocol import Protocol
-from spatial_til.segmentation.nuclei import NucleusSettings
-from spatial_til.segmentation.settings import Channel, MeasureSettings, Stain
+from spatial_til.segmentation.settings import Channel, MeasureSettings, NucleusSettings, Stain
 
 
 def measure_settings(protocol: Protocol) -> MeasureSettings:
