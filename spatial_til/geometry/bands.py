@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from spatial_til.geometry.pieces import group_lines, group_parts
-from spatial_til.geometry.polygons import buffer_lines
+from spatial_til.geometry.polygons import buffer_lines, shared
 from spatial_til.model import Compartments, FloatArray
 from spatial_til.units import UM2_PER_MM2
 
@@ -51,9 +50,9 @@ def _areas_within(compartments: Compartments, widths: Sequence[float]) -> tuple[
     ):
         for width in () if border.is_empty else widths:
             band = buffer_lines(border, width)
-            in_tumor = shapely.intersection(tumor, band).area
+            in_tumor = shared(tumor, band).area
             inside[width] += in_tumor
-            outside[width] += shapely.intersection(piece, band).area - in_tumor - shapely.intersection(holes, band).area
+            outside[width] += shared(piece, band).area - in_tumor - shared(holes, band).area
     return inside, outside
 
 

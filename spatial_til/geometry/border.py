@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shapely.geometry import LineString, MultiLineString, MultiPolygon, box
 from shapely.geometry.base import BaseGeometry
 
-from spatial_til.geometry.polygons import boundary_lines, buffer_lines, linear
+from spatial_til.geometry.polygons import boundary_lines, buffer_lines, joined, linear, shared, without
 from spatial_til.geometry.regions import Box
 from spatial_til.model import BORDER_TYPES
 
@@ -63,10 +63,10 @@ def type_border(
     rest: MultiLineString = boundary
     typed = dict.fromkeys(BORDER_TYPES, MultiLineString())
     for name in BORDER_TYPES[:-1]:
-        zone = shapely.union_all([part for part in edges.get(name, ()) if not part.is_empty])
+        zone = joined(edges.get(name, ()))
         if not (zone.is_empty or rest.is_empty):
-            typed[name] = linear(shapely.intersection(rest, zone))
-            rest = linear(shapely.difference(rest, zone))
+            typed[name] = linear(shared(rest, zone))
+            rest = linear(without(rest, zone))
     typed["stroma"] = rest
     return typed
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import shapely
 from shapely.geometry import MultiLineString, MultiPolygon
 
 from spatial_til.flags import FLAGS
 from spatial_til.geometry.border import find_thin_rim, type_border
 from spatial_til.geometry.pieces import Piece, group_lines, split_pieces
-from spatial_til.geometry.polygons import boundary_lines, buffer_lines, linear, polygonal
+from spatial_til.geometry.polygons import boundary_lines, buffer_lines, linear, polygonal, shared, without
 from spatial_til.geometry.regions import Box, clip_region, clip_tissue
 from spatial_til.model import COMPARTMENTS, Border, Compartments
 from spatial_til.units import mm2
@@ -108,10 +107,10 @@ def _divide(piece: Piece, border: MultiLineString, inner_um: float, outer_um: fl
         return regions
     inner_band = buffer_lines(border, inner_um)
     outer_band = inner_band if outer_um == inner_um else buffer_lines(border, outer_um)
-    regions["inner_margin"] = polygonal(shapely.intersection(piece.tumor, inner_band))
-    regions["core"] = polygonal(shapely.difference(piece.tumor, inner_band))
-    regions["outer_margin"] = polygonal(shapely.intersection(piece.open_rest, outer_band))
-    regions["outside"] = polygonal([shapely.difference(piece.open_rest, outer_band), piece.holes])
+    regions["inner_margin"] = polygonal(shared(piece.tumor, inner_band))
+    regions["core"] = polygonal(without(piece.tumor, inner_band))
+    regions["outer_margin"] = polygonal(shared(piece.open_rest, outer_band))
+    regions["outside"] = polygonal([without(piece.open_rest, outer_band), piece.holes])
     return regions
 
 
@@ -120,7 +119,7 @@ def _censored_fraction(core: MultiPolygon, border: Border, inner_um: float) -> f
     if core.is_empty:
         return 0.0
     cut = linear([border.by_type["image_edge"], border.by_type["tissue_edge"]])
-    return float(shapely.intersection(core, buffer_lines(cut, inner_um)).area / core.area)
+    return float(shared(core, buffer_lines(cut, inner_um)).area / core.area)
 
 
 def _closure_error(parts: Sequence[MultiPolygon], tissue: MultiPolygon) -> float:

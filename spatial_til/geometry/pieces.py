@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiLineString, MultiPolygon
 
 from spatial_til.geometry.nearest import neighbour_order
-from spatial_til.geometry.polygons import fill_holes, polygonal
+from spatial_til.geometry.polygons import fill_holes, polygonal, shared, without
 
 
 class Piece(NamedTuple):
@@ -34,12 +34,12 @@ def split_pieces(tissue: MultiPolygon, tumor: MultiPolygon, exclude: MultiPolygo
         Whether holes of the tumour are filled before its outline is taken. Holes are filled within
         a piece, so that tissue lying apart inside a ring of tumour keeps its own border.
     """
-    evaluable = polygonal(shapely.difference(tissue, exclude))
+    evaluable = polygonal(without(tissue, exclude))
     regions = (
         tumor,
         evaluable,
-        polygonal(shapely.difference(tumor, exclude)),
-        polygonal(shapely.difference(evaluable, tumor)),
+        polygonal(without(tumor, exclude)),
+        polygonal(without(evaluable, tumor)),
     )
     shares = zip(*(group_parts(region, tissue) for region in regions), strict=True)
     return tuple(_make_piece(*share, fill=fill) for share in shares)
@@ -49,11 +49,11 @@ def _make_piece(
     whole: MultiPolygon, evaluable: MultiPolygon, tumor: MultiPolygon, rest: MultiPolygon, *, fill: bool
 ) -> Piece:
     filled = fill_holes(whole) if fill else whole
-    gaps = polygonal(shapely.difference(filled, whole)) if fill else MultiPolygon()
+    gaps = polygonal(without(filled, whole)) if fill else MultiPolygon()
     if gaps.is_empty:
         return Piece(evaluable, tumor, rest, MultiPolygon(), filled)
-    holes = polygonal(shapely.intersection(rest, gaps))
-    return Piece(evaluable, tumor, polygonal(shapely.difference(rest, gaps)), holes, filled)
+    holes = polygonal(shared(rest, gaps))
+    return Piece(evaluable, tumor, polygonal(without(rest, gaps)), holes, filled)
 
 
 def group_parts(region: MultiPolygon, tissue: MultiPolygon) -> list[MultiPolygon]:

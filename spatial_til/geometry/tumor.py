@@ -18,7 +18,7 @@ from shapely.geometry import MultiPolygon, Polygon
 from spatial_til.geometry.coverage import Grid
 from spatial_til.geometry.density import cell_density, density_at, density_grid
 from spatial_til.geometry.locate import locate
-from spatial_til.geometry.polygons import polygonal
+from spatial_til.geometry.polygons import joined, polygonal, shared
 from spatial_til.geometry.validity import make_valid_polygon
 from spatial_til.model import XY
 from spatial_til.units import UM2_PER_MM2
@@ -95,7 +95,7 @@ def dense_region(xy_um: XY, tissue: MultiPolygon, *, bandwidth_um: float, level:
     density = cell_density(cells, tissue, grid, bandwidth_um=bandwidth_um)
     reference = float(np.median(density_at(cells, density, grid)))
     region = _region_above(density, grid, level * reference)
-    return polygonal(shapely.intersection(region, tissue)), reference
+    return polygonal(shared(region, tissue)), reference
 
 
 def _region_above(values: np.ndarray, grid: Grid, level: float) -> MultiPolygon:
@@ -142,7 +142,7 @@ def clean_region(
         filled += [hole.area for hole, is_small in zip(holes, small, strict=True) if is_small]
         kept = [hole.exterior for hole, is_small in zip(holes, small, strict=True) if not is_small]
         parts.append(Polygon(part.exterior, kept))
-    whole = polygonal(shapely.intersection(shapely.union_all(parts), tissue))
+    whole = polygonal(shared(joined(parts), tissue))
     large = [part for part in whole.geoms if part.area >= min_area_mm2 * UM2_PER_MM2]
     dropped = [part.area for part in whole.geoms if part.area < min_area_mm2 * UM2_PER_MM2]
     result = polygonal(large)

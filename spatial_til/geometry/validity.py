@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely.geometry import MultiPolygon
+from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from spatial_til.errors import AnnotationError
-from spatial_til.geometry.polygons import polygonal
+from spatial_til.geometry.polygons import joined, polygonal, without
 
-#: A kilometre: beyond it a coordinate is a mistake, and floating point loses the micrometres.
-_FARTHEST_UM = 1e9
+#: Ten metres: beyond it a coordinate is a mistake.
+_FARTHEST_UM = 1e7
 
 
 def make_valid_polygon(geometry: BaseGeometry) -> tuple[MultiPolygon, float]:
@@ -39,7 +39,7 @@ def make_valid_polygon(geometry: BaseGeometry) -> tuple[MultiPolygon, float]:
     Raises
     ------
     AnnotationError
-        If a coordinate is not finite or beyond a kilometre, or if nothing that was drawn has an area.
+        If a coordinate is not finite or beyond 10 m, or if nothing that was drawn has an area.
 
     Examples
     --------
@@ -55,16 +55,23 @@ def make_valid_polygon(geometry: BaseGeometry) -> tuple[MultiPolygon, float]:
     if drawn.is_valid and not drawn.is_empty:
         return drawn, 0.0
     parts = shapely.get_parts(drawn)
-    repaired = shapely.make_valid(parts, method="structure", keep_collapsed=False)
-    joined = polygonal(shapely.union_all(repaired))
-    if joined.area <= 0:
+    repaired = [part if part.is_valid else _repair(part) for part in parts]
+    whole = joined(repaired)
+    if whole.area <= 0:
         msg = (
             f"A region must enclose an area; a {geometry.geom_type} with "
             f"{shapely.get_num_coordinates(geometry)} vertices encloses none. Draw a closed outline, or remove it."
         )
         raise AnnotationError(msg)
     before, after = shapely.area(parts), shapely.area(repaired)
-    return joined, float(np.abs(after - before).sum() / np.maximum(np.abs(before), after).sum())
+    return whole, float(np.abs(after - before).sum() / np.maximum(np.abs(before), after).sum())
+
+
+def _repair(drawn: Polygon) -> MultiPolygon:
+    """Return what the outline winds around, less what its holes wind around."""
+    rings = [Polygon(ring) for ring in (drawn.exterior, *drawn.interiors)]
+    shell, *holes = shapely.make_valid(rings, method="structure", keep_collapsed=False)
+    return polygonal(without(shell, joined(holes)))
 
 
 def _check_coordinates(coordinates: NDArray[np.float64]) -> None:
@@ -72,7 +79,7 @@ def _check_coordinates(coordinates: NDArray[np.float64]) -> None:
     if not usable.all():
         first = coordinates[np.argmin(usable)]
         msg = (
-            f"An outline must have finite coordinates within a kilometre; {int((~usable).sum())} of {len(usable)} "
+            f"An outline must have finite coordinates within 10 m; {int((~usable).sum())} of {len(usable)} "
             f"vertices have not, the first at ({first[0]}, {first[1]}) µm. Draw the region again, or remove it."
         )
         raise AnnotationError(msg)
