@@ -10,7 +10,7 @@ from shapely import affinity
 from statsmodels.duration.survfunc import SurvfuncRight
 
 from spatial_til.metrics.pointpatterns import parts as parts_module
-from spatial_til.metrics.pointpatterns.nulls import RandomLabels, null_summary
+from spatial_til.metrics.pointpatterns.nulls import draw_labels, label_strata, null_summary
 from spatial_til.metrics.pointpatterns.pairs import Pair, PatternSettings, Region, pair_rows
 
 SETTINGS = PatternSettings(
@@ -192,17 +192,17 @@ def test_labels_stay_in_their_stratum():
     stratum = np.repeat([0, 1, 2], [50, 30, 20])
     labelled = np.zeros(100, dtype=bool)
     labelled[:10] = labelled[50:75] = True
-    labels = RandomLabels(stratum, labelled)
+    strata = label_strata(stratum, labelled)
     for seed in range(20):
-        drawn = labels.draw(np.random.default_rng(seed))
+        drawn = draw_labels(strata, np.random.default_rng(seed))
         assert len(set(drawn.tolist())) == 35
         assert np.bincount(stratum[drawn], minlength=3).tolist() == [10, 25, 0]
 
 
 def test_every_cell_of_the_pool_is_drawn_as_often():
-    labels = RandomLabels(np.zeros(40, dtype=int), np.arange(40) < 10)
+    strata = label_strata(np.zeros(40, dtype=int), np.arange(40) < 10)
     random = np.random.default_rng(0)
-    counts = np.bincount(np.concatenate([labels.draw(random) for _ in range(4000)]), minlength=40)
+    counts = np.bincount(np.concatenate([draw_labels(strata, random) for _ in range(4000)]), minlength=40)
     assert stats.chisquare(counts).pvalue > 1e-3
 
 

@@ -1,9 +1,15 @@
-"""The one row type of the table of spatial metrics."""
+"""The one row type of the table of spatial metrics, and how PD-L1 scores, loss and profiles become rows."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from spatial_til.metrics.induction import Induction
+from spatial_til.metrics.loss import Loss
+from spatial_til.metrics.pdl1 import Score
+from spatial_til.model import Value
 
 @dataclass(frozen=True, slots=True)
 class SpatialRow:
@@ -28,3 +34,89 @@ class SpatialRow:
     n_to: int | None = None
     reason: str = ""
     flags: tuple[str, ...] = ()
+
+
+#: What each score looks from, and at.
+_SCORED = {
+    "tps_percent": ("tumor", "PD-L1+tumor"),
+    "cps": ("tumor", "PD-L1+"),
+    "ic_percent": ("", "PD-L1+nontumor"),
+}
+
+
+def score_rows(slide_id: str, scores: Iterable[Score]) -> list[SpatialRow]:
+    """Return PD-L1 scores of every region. IC divides by an area, so its row has no cells to divide by."""
+    rows = []
+    for score in scores:
+        of_cells = score.metric != "ic_percent"
+        n_from, n_to = (_count(score.denominator), _count(score.numerator)) if of_cells else (None, None)
+        names = _SCORED[score.metric]
+        rows.append(_row(slide_id, score.metric, names, score.compartment, None, score.value, n_from, n_to))
+    return rows
+
+
+def loss_rows(slide_id: str, column: str, losses: Iterable[Loss]) -> list[SpatialRow]:
+    """Return the loss of one marker in every region; `column` is how the marker is written in column names."""
+    return [
+        _row(
+            slide_id,
+            f"{column}_loss_percent",
+            ("tumor", f"{loss.marker} negative tumor"),
+            loss.compartment,
+            None,
+            loss.percent,
+            loss.n_tumor,
+            loss.n_negative,
+        )
+        for loss in losses
+    ]
+
+
+def profile_rows(slide_id: str, column: str, found: Induction) -> list[SpatialRow]:
+    """Return the positive share of tumour cells by distance to the nearest CD8+ cell, in core and inner margin.
+
+    ``<column>_near_cd8_percent`` holds bins up to their radius, above the one before;
+    ``<column>_far_from_cd8_percent`` the cells beyond its radius, the last.
+    """
+    rows, lower = [], 0.0
+    for part in found.profile:
+        last = math.isinf(part.to_um)
+        metric = f"{column}_far_from_cd8_percent" if last else f"{column}_near_cd8_percent"
+        radius = lower if last else part.to_um
+        names = ("tumor", "CD8+")
+        rows.append(
+            _row(slide_id, metric, names, "core+inner_margin", radius, part.percent, part.n_cells, part.n_positive)
+        )
+        lower = part.to_um
+    return rows
+
+
+def _row(
+    slide_id: str,
+    metric: str,
+    populations: tuple[str, str],
+    compartment: str,
+    radius_um: float | None,
+    value: Value,
+    n_from: int | None,
+    n_to: int | None,
+) -> SpatialRow:
+    return SpatialRow(
+        slide_id=slide_id,
+        metric=metric,
+        population_from=populations[0],
+        population_to=populations[1],
+        compartment=compartment,
+        radius_um=radius_um,
+        value=value.value,
+        ci_low=value.ci_low,
+        ci_high=value.ci_high,
+        n_from=n_from,
+        n_to=n_to,
+        reason=value.reason,
+        flags=value.flags,
+    )
+
+
+def _count(number: float | None) -> int | None:
+    return None if number is None else int(number)

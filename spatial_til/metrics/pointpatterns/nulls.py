@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,16 @@ from spatial_til.metrics.pointpatterns.neighbours import IntArray
 from spatial_til.model import BoolArray, FloatArray
 
 
-class RandomLabels:
-    """Draws as many labels as there are, within each stratum, over the cells of a pool.
+@dataclass(frozen=True, slots=True)
+class LabelStrata:
+    """The cells of a pool by stratum, and how many of each carry the label."""
+
+    members: tuple[IntArray, ...]
+    counts: tuple[int, ...]
+
+
+def label_strata(stratum: NDArray[np.integer[Any]], labelled: BoolArray) -> LabelStrata:
+    """Return the strata that hold labels.
 
     Parameters
     ----------
@@ -22,20 +31,18 @@ class RandomLabels:
     labelled
         (n,) cells that carry the label.
     """
+    members = tuple(np.flatnonzero(stratum == code) for code in np.unique(stratum[labelled]))
+    return LabelStrata(members, tuple(int(labelled[part].sum()) for part in members))
 
-    def __init__(self, stratum: NDArray[np.integer[Any]], labelled: BoolArray) -> None:
-        codes = np.unique(stratum[labelled])
-        self._members = [np.flatnonzero(stratum == code) for code in codes]
-        self._counts = [int(labelled[members].sum()) for members in self._members]
 
-    def draw(self, random: np.random.Generator) -> IntArray:
-        """Return the positions in the pool of one draw, strata one after the other."""
-        return np.concatenate(
-            [
-                random.choice(members, count, replace=False, shuffle=False)
-                for members, count in zip(self._members, self._counts, strict=True)
-            ]
-        )
+def draw_labels(strata: LabelStrata, random: np.random.Generator) -> IntArray:
+    """Return the positions in the pool of one random labelling, strata one after the other."""
+    return np.concatenate(
+        [
+            random.choice(members, count, replace=False, shuffle=False)
+            for members, count in zip(strata.members, strata.counts, strict=True)
+        ]
+    )
 
 
 def null_summary(observed: FloatArray, null: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -13,7 +13,7 @@ from shapely.geometry import MultiPolygon, Polygon
 
 from spatial_til.metrics.pointpatterns.marks import first_marks, second_marks
 from spatial_til.metrics.pointpatterns.neighbours import IntArray, build_grid
-from spatial_til.metrics.pointpatterns.nulls import RandomLabels, null_summary
+from spatial_til.metrics.pointpatterns.nulls import draw_labels, label_strata, null_summary
 from spatial_til.metrics.pointpatterns.parts import MOST_REFERENCES, Parts, find_parts, thinned
 from spatial_til.metrics.pointpatterns.spread import (
     Tiles,
@@ -131,10 +131,10 @@ def _null(
     """Return the statistics of every relabelling, (N, m). Each has a generator of its own, so order is free."""
     carries = np.zeros(len(stratum), dtype=np.bool_)
     carries[labelled] = True
-    labels = RandomLabels(stratum, carries)
+    strata = label_strata(stratum, carries)
 
     def relabel(own: np.random.Generator) -> FloatArray:
-        drawn = labels.draw(own)
+        drawn = draw_labels(strata, own)
         return pair_statistics(parts, drawn, thinned(drawn, own))
 
     with ThreadPoolExecutor(n_threads) as pool:
