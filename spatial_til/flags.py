@@ -149,7 +149,7 @@ FLAGS: dict[str, Flag] = {
     ),
     "pixel_size_conflict": Flag(
         "pixels",
-        "Two sources of pixel size in the file differ by more than 5 %.",
+        "Two sources of pixel size in the file differ by more than 5 %, or the size lies outside 0.05 to 5 µm.",
         "Check the scanner's value; set pixel_size_um in the sheet.",
     ),
     "pixel_size_override": Flag(
