@@ -112,8 +112,9 @@ def _patient(
 def _decisive(rows: Sequence[TransitionRow], timepoints: Sequence[str]) -> TransitionRow | None:
     """Return the transition that decides a lesion, or None where none can be evaluated."""
     by_pair = {(row.reference, row.target): row for row in rows if row.call != NOT_EVALUABLE}
-    *earlier, last = timepoint_pairs(timepoints)
-    preference = [*(pair for pair in earlier if pair[1] == timepoints[-1]), last, *reversed(earlier)]
+    pairs = timepoint_pairs(timepoints)
+    into_last = [pair for pair in pairs if pair[1] == timepoints[-1]]  # from the one before it, then from the first
+    preference = [*into_last, *(pair for pair in reversed(pairs) if pair not in into_last)]
     return next((by_pair[pair] for pair in preference if pair in by_pair), None)
 
 

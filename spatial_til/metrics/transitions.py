@@ -143,6 +143,8 @@ def timepoint_pairs(timepoints: Sequence[str]) -> list[tuple[str, str]]:
     >>> timepoint_pairs(["baseline", "on_treatment", "progression"])
     [('baseline', 'on_treatment'), ('on_treatment', 'progression'), ('baseline', 'progression')]
     """
+    if len(timepoints) < 2:
+        return []
     return list(dict.fromkeys([*pairwise(timepoints), (timepoints[0], timepoints[-1])]))
 
 
