@@ -257,8 +257,8 @@ def _write_record(run: _Run, study: Study, pools: Mapping[Pool, PoolResult]) -> 
         }
         path = run.folder.score(job.slide_id)
         if path.exists() and job.slide_id not in run.failed:
-            notes = read_score(path).rows.get("notes", [])
-            slides[job.slide_id]["notes"] = [row["note"] for row in notes]
+            for row in read_score(path).rows.get("run", []):
+                slides[job.slide_id] |= row
     record = {
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from spatial_til.metrics.induction import Induction
 from spatial_til.metrics.loss import Loss
-from spatial_til.metrics.pdl1 import Score
+from spatial_til.metrics.nests import NestDensities
+from spatial_til.metrics.pdl1 import HScore, Score
 from spatial_til.model import Value
+
 
 @dataclass(frozen=True, slots=True)
 class SpatialRow:
@@ -88,6 +90,31 @@ def profile_rows(slide_id: str, column: str, found: Induction) -> list[SpatialRo
             _row(slide_id, metric, names, "core+inner_margin", radius, part.percent, part.n_cells, part.n_positive)
         )
         lower = part.to_um
+    return rows
+
+
+def h_score_rows(slide_id: str, scores: Iterable[HScore]) -> list[SpatialRow]:
+    """Return the H-score of every region, and the percentages it is made of."""
+    rows = []
+    for score in scores:
+        parts = [Value(percent, reason=score.value.reason) for percent in score.percent]
+        named = [("h_score", score.value), *((f"h_score_{i}plus_percent", p) for i, p in enumerate(parts, start=1))]
+        rows += [
+            _row(slide_id, metric, ("tumor", "PD-L1+tumor"), score.compartment, None, value, score.n_tumor, None)
+            for metric, value in named
+        ]
+    return rows
+
+
+def nest_rows(slide_id: str, found: Iterable[NestDensities]) -> list[SpatialRow]:
+    """Return densities in nests and in the stroma between them, and log2 of their ratio."""
+    rows = []
+    for part in found:
+        for where, e in (("nest", part.nest), ("stroma", part.stroma)):
+            density = Value(e.density_per_mm2, e.ci_low, e.ci_high, flags=e.flags)
+            rows.append(_row(slide_id, "density_per_mm2", (part.population, ""), where, None, density, None, e.n_cells))
+        names = (part.population, "")
+        rows.append(_row(slide_id, "log2_nest_stroma", names, "tumor", None, part.log2_nest_stroma, None, None))
     return rows
 
 

@@ -31,7 +31,7 @@ from spatial_til.pipeline.numbers import (
     ratio_values,
     tile_scene,
 )
-from spatial_til.pipeline.patterns import spatial_rows
+from spatial_til.pipeline.patterns import table_rows
 from spatial_til.pipeline.pdl1 import TumorCellNumbers, tumor_cell_numbers, tumor_cell_values
 from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row
 from spatial_til.study import Job
@@ -110,9 +110,9 @@ def score_scene(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> Sc
         "density": density_rows(slide, scene),
         "slide_scores": [slide_row(slide, scene, tumor_cells)],
         "depth_profile": depth_rows(job.slide_id, depth_bands(scene)),
-        "spatial": spatial_rows(scene, tumor_cells),
+        "spatial": table_rows(scene, tumor_cells),
         "sensitivity": sensitivity_rows(job.slide_id, variants),
-        "notes": [{"note": note} for note in regions.notes],
+        "run": [{"closure_error": scene.compartments.closure_error, "notes": list(regions.notes)}],
     }
     return ScoredSlide(slide, rows, task.key)
 
