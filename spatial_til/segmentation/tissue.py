@@ -19,8 +19,10 @@ MAX_HOLE_MM2 = 0.01
 CLOSE_UM = 20.0
 #: A field smaller than a slide keeps pieces of this share of it.
 _MIN_FIELD_SHARE = 0.05
-#: Bounds of the Otsu cut-off on mean optical density: a slide without glass has no second population.
-_OD_BOUNDS = (0.025, 0.06)
+#: Bounds of the Otsu cut-off: a slide without glass has no second population. Project default.
+_OD_BOUNDS = (0.02, 0.03)
+#: Weight of colour beside darkness: uneven light darkens glass, only stain colours it.
+_COLOUR_WEIGHT = 2.0
 #: Bounds of the fluorescence cut-off, in noise widths above the background mode.
 _NOISE_BOUNDS = (3.0, 12.0)
 
@@ -33,7 +35,7 @@ def tissue_brightfield(
     min_tissue_mm2: float = MIN_TISSUE_MM2,
     max_hole_mm2: float = MAX_HOLE_MM2,
 ) -> MultiPolygon:
-    """Return tissue as what is darker than glass.
+    """Return tissue as what is darker or more coloured than glass.
 
     Parameters
     ----------
@@ -44,8 +46,9 @@ def tissue_brightfield(
     white
         Grey levels of glass.
     """
-    density = optical_density(rgb, white).mean(axis=2)
-    smooth = _blur(density.astype(np.float32), px, 8.0)
+    density = optical_density(rgb, white)
+    visible = np.hypot(density.mean(axis=2), _COLOUR_WEIGHT * np.ptp(density, axis=2))
+    smooth = _blur(visible.astype(np.float32), px, 8.0)
     cut = float(np.clip(_otsu(smooth), *_OD_BOUNDS))
     return _regions(smooth > cut, px, min_tissue_mm2, max_hole_mm2)
 

@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: Glass is brighter than this grey level in every channel; project default.
-_BRIGHT = 200
-#: A mode needs this many pixels behind it to be glass; methods: refuse below 1000 pixels.
+#: The bright end: pixels within this many grey levels of the brightest (99.8th percentile); project default.
+_BRIGHT_END = 12
+#: Glass is brighter than this grey level in every channel, and has this many pixels (methods A1).
+_LEAST_WHITE = 200
 _MIN_PIXELS = 1000
 _FALLBACK = 255.0
 
 
 class White(NamedTuple):
-    """White of one slide and whether glass was seen."""
+    """White of one slide and whether it could be read off the slide."""
 
     rgb: tuple[float, float, float]
-    found: bool  # False: too little glass, 255 assumed
+    found: bool  # False: nothing bright enough, 255 assumed
 
 
 def estimate_white(rgb: NDArray[np.uint8]) -> White:
@@ -27,17 +28,20 @@ def estimate_white(rgb: NDArray[np.uint8]) -> White:
     Parameters
     ----------
     rgb
-        (..., 3) uint8 pixels of a low-resolution overview with glass in it.
+        (..., 3) uint8 pixels of a low-resolution overview.
 
     Notes
     -----
-    Mode, not maximum or percentile: hot pixels and the share of tissue do not move it.
+    A mode, not a maximum: hot pixels do not move it. Of the bright end, not of the slide: pale stroma that
+    covers more than the glass does not move it either.
     """
     pixels = rgb.reshape(-1, 3)
-    glass = pixels[(pixels.min(axis=1) > _BRIGHT) & (np.ptp(pixels, axis=1) < 30)]
-    if len(glass) < _MIN_PIXELS:
+    light = pixels.astype(np.int64).sum(axis=1)
+    least = np.percentile(light, 99.8) - 3 * _BRIGHT_END
+    bright = pixels[light >= least]
+    red, green, blue = (_mode(bright[:, c]) for c in range(3))
+    if min(red, green, blue) < _LEAST_WHITE or len(pixels) < _MIN_PIXELS:
         return White((_FALLBACK, _FALLBACK, _FALLBACK), found=False)
-    red, green, blue = (_mode(glass[:, c]) for c in range(3))
     return White((red, green, blue), found=True)
 
 
