@@ -144,6 +144,21 @@ def test_numbers_are_correlated():
     assert row.test.startswith("Spearman")
 
 
+def test_numbers_of_patients_with_several_lesions_are_resampled_by_patient():
+    random = np.random.default_rng(8)
+    scores = [
+        slide(f"P{i}", "baseline", 100 + 20 * random.integers(40), 400, lesion=lesion, extra={"tmb": str(i)})
+        for i in range(12)
+        for lesion in ("A", "B")
+    ]
+    several = pick(rows_of(scores), comparison="tmb", metric="cd8_core_per_mm2")
+    assert several.n_a == 12
+    closed = math.sqrt((1 + several.effect.value**2 / 2) / 9)
+    width = math.atanh(several.effect.ci_high) - math.atanh(several.effect.ci_low)
+    assert width != pytest.approx(2 * 1.959964 * closed, rel=0.001)  # not the formula for single lesions
+    assert several == pick(rows_of(scores[::-1]), comparison="tmb", metric="cd8_core_per_mm2")
+
+
 def test_zeros_and_ones_are_a_label():
     scores = [slide(f"P{i}", "baseline", 100 + 20 * i, 400, extra={"hla_loss": str(i % 2)}) for i in range(12)]
     row = pick(rows_of(scores), comparison="hla_loss", metric="cd8_core_per_mm2")

@@ -14,7 +14,7 @@ from spatial_til.metrics.location_shifts import (
     shift_paired,
 )
 from spatial_til.metrics.multiplicity import benjamini_hochberg
-from spatial_til.metrics.rank_correlation import spearman
+from spatial_til.metrics.rank_correlation import cluster_spearman, spearman
 from spatial_til.metrics.rank_tests import EXACT_UP_TO, rank_sum, rank_sum_quantile, sign_flip, signed_rank_quantile
 
 RANDOM = np.random.default_rng(20240301)
@@ -180,6 +180,16 @@ def test_spearman_interval_is_bonett_and_wrights():
     se = math.sqrt((1 + value.value**2 / 2) / 27)
     low = math.tanh(math.atanh(value.value) - 1.959964 * se)
     assert value.ci_low == pytest.approx(low, abs=1e-6)
+
+
+def test_cluster_interval_of_spearman_covers_the_truth():
+    draws, covered, rho = 300, 0, 0.5
+    truth = 6 / math.pi * math.asin(rho / 2)  # Spearman's of a bivariate normal
+    for i in range(draws):
+        x, y = RANDOM.multivariate_normal([0, 0], [[1, rho], [rho, 1]], 25).T
+        value, _ = cluster_spearman(x, y, confidence=0.95, bootstrap=300, random=np.random.default_rng(i))
+        covered += value.ci_low <= truth <= value.ci_high
+    assert 0.95 - 3 * math.sqrt(0.05 * 0.95 / draws) < covered / draws < 0.995
 
 
 def test_q_values_are_scipys():

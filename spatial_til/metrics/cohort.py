@@ -27,7 +27,7 @@ from spatial_til.metrics.patient_values import (
     levels,
     numbers_at,
 )
-from spatial_til.metrics.rank_correlation import spearman
+from spatial_til.metrics.rank_correlation import cluster_spearman, spearman
 from spatial_til.metrics.rank_tests import Significance, rank_sum, sign_flip
 from spatial_til.metrics.seeding import seeded_generator
 from spatial_til.metrics.sheet_columns import label_columns, number_columns
@@ -216,9 +216,15 @@ def _covariates(study: _Cohort) -> Iterator[CohortRow]:
             if len(patients) < 3:
                 continue
             x, y = np.array([numbers[p] for p in patients]), np.array([values[p].mean for p in patients])
-            effect, test = spearman(x, y, confidence=study.confidence)
-            n = len(patients)
             names = (f"{column.name}{suffix}", column.name, "", when, metric)
+            if any(values[p].n_lesions > 1 for p in patients):
+                random = seeded_generator(study.seed, *names)
+                effect, test = cluster_spearman(
+                    x, y, confidence=study.confidence, bootstrap=study.bootstrap, random=random
+                )
+            else:
+                effect, test = spearman(x, y, confidence=study.confidence)
+            n = len(patients)
             yield _tested(CohortRow(*names, n, n, _median(y), _median(x), effect, "", None), "Spearman", test)
 
 

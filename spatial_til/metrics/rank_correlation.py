@@ -9,12 +9,18 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata, t
 
+from spatial_til.metrics.intervals import t_quantile
 from spatial_til.metrics.rank_tests import Significance
 from spatial_til.model import FloatArray, Value
 
 #: Largest number of patients for which all orders are tried: 8! = 40,320.
 _EXACT_UP_TO = 8
 _EQUAL = 1e-12
+#: Bounds a resampled correlation of ±1, which few patients may give, before Fisher's z.
+_NEAR_ONE = 0.999
+#: Ranks of all draws at most.
+_RANKS_AT_MOST = 2_000_000
+_LEAST_DRAWS = 200
 
 
 def spearman(x: FloatArray, y: FloatArray, *, confidence: float) -> tuple[Value, Significance]:
@@ -42,6 +48,27 @@ def spearman(x: FloatArray, y: FloatArray, *, confidence: float) -> tuple[Value,
         return Value(None, reason="too few patients, or all alike"), Significance(1.0, 1.0, exact=True)
     r = float(np.clip(rank_x @ rank_y, -1, 1))
     return _with_interval(r, n, confidence), _test(r, rank_x, rank_y)
+
+
+def cluster_spearman(
+    x: FloatArray, y: FloatArray, *, confidence: float, bootstrap: int, random: np.random.Generator
+) -> tuple[Value, Significance]:
+    """Return Spearman's correlation with an interval that resamples patients with all their lesions.
+
+    Standard error of Fisher's z over draws of patients, x t; fewer draws for very many patients.
+    """
+    value, test = spearman(x, y, confidence=confidence)
+    n = len(x)
+    if value.value is None or value.ci_low is None:
+        return value, test
+    chosen = random.integers(n, size=(min(bootstrap, max(_LEAST_DRAWS, _RANKS_AT_MOST // n)), n))
+    a, b = (rankdata(values[chosen], axis=1) - (n + 1) / 2 for values in (x, y))
+    lengths = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    drawn = (a * b).sum(axis=1)[lengths > 0] / lengths[lengths > 0]
+    sigma = float(np.arctanh(np.clip(drawn, -_NEAR_ONE, _NEAR_ONE)).std(ddof=1))
+    half = t_quantile(n - 2, confidence) * sigma
+    centre = math.atanh(value.value)
+    return Value(value.value, math.tanh(centre - half), math.tanh(centre + half)), test
 
 
 def _standardised(ranks: FloatArray) -> FloatArray | None:
