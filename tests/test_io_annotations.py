@@ -118,6 +118,13 @@ def test_cells_are_no_regions(tmp_path, change):
     assert found.tumor.area == pytest.approx(800 * PX_AREA)
 
 
+def test_regions_nested_in_a_hierarchy_are_found(tmp_path):
+    root = {"type": "Feature", "geometry": None, "properties": {"objectType": "root"}}
+    root["childObjects"] = [feature(polygon(SQUARE), "Tissue") | {"childObjects": [feature(polygon(HOLE))]}]
+    found = read_json(tmp_path, root)
+    assert (found.tissue.area, found.tumor.area) == pytest.approx((20_000 * PX_AREA, 800 * PX_AREA))
+
+
 def test_multipolygon_collection_third_coordinate_and_open_ring(tmp_path):
     far = [[x + 400, y, 0] for x, y in SQUARE[:-1]]
     data = [

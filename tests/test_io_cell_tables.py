@@ -231,7 +231,7 @@ def test_qupath_measurements(tmp_path, unit, um, area):
     ]
     rows = [
         columns,
-        ["s", "Cell", "CD8: PD-L1", "Tumor", 8, 4, 40, 90, 1.5, 2.5, 9],
+        ["s", "Cell", "CD8: PD-L1", "Annotation (Tumor)", 8, 4, 40, 90, 1.5, 2.5, 9],
         ["s", "Cell", "PD-L1", "Stroma", 2, 6, 30, 70, 0.5, 3.5, 9],
         ["s", "Annotation", "Tumor", "Root object", 50, 60, "", "", "", "", ""],
         ["s", "Cell", "", "", 2, 2, 20, 50, 0, 0, 9],

@@ -33,7 +33,8 @@ def read_qupath(path: Path) -> list[Drawn]:
         msg = f"{path}: it is not valid JSON ({error}). Export the annotations from QuPath again, as GeoJSON."
         raise AnnotationError(msg) from error
     try:
-        return [drawn for feature in _features(data, path) if _is_region(feature) for drawn in _drawn(feature)]
+        features = [feature for top in _features(data, path) for feature in _with_children(top)]
+        return [drawn for feature in features if _is_region(feature) for drawn in _drawn(feature)]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         msg = f"{path}: a feature is not GeoJSON ({type(error).__name__}: {error}). Export the annotations again."
         raise AnnotationError(msg) from error
@@ -52,6 +53,15 @@ def _features(data: Any, path: Path) -> Sequence[Mapping[str, Any]]:
         return [{"type": "Feature", "geometry": data}]
     msg = f"{path}: it is JSON but not GeoJSON: a Feature, a FeatureCollection or a list of Features is needed."
     raise AnnotationError(msg)
+
+
+def _with_children(feature: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield a feature and those nested in it, as a whole hierarchy is exported."""
+    yield feature
+    for value in feature.values():
+        for child in value if isinstance(value, list) else ():
+            if isinstance(child, Mapping) and child.get("type") == "Feature":
+                yield from _with_children(child)
 
 
 def _is_region(feature: Mapping[str, Any]) -> bool:

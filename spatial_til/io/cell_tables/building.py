@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CELL_OBJECTS = {"cell", "detection", "pathcellobject", "pathdetectionobject", ""}
+_PARENT = re.compile(r"^Annotation \((.*)\)$")
 #: Boxes of fields may touch or overlap by this share of their area, as neighbouring fields do.
 _FIELD_OVERLAP = 0.05
 
@@ -52,7 +54,7 @@ def build_cells(
         cell_area_um2=_optional(frame, layout.cell_area, n, path)[order] * area,
         measurements=measured,
         calls={m: calls[order] for m, calls in _calls(frame, layout, markers, path).items()},
-        category=_texts(frame, layout.category)[order] if layout.category else None,
+        category=_category(frame, layout.category)[order] if layout.category else None,
     )
 
 
@@ -103,6 +105,12 @@ def _mean(frame: pd.DataFrame, columns: Sequence[str], path: Path) -> FloatArray
 
 def _texts(frame: pd.DataFrame, column: str) -> NDArray[np.str_]:
     return np.asarray(frame[column].astype(str).str.strip(), dtype=np.str_)
+
+
+def _category(frame: pd.DataFrame, column: str) -> NDArray[np.str_]:
+    """Return tissue labels; QuPath may write ``Annotation (Tumor)`` for the class of a cell's parent."""
+    labels, where = np.unique(_texts(frame, column), return_inverse=True)
+    return np.array([_PARENT.sub(r"\1", label) for label in labels], dtype=np.str_)[where]
 
 
 def _check_positions(frame: pd.DataFrame, layout: Layout, x: FloatArray, y: FloatArray, path: Path) -> None:
