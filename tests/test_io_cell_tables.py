@@ -178,10 +178,12 @@ def test_inform_phenotype_column_of_its_own_is_known_even_without_positives(tmp_
     assert {m: c.tolist() for m, c in cells.calls.items()} == {"CD8": [False, False], "PD-L1": [True, False]}
 
 
-def test_micrometres_given_a_pixel_size_are_not_scaled_again(tmp_path):
-    path = write_rows(tmp_path / "a.txt", inform_rows("microns"))
-    with pytest.raises(CellTableError, match=r"in µm already.*Leave pixel_size_um empty"):
-        read_cell_table(path, markers=MARKERS, um_per_unit=0.5)
+@pytest.mark.parametrize("um", [None, 1.0, 0.5])
+def test_micrometres_are_never_scaled_again(tmp_path, um):
+    """The sheet's pixel size may be there for annotations; a table that says µm is in µm."""
+    cells = read_cell_table(write_rows(tmp_path / "a.txt", inform_rows("microns")), markers=MARKERS, um_per_unit=um)
+    assert cells.x_um.tolist() == [20.5, 10, 30]
+    assert cells.cell_area_um2.tolist() == [110, 100, 90]
 
 
 @pytest.mark.parametrize(("shift", "fits"), [(0, False), (5000, True)])
@@ -359,8 +361,8 @@ def test_ours_comes_back_with_its_calls(tmp_path):
         "CD8": [True, False, True, False],
         "tumor": [False, True, False, True],
     }
-    with pytest.raises(CellTableError, match="in µm"):
-        read_cell_table(tmp_path / "a.parquet", markers=("CD8",), um_per_unit=0.5)
+    scaled = read_cell_table(tmp_path / "a.parquet", markers=("CD8",), um_per_unit=0.5)
+    assert np.array_equal(scaled.x_um, cells.x_um)
 
 
 # --- refusals

@@ -34,8 +34,7 @@ def build_cells(
     Raises
     ------
     CellTableError
-        The unit of positions is not known, or contradicts `um_per_unit`; a position or call is missing;
-        the rows are of several images.
+        The unit of positions is not known; a position or call is missing; the rows are of several images.
     """
     scale = _scale(layout, um_per_unit, path)
     frame = _only_cells(frame, layout)
@@ -63,13 +62,7 @@ def _scale(layout: Layout, um_per_unit: float | None, path: Path) -> float:
         msg = f"{path}: pixel_size_um must be a positive number; got {um_per_unit}. Correct it in the sheet."
         raise CellTableError(msg)
     if layout.unit == "um":
-        if um_per_unit is not None and um_per_unit != 1:
-            msg = (
-                f"{path}: this {layout.name} table is in µm already, and pixel_size_um = {um_per_unit} would rescale "
-                "it. Leave pixel_size_um empty for this row."
-            )
-            raise CellTableError(msg)
-        return 1.0
+        return 1.0  # the table says so itself; what the sheet gives is then the pixel of its annotations
     if um_per_unit is None:
         unit = "pixels" if layout.unit == "px" else "an unknown unit"
         msg = (

@@ -45,7 +45,7 @@ def read_cell_table(
     markers
         The protocol's markers. Only these are read, by any of their spellings.
     um_per_unit
-        µm in one unit of the table's positions; None where the table says that they are µm.
+        µm in one unit of the table's positions; not used where the table itself says that they are µm.
     mapping
         The protocol's `[cells]`: x, y, nucleus_area_um2, cell_area_um2, category, positive.
 
@@ -63,7 +63,7 @@ def read_cell_table(
     path, mapping = Path(path), mapping or _NO_MAPPING
     magic = _magic(path)
     if magic.startswith(_PARQUET_MAGIC):
-        return _ours(path, markers, um_per_unit)
+        return _ours(path, markers)
     if magic.startswith(_HDF5_MAGIC):
         frame = load_anndata(path, markers)
         columns = tuple(map(str, frame.columns))
@@ -98,10 +98,7 @@ def _layout(found: Layout | None, mapping: Mapping[str, Any], columns: Sequence[
     return with_mapping(layout, mapping, columns, path)
 
 
-def _ours(path: Path, markers: Sequence[str], um_per_unit: float | None) -> Cells:
-    if um_per_unit is not None and um_per_unit != 1:
-        msg = f"{path}: our cell tables are in µm, and pixel_size_um = {um_per_unit} would rescale it. Leave it empty."
-        raise CellTableError(msg)
+def _ours(path: Path, markers: Sequence[str]) -> Cells:
     stored = read_cells(path)
     calls = {marker: calls for marker, calls in stored.positive.items() if marker in markers}
     if stored.tumor_cell is not None:
