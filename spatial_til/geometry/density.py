@@ -26,7 +26,12 @@ def density_grid(tissue: MultiPolygon, *, bandwidth_um: float) -> Grid:
     return grid_over(tissue, pitch_um=max(bandwidth_um / _SQUARES_PER_BANDWIDTH, float(coarsest)), pad_um=pad)
 
 
-def cell_density(xy_um: XY, tissue: MultiPolygon, grid: Grid, *, bandwidth_um: float) -> NDArray[np.float32]:
+def kernel_share(tissue: MultiPolygon, grid: Grid, *, bandwidth_um: float) -> NDArray[np.float32]:
+    """Return which share of a Gaussian kernel at each centre of a grid lies on tissue."""
+    return _blur(covered_area(tissue, grid) / grid.pitch_um**2, grid, bandwidth_um**2)
+
+
+def cell_density(xy_um: XY, share: NDArray[np.float32], grid: Grid, *, bandwidth_um: float) -> NDArray[np.float32]:
     """Return the Gaussian kernel density of cells at the centres of a grid, in cells per µm².
 
     The sum of kernels is divided by the share of the kernel that lies on tissue, so density does not
@@ -36,26 +41,25 @@ def cell_density(xy_um: XY, tissue: MultiPolygon, grid: Grid, *, bandwidth_um: f
     ----------
     xy_um
         (n, 2) x, y in µm, on the grid.
-    tissue
-        Where cells can be.
+    share
+        From `kernel_share`.
     grid
         From `density_grid`.
     bandwidth_um
         Standard deviation of the kernel.
     """
-    share = _blur(covered_area(tissue, grid) / grid.pitch_um**2, grid, bandwidth_um**2)
     spread = grid.pitch_um**2 / 6.0  # variance that sharing a cell between four squares has added
     cells = _blur(_share_between_squares(xy_um, grid), grid, bandwidth_um**2 - spread)
     seen = share > _MIN_KERNEL_SHARE
     return np.where(seen, cells / np.where(seen, share, 1.0) / grid.pitch_um**2, 0.0).astype(np.float32)
 
 
-def density_at(xy_um: XY, density: NDArray[np.float32], grid: Grid) -> FloatArray:
-    """Return a density at points, by linear interpolation between the centres of squares."""
+def value_at(xy_um: XY, values: NDArray[np.float32], grid: Grid) -> FloatArray:
+    """Return values of a grid at points, by linear interpolation between the centres of squares."""
     from scipy.ndimage import map_coordinates
 
     col, row = ((xy_um - (grid.x0_um, grid.y0_um)) / grid.pitch_um - 0.5).T
-    return np.asarray(map_coordinates(density, (row, col), order=1, mode="nearest"), dtype=np.float64)
+    return np.asarray(map_coordinates(values, (row, col), order=1, mode="nearest"), dtype=np.float64)
 
 
 def _share_between_squares(xy_um: XY, grid: Grid) -> FloatArray:
