@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 from spatial_til.metrics.cohort import CohortRow, cohort
-from spatial_til.metrics.groups import biopsies
-from spatial_til.metrics.patients import patients
+from spatial_til.metrics.groups import Biopsy, biopsies
+from spatial_til.metrics.patients import PatientRow, patients
 from spatial_til.metrics.pooling import pool_slides
 from spatial_til.metrics.records import patient_record, transition_record
-from spatial_til.metrics.transitions import transitions
+from spatial_til.metrics.transitions import TransitionRow, transitions
 from spatial_til.model import SlideScore
 from spatial_til.pipeline.settings import pooling_keys
 from spatial_til.protocol import Protocol
@@ -27,8 +27,17 @@ class Comparison:
     cohort: list[dict[str, Any]]
 
 
-def compare(scores: Sequence[SlideScore], protocol: Protocol) -> Comparison:
-    """Return what changed between time points, by the study's protocol."""
+@dataclass(frozen=True, slots=True)
+class Courses:
+    """What happened to each lesion and patient: biopsies, transitions, and a row for each patient."""
+
+    biopsies: tuple[Biopsy, ...]
+    transitions: list[TransitionRow]
+    patients: list[PatientRow]
+
+
+def follow(scores: Sequence[SlideScore], protocol: Protocol) -> Courses:
+    """Return the course of every patient, by the study's protocol."""
     keys = protocol.longitudinal
     timepoints = keys.timepoints
     groups = biopsies(scores, timepoints=timepoints, pool=partial(pool_slides, keys=pooling_keys(protocol)))
@@ -44,19 +53,24 @@ def compare(scores: Sequence[SlideScore], protocol: Protocol) -> Comparison:
         confidence=protocol.statistics.confidence,
         populations=keys.changes_of,
     )
-    found = patients(scores, groups, rows, timepoints=timepoints)
+    return Courses(groups, rows, patients(scores, groups, rows, timepoints=timepoints))
+
+
+def compare(scores: Sequence[SlideScore], protocol: Protocol) -> Comparison:
+    """Return what changed between time points, by the study's protocol."""
+    courses = follow(scores, protocol)
     compared = cohort(
-        groups,
-        rows,
-        timepoints=timepoints,
+        courses.biopsies,
+        courses.transitions,
+        timepoints=protocol.longitudinal.timepoints,
         confidence=protocol.statistics.confidence,
         bootstrap=protocol.statistics.bootstrap,
         seed=protocol.statistics.seed,
-        populations=keys.changes_of,
+        populations=protocol.longitudinal.changes_of,
     )
     return Comparison(
-        [transition_record(row) for row in rows],
-        [patient_record(row) for row in found],
+        [transition_record(row) for row in courses.transitions],
+        [patient_record(row) for row in courses.patients],
         [_cohort_record(row) for row in compared],
     )
 
