@@ -33,8 +33,6 @@ AGGREGATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 #: Types of tumour boundary, first match first; `stroma` is the evaluable border.
 BORDER_TYPES = ("image_edge", "tissue_edge", "exclusion", "no_margin", "stroma")
 
-_EMPTY_MAP: Mapping[str, Any] = MappingProxyType({})
-
 
 class PixelSource(Protocol):
     """A grid of pixels at one size that can be read piece by piece.
@@ -71,8 +69,8 @@ class Cells:
     y_um: FloatArray
     nucleus_area_um2: FloatArray
     cell_area_um2: FloatArray
-    measurements: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=lambda: _EMPTY_MAP)
-    calls: Mapping[str, BoolArray] = field(default_factory=lambda: _EMPTY_MAP)
+    measurements: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
+    calls: Mapping[str, BoolArray] = field(default_factory=dict)
     category: NDArray[np.str_] | None = None
 
     def __len__(self) -> int:
@@ -243,7 +241,7 @@ class SlideMeta:
     interval_therapy: str = ""
     response: str = ""
     response_months: float | None = None
-    extra: Mapping[str, str] = field(default_factory=lambda: _EMPTY_MAP)
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
