@@ -289,3 +289,25 @@ def test_border_lines_add_up_to_the_outline() -> None:
     c = divide(FIELD, list(tumor.geoms) if hasattr(tumor, "geoms") else tumor, no_margin=box(2000, 2000, 5000, 3000))
     outline = sum(shapely.Polygon(part.exterior).length for part in shapely.get_parts(c.tumor))
     assert sum(lengths(c).values()) == pytest.approx(outline, rel=1e-9)
+
+
+def test_no_tissue_at_all() -> None:
+    c = build_compartments(
+        tissue=MultiPolygon(), tumor=MultiPolygon([FIELD]), image_box=None, inner_um=W, outer_um=W, edge_tolerance_um=30
+    )
+    assert sum(areas(c).values()) == 0
+    assert c.closure_error == 0
+    assert place_cells(np.array([[1.0, 1.0]]), c).compartment.tolist() == [-1]
+
+
+def test_near_coincident_outlines_are_not_taken_inside_out() -> None:
+    """Exclusions cut across hole edges: outlines that differ by rounding must not flip a part."""
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        tumor = disk(3000, 3000, 1500).difference(Point(3000, 3000).buffer(900, quad_segs=6))
+        spots = [Point(3000 + 900 * np.cos(t), 3000 + 900 * np.sin(t)).buffer(90) for t in rng.uniform(0, 6.3, 6)]
+        c = divide(FIELD, tumor, exclude=list(shapely.get_parts(shapely.union_all(spots))))
+        gone = shapely.union_all(spots)
+        hole = Point(3000, 3000).buffer(900, quad_segs=6).difference(gone).area
+        assert c.hole_area_mm2 == pytest.approx(hole / 1e6, rel=1e-9)
+        assert areas(c)["inner_margin"] == pytest.approx(1.25 * np.pi, rel=1e-3)
