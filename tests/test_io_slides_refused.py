@@ -33,6 +33,25 @@ def patch_tag(path, code, value):
     path.write_bytes(data)
 
 
+def test_standard_error_is_left_to_one_line_of_ours(tmp_path):
+    import subprocess
+    import sys
+
+    write(tmp_path / "a.tif")
+    patch_tag(tmp_path / "a.tif", 325, 2**31)
+    code = f"""
+from spatial_til.errors import SlideError
+from spatial_til.io.slides import open_slide
+try:
+    open_slide({str(tmp_path / "a.tif")!r})
+except SlideError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "a.tif" in done.stdout
+
+
 def test_missing_file_says_so(tmp_path):
     with pytest.raises(SlideError, match=r"cannot be opened.*Correct the path"):
         open_slide(tmp_path / "none.tif")
@@ -86,6 +105,30 @@ def test_damaged_tile_is_an_error_not_a_grey_patch(tmp_path):
         pytest.raises(SlideError, match="tile 5 cannot be decoded"),
     ):
         slide.at(0.5).read(0, 200, 0, 300)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of tifffile, over numbers that overflow
+@pytest.mark.parametrize("kind", ["ome", "plain"])
+def test_no_damage_to_a_header_gets_past_a_slide_error(tmp_path, kind):
+    """Random bytes in the directory: the file opens and reads, or a SlideError says why not; nothing else."""
+    path = tmp_path / ("a.ome.tif" if kind == "ome" else "a.tif")
+    metadata = {"axes": "YXS", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5} if kind == "ome" else None
+    tifffile.imwrite(path, COLOUR, photometric="rgb", tile=(64, 64), metadata=metadata, compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        start = tif.pages[0].offset
+    data, rng, refused = path.read_bytes(), np.random.default_rng(1), 0
+    for _ in range(300):
+        damaged = bytearray(data)
+        for at, value in zip(rng.integers(0, 250, 3), rng.integers(0, 256, 3), strict=True):
+            damaged[start + at] = value
+        path.write_bytes(damaged)
+        try:
+            with open_slide(path, pixel_size_um=0.5) as slide:
+                grid = slide.at(0.5)
+                grid.read(0, min(grid.shape[0], 70), 0, min(grid.shape[1], 70))
+        except SlideError:
+            refused += 1
+    assert 50 < refused < 300
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,13 @@ def write_thumbnail(
         _draw_regions(axes, compartments)
     if len(cd8_xy_um):
         size = _DOT_PX if len(cd8_xy_um) < _MANY_CELLS else _DOT_PX / 2
-        axes.plot(*cd8_xy_um.T, ".", color="#c000c0", markersize=size, markeredgewidth=0, label="CD8+ cells")
+        style: dict[str, Any] = {
+            "color": "#ffe600",
+            "markersize": size,
+            "markeredgecolor": "black",
+            "markeredgewidth": size / 12,
+        }
+        axes.plot(*cd8_xy_um.T, linestyle="none", marker="o", label="CD8+ cells", **style)
     _draw_scale(axes, x0, y1, x1 - x0)
     axes.set(xlim=(x0, x1), ylim=(y1, y0))
     buffer = io.BytesIO()
@@ -107,4 +113,4 @@ def _draw_scale(axes: Axes, x0: float, y1: float, width_um: float) -> None:
     axes.text(left, low - 0.01 * width_um, f"{length:g} µm", va="bottom", fontsize=9, bbox=box)
     handles, _ = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(loc="upper right", fontsize=8, framealpha=0.7, markerscale=3)
+        axes.legend(loc="upper right", fontsize=8, framealpha=0.7, markerscale=2)

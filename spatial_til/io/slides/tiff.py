@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -21,7 +22,11 @@ from spatial_til.io.slides.tiff_sizes import tiff_size_sources
 from spatial_til.io.slides.ventana import check_no_overlap
 from spatial_til.io.slides.xml_text import children, parse_xml
 
-HEADER_ERRORS = (ValueError, RuntimeError, OSError, KeyError, IndexError, TypeError, struct.error, AssertionError)
+#: What a damaged header makes a parser raise.
+HEADER_ERRORS = (
+    ValueError, RuntimeError, OSError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
+    struct.error,
+)  # fmt: skip
 
 
 def open_tiff(path: Path) -> Pyramid:
@@ -32,6 +37,7 @@ def open_tiff(path: Path) -> Pyramid:
     SlideError
         The file is damaged, or holds what cannot be scored: focal planes, times, several images.
     """
+    _keep_quiet()
     files: dict[str, FileBytes] = {}
     try:
         with ExitStack() as opened:
@@ -47,6 +53,13 @@ def open_tiff(path: Path) -> Pyramid:
         _close(files)
         msg = f"{path}: its header declares more than memory holds; the file is damaged. Export it again."
         raise SlideError(msg) from error
+
+
+def _keep_quiet() -> None:
+    """Keep tifffile's log off standard error, where one line is to say what is wrong; handlers still get it."""
+    logger = logging.getLogger("tifffile")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 def _close(files: dict[str, FileBytes]) -> None:

@@ -59,7 +59,8 @@ class TiffPlane:
             found = f"a page has {len(self.offsets)} of its {expected} tiles"
             msg = f"{file.path}: {found}; the file is damaged. Copy it again."
             raise SlideError(msg)
-        if len(self.offsets) and int((self.offsets + self.counts).max()) > file.size:
+        ends = self.offsets + self.counts
+        if min(self.offsets.min(initial=0), self.counts.min(initial=0)) < 0 or ends.max(initial=0) > file.size:
             msg = f"{file.path}: pixels lie beyond the end of the file; it was cut short. Copy it again."
             raise SlideError(msg)
 
@@ -71,7 +72,7 @@ class TiffPlane:
         data = self.file.read(int(self.offsets[segment]), count)
         try:
             decoded = self._decode(data, segment, **self._arguments)[0]
-        except (ValueError, RuntimeError, OSError, NotImplementedError, MemoryError) as error:
+        except (ValueError, RuntimeError, OSError, TypeError, ArithmeticError, LookupError, MemoryError) as error:
             msg = f"{self.file.path}: tile {segment} cannot be decoded ({error}). Export the slide again."
             raise SlideError(msg) from error
         return None if decoded is None else np.asarray(decoded[0])
@@ -124,7 +125,7 @@ class RawLevel:
         self._where = tuple(planes)
         check_size(planes[0][0].path, shape, self.tile, samples * dtype.itemsize)
         for file, offset in planes:
-            if offset + shape[0] * self._row_bytes > file.size:
+            if offset < 0 or offset + shape[0] * self._row_bytes > file.size:
                 msg = f"{file.path}: pixels lie beyond the end of the file; it was cut short. Copy it again."
                 raise SlideError(msg)
 

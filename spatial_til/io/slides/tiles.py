@@ -81,5 +81,13 @@ def read_box(level: Level, index: int, box: Box, planes: Sequence[int], cache: T
                 key = (index, plane, tile_row, tile_col)
                 tile = cache.get(key, lambda k=key: level.decode(*k[1:]))  # type: ignore[misc]
                 part = out[i, y0 - row0 : y1 - row0, x0 - col0 : x1 - col0]
-                part[...] = level.fill if tile is None else tile[y0 - top : y1 - top, x0 - left : x1 - left]
+                part[...] = level.fill if tile is None else _cut(tile, (y0 - top, y1 - top, x0 - left, x1 - left))
     return out
+
+
+def _cut(tile: NDArray[Any], box: Box) -> NDArray[Any]:
+    """Return a box of a tile, refusing one that is too small, which NumPy would stretch in silence."""
+    if tile.shape[0] < box[1] or tile.shape[1] < box[3]:
+        msg = f"A tile of {tile.shape[0]} x {tile.shape[1]} px is smaller than its header says. Export the slide again."
+        raise SlideError(msg)
+    return tile[box[0] : box[1], box[2] : box[3]]
