@@ -143,7 +143,10 @@ def load_study(path: Path, protocol_path: Path | None = None) -> Study:
     problems += [p for row in rows for p in row.problems]
     problems += _sheet_problems(rows)
     found = [job for job in jobs if job is not None]
-    problems += date_problems([job.meta for job in found if not job.control])
+    metas = [job.meta for job in found if not job.control]
+    if main or found:
+        keys = (main or found[0].protocol).longitudinal
+        problems += date_problems(metas, timepoints=keys.timepoints)
     if problems:
         raise StudyError([_at(path, p) for p in problems])
     extra = tuple(c for c in header if c not in KNOWN)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from spatial_til.metrics.cohort import CohortRow, cohort
-from spatial_til.metrics.groups import Biopsy, biopsies
+from spatial_til.metrics.cohort import cohort
+from spatial_til.metrics.groups import Biopsy, biopsies, unused_slides
 from spatial_til.metrics.patients import PatientRow, patients
 from spatial_til.metrics.pooling import pool_slides
-from spatial_til.metrics.records import patient_record, transition_record
+from spatial_til.metrics.records import cohort_record, patient_record, transition_record
 from spatial_til.metrics.transitions import TransitionRow, transitions
 from spatial_til.model import SlideScore
 from spatial_til.pipeline.settings import pooling_keys
@@ -20,11 +20,12 @@ from spatial_til.protocol import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rows of longitudinal.csv, patients.csv and cohort.csv."""
+    """Rows of longitudinal.csv, patients.csv and cohort.csv; and slides that no comparison uses."""
 
     transitions: list[dict[str, Any]]
     patients: list[dict[str, Any]]
     cohort: list[dict[str, Any]]
+    extra_biopsies: frozenset[str]  # slides of a biopsy that another one at the same time point stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,6 @@ def compare(scores: Sequence[SlideScore], protocol: Protocol) -> Comparison:
     return Comparison(
         [transition_record(row) for row in courses.transitions],
         [patient_record(row) for row in courses.patients],
-        [_cohort_record(row) for row in compared],
+        [cohort_record(row) for row in compared],
+        unused_slides(courses.biopsies),
     )
-
-
-def _cohort_record(row: CohortRow) -> dict[str, Any]:
-    values = {name: getattr(row, name) for name in CohortRow.__dataclass_fields__ if name != "effect"}
-    return values | {"effect": row.effect.value, "ci_low": row.effect.ci_low, "ci_high": row.effect.ci_high}

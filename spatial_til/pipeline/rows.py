@@ -34,14 +34,14 @@ def _identity(score: SlideScore) -> Row:
 
 def density_rows(score: SlideScore, scene: Scene) -> list[Row]:
     """Return one row for each compartment or aggregate and population."""
-    unsure = _unsure_populations(scene)
+    unsure = unsure_populations(scene)
     return [
         _identity(score)
         | {"compartment": region, "population": population}
         | _density(e)
         | {
             "evaluable": e.density_per_mm2 is not None and population not in unsure,
-            "flags": join_flags(e.flags, ["stain_unverified"] if population in unsure else []),
+            "flags": join_flags(e.flags),
         }
         for (population, region), e in score.estimates.items()
     ]
@@ -57,7 +57,7 @@ def _density(estimate: Estimate) -> Row:
     }
 
 
-def _unsure_populations(scene: Scene) -> set[str]:
+def unsure_populations(scene: Scene) -> set[str]:
     """Return populations that a marker decides whose stain is not shown to have worked."""
     failed = [f"{marker}{sign}" for marker, why in scene.calls.failures.items() if why for sign in "+-"]
     texts = {name: scene.protocol.populations.get(name, name) for name in scene.populations}

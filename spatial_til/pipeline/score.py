@@ -16,7 +16,7 @@ from spatial_til.io.regions import write_regions
 from spatial_til.io.scores import ScoredSlide, write_score
 from spatial_til.io.thumbnails import write_thumbnail
 from spatial_til.metrics.sensitivity import HOT_CD8_PER_MM2, MARGIN_WIDTHS_UM, THRESHOLD_FACTORS, Variant, vary
-from spatial_til.model import Call, SlideScore
+from spatial_til.model import Call, Estimate, SlideScore
 from spatial_til.pipeline.calls import MarkerCut, SlideCalls, call_cells, populations_of
 from spatial_til.pipeline.divide import Regions, divide, find_regions
 from spatial_til.pipeline.measure import StageReport, peak_mib
@@ -33,7 +33,7 @@ from spatial_til.pipeline.numbers import (
 )
 from spatial_til.pipeline.patterns import table_rows
 from spatial_til.pipeline.pdl1 import TumorCellNumbers, tumor_cell_numbers, tumor_cell_values
-from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row
+from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row, unsure_populations
 from spatial_til.study import Job
 
 
@@ -97,7 +97,7 @@ def score_scene(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> Sc
     slide = SlideScore(
         meta=job.meta,
         tiles=scene.tiles.counts,
-        estimates=scene.estimates,
+        estimates=_with_stain_flags(scene),
         values=values,
         phenotype=classes.phenotype,
         activity=classes.activity,
@@ -115,6 +115,15 @@ def score_scene(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> Sc
         "run": [{"closure_error": scene.compartments.closure_error, "notes": list(regions.notes)}],
     }
     return ScoredSlide(slide, rows, task.key)
+
+
+def _with_stain_flags(scene: Scene) -> dict[tuple[str, str], Estimate]:
+    """Return the estimates, those flagged that a marker decides whose stain is not shown to have worked."""
+    unsure = unsure_populations(scene)
+    return {
+        key: replace(e, flags=(*e.flags, "stain_unverified")) if key[0] in unsure else e
+        for key, e in scene.estimates.items()
+    }
 
 
 def _flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, calls: list[Call]) -> tuple[str, ...]:
