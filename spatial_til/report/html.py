@@ -1,0 +1,248 @@
+"""A scored folder to one HTML file that needs no network: written from what the folder holds, nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spatial_til.caveats import CAVEATS
+from spatial_til.errors import SpatialTilError
+from spatial_til.flags import FLAGS
+from spatial_til.io.atomic import write_text
+from spatial_til.io.folder import ScoredFolder
+from spatial_til.io.measured import Measured, read_measured
+from spatial_til.io.regions import read_regions
+from spatial_til.io.schema import (
+    AGREEMENT,
+    COHORT,
+    DENSITY,
+    DEPTH_PROFILE,
+    ERRORS,
+    LONGITUDINAL,
+    PATIENTS,
+    SENSITIVITY,
+    SLIDE_SCORES,
+    SPATIAL,
+    THRESHOLDS,
+)
+from spatial_til.io.scores import ScoredSlide, read_score
+from spatial_til.io.tables import read_table
+from spatial_til.pipeline.compare import Courses, follow
+from spatial_til.protocol import Protocol
+from spatial_til.report.figures_cohort import cohort_figure
+from spatial_til.report.histograms import histogram_figure
+from spatial_til.report.methods import methods_paragraphs
+from spatial_til.report.overview import Overview, draw_overview, plain_overview
+from spatial_til.report.patients import PatientView, Picture, changes_shown, patient_views
+from spatial_til.report.pictures import figure_png, png_uri
+from spatial_til.report.slides import Explained, SlideView, slide_view
+from spatial_til.report.stored_cells import ReportCells, read_report_cells
+from spatial_til.report.words import in_words, interval, number, percent
+from spatial_til.run_record import jobs_from_record
+from spatial_til.study import Study
+
+_TABLES = (
+    *(SLIDE_SCORES, DENSITY, DEPTH_PROFILE, SPATIAL, SENSITIVITY, THRESHOLDS),
+    *(LONGITUDINAL, PATIENTS, COHORT, AGREEMENT),
+)
+_MOST_COHORT_ROWS = 400
+
+
+class ThresholdView(NamedTuple):
+    """One row of thresholds.csv, with the histogram of its pool where cells are stored."""
+
+    row: Mapping[str, str]
+    histogram: Picture | None
+
+
+class _Inputs(NamedTuple):
+    """What the folder holds."""
+
+    folder: ScoredFolder
+    run: dict[str, Any]
+    study: Study
+    scored: list[ScoredSlide]
+
+
+def write_report(folder: Path) -> Path:
+    """Write ``report.html`` into a scored folder and return its path.
+
+    Parameters
+    ----------
+    folder
+        A folder that ``score`` or ``rescore`` has written; only what it holds is read.
+
+    Raises
+    ------
+    SpatialTilError
+        Where the folder has no run.json of ours.
+    """
+    inputs = _read(ScoredFolder(folder))
+    slides, pools = _slides(inputs)
+    courses = follow([s.score for s in inputs.scored], inputs.study.protocol)
+    profiles = {s.score.meta.slide_id: s.rows.get("depth_profile", []) for s in inputs.scored}
+    patients = patient_views(courses, profiles, inputs.study.protocol)
+    context = _summary(inputs, slides, patients) | {
+        "slides": slides,
+        "patients": patients,
+        "anchors": {view.score.meta.slide_id: view.anchor for view in slides},
+        "patient_anchors": {view.row.patient_id: view.anchor for view in patients},
+        "changes": changes_shown(),
+        "cohort_picture": _cohort_picture(courses, inputs.study.protocol),
+        "cohort": _table(inputs.folder, COHORT.name),
+        "most_cohort_rows": _MOST_COHORT_ROWS,
+        "thresholds": _thresholds(inputs.folder, pools),
+        "methods": methods_paragraphs(inputs.study.protocol, inputs.run),
+        "flags": _flags(slides, patients),
+        "tables": _links(inputs.folder),
+    }
+    write_text(inputs.folder.report, _render(context))
+    return inputs.folder.report
+
+
+def _read(folder: ScoredFolder) -> _Inputs:
+    study = jobs_from_record(folder.run)
+    run = json.loads(folder.run.read_text(encoding="utf-8"))
+    stored = [folder.score(job.slide_id) for job in study.jobs if not job.control]
+    return _Inputs(folder, run, study, [read_score(path) for path in stored if path.exists()])
+
+
+def _slides(inputs: _Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list[np.ndarray]]]:
+    """Return a view of every scored slide, and the scores of the pools: (batch, marker) -> one array a slide."""
+    jobs = {job.slide_id: job for job in inputs.study.jobs}
+    views: list[SlideView] = []
+    pools: dict[tuple[str, str], list[np.ndarray]] = {}
+    for scored in inputs.scored:
+        meta = scored.score.meta
+        protocol = jobs[meta.slide_id].protocol
+        cells = read_report_cells(inputs.folder.cells(meta.slide_id), meta.slide_id, protocol)
+        for marker, scores in cells.scores.items():
+            pools.setdefault((meta.batch, marker), []).append(scores)
+        stored = inputs.folder.measured(meta.slide_id)
+        measured = read_measured(stored, markers=()) if stored.exists() else None
+        run = dict(inputs.run["slides"].get(meta.slide_id, {}))
+        run["numbers"] = {} if measured is None else measured.numbers
+        overview = _overview(inputs.folder, meta.slide_id, measured, cells)
+        views.append(slide_view(scored, protocol, overview, run, f"slide-{len(views) + 1}"))
+    return views, pools
+
+
+def _overview(folder: ScoredFolder, slide_id: str, measured: Measured | None, cells: ReportCells) -> Overview | None:
+    """Return the slide's picture: drawn over the stored overview where there is one, else the thumbnail."""
+    photo, regions = folder.overview(slide_id), folder.regions(slide_id)
+    if measured is not None and measured.pixel_size is not None and photo.exists() and regions.exists():
+        shapes = read_regions(regions, pixel_size=measured.pixel_size)
+        return draw_overview(photo, tuple(measured.numbers["overview_um"]), shapes, cells.cd8_xy_um)
+    thumbnail = folder.thumbnail(slide_id)
+    return plain_overview(thumbnail) if thumbnail.exists() else None
+
+
+def _summary(inputs: _Inputs, slides: Sequence[SlideView], patients: Sequence[PatientView]) -> dict[str, Any]:
+    sheet = inputs.study.path
+    return {
+        "title": sheet.parent.name if sheet is not None else inputs.folder.root.resolve().name,
+        "run": inputs.run,
+        "protocol": inputs.study.protocol,
+        "controls": [job.slide_id for job in inputs.study.jobs if job.control],
+        "failures": _failures(inputs),
+        "caveats": CAVEATS,
+        "classes": Counter(view.score.phenotype.call for view in slides).most_common(),
+        "verdicts": Counter(view.verdict or "no evaluable change" for view in patients).most_common(),
+        "markers": inputs.study.protocol.panel.markers,
+    }
+
+
+def _failures(inputs: _Inputs) -> list[dict[str, str]]:
+    """Return slides without a score, each with a reason."""
+    failed = read_table(inputs.folder.errors) if inputs.folder.errors.exists() else []
+    known = {s.score.meta.slide_id for s in inputs.scored} | {row["slide_id"] for row in failed}
+    missing = [job.slide_id for job in inputs.study.jobs if not job.control and job.slide_id not in known]
+    return [*failed, *({"slide_id": name, "stage": "", "message": "not scored in this folder"} for name in missing)]
+
+
+def _cohort_picture(courses: Courses, protocol: Protocol) -> Picture | None:
+    if not courses.biopsies:
+        return None
+    figure = cohort_figure(
+        courses.biopsies,
+        courses.patients,
+        timepoints=protocol.longitudinal.timepoints,
+        confidence=protocol.statistics.confidence,
+    )
+    return Picture(
+        png_uri(figure_png(figure)), "CD8+ density in core and margin and their ratio, all lesions over time"
+    )
+
+
+def _thresholds(folder: ScoredFolder, pools: Mapping[tuple[str, str], Sequence[np.ndarray]]) -> list[ThresholdView]:
+    """Return the cut-offs with histograms; a batch that holds several pools is drawn as one."""
+    views = []
+    for row in _table(folder, THRESHOLDS.name):
+        of = pools.get((row["batch"], row["marker"])) or pools.get(("", row["marker"]))
+        histogram = None
+        if of:
+            cut = float(row["threshold"]) if row["threshold"] else None
+            title = f"{row['marker']}, batch {row['batch']}"
+            figure = histogram_figure(np.concatenate(of), cut, title=title, unit="score that is compared")
+            positive = f"{row['n_positive']} of {row['n_cells']} cells at or above the cut-off"
+            histogram = Picture(png_uri(figure_png(figure)), f"Histogram of {title}: {positive}")
+        views.append(ThresholdView(row, histogram))
+    return views
+
+
+def _table(folder: ScoredFolder, name: str) -> list[dict[str, str]]:
+    path = folder.tables / f"{name}.csv"
+    return read_table(path) if path.exists() else []
+
+
+def _flags(slides: Sequence[SlideView], patients: Sequence[PatientView]) -> list[tuple[Explained, int]]:
+    """Return every flag of the report in the order of the table, with how many slides or patients carry it."""
+    carried = [*(set(view.flags) for view in slides), *(set(view.flags) for view in patients)]
+    found = Counter(flag for flags in carried for flag in flags)
+    order = {code: i for i, code in enumerate(FLAGS)}
+    return sorted(found.items(), key=lambda item: (order[item[0].code.partition(":")[0]], item[0].code))
+
+
+def _links(folder: ScoredFolder) -> list[tuple[str, str]]:
+    """Return files beside the report with what they hold."""
+    links = [(f"tables/{t.name}.csv", f"one row: {t.row}") for t in _TABLES]
+    links += [("tables/README.md", "every column, its unit and meaning"), ("errors.csv", f"one row: {ERRORS.row}")]
+    links += [("run.json", "versions, protocol, inputs, timing")]
+    readers = sorted(path.name for path in folder.root.glob("reviewed/*") if path.is_dir())
+    links += [(f"reviewed/{name}/tables/slide_scores.csv", "slides as this reader corrected them") for name in readers]
+    return [link for link in links if (folder.root / link[0]).exists()]
+
+
+def _render(context: Mapping[str, Any]) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("spatial_til.report", "page"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "words": in_words, "percent": percent}
+    environment.globals |= {"interval": interval}
+    script = _page_file("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("report.html.j2").render(
+        context, style=_page_file("report.css"), script=script, script_hash=digest
+    )
+
+
+def _page_file(name: str) -> str:
+    path = Path(__file__).with_name("page") / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        msg = f"{path} is missing from this installation ({error.strerror}): install spatial-til again"
+        raise SpatialTilError(msg) from None

@@ -1,0 +1,125 @@
+"""The methods paragraph: what was done, with which versions and settings, ready for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from spatial_til.protocol import Protocol
+from spatial_til.report.words import number
+
+_KATHER = 295.0
+_PART = {"nucleus": "nuclei", "cytoplasm": "cytoplasm", "membrane": "membranes", "cell": "whole cells"}
+
+
+def methods_paragraphs(protocol: Protocol, run: Mapping[str, Any]) -> list[str]:
+    """Return the methods of a run in sentences.
+
+    Parameters
+    ----------
+    protocol
+        As resolved.
+    run
+        run.json.
+    """
+    return [
+        _staining(protocol, run["versions"]),
+        _regions(protocol),
+        _statistics(protocol),
+        _classes(protocol),
+        _comparison(protocol),
+        _closing(run),
+    ]
+
+
+def _n(value: float) -> str:
+    return number(float(value))
+
+
+def _staining(protocol: Protocol, versions: Mapping[str, str]) -> str:
+    panel, seg = protocol.panel, protocol.segmentation
+    colours = "separated by colour deconvolution" if panel.modality == "brightfield" else "read channel by channel"
+    markers = "; ".join(
+        f"{name} in {_PART[protocol.marker(name).compartment]} ({protocol.marker(name).statistic})"
+        for name in panel.markers
+    )
+    return (
+        f"Whole-slide images ({panel.modality}) were scored with spatial_til {versions['spatial-til']} "
+        f"(Python {versions['python']}). Stains were {colours}. Nuclei of {_n(seg.min_nucleus_area_um2)} to "
+        f"{_n(seg.max_nucleus_area_um2)} µm² were segmented in tissue ({seg.method}) at {_n(seg.pixel_size_um)} µm "
+        f"per pixel and grown by {_n(seg.cell_expansion_um)} µm to cells (nuclei above {_n(seg.large_nucleus_um2)} "
+        f"µm²: {_n(seg.large_expansion_um)} µm). Markers were measured as follows: {markers}. Cut-offs of markers "
+        "were found once for each staining batch, and applied to all slides of it; they are listed with their method."
+    )
+
+
+def _regions(protocol: Protocol) -> str:
+    keys = protocol.compartments
+    source = {
+        "annotation": "annotated by hand",
+        "marker": "outlined from the density of tumour-marker-positive cells",
+        "classifier": "outlined by a classifier trained on examples",
+    }[protocol.tumor.method]
+    edge = (
+        f"Stretches of the tumour boundary within {_n(keys.edge_tolerance_um)} µm of a cut tissue edge, the image "
+        "frame or an exclusion were not taken for invasive margin."
+        if keys.tissue_edge == "not_margin"
+        else "The whole tumour boundary, cut edges included, was taken for invasive margin."
+    )
+    return (
+        f"Tumour was {source}. The invasive margin reached {_n(keys.inner_um)} µm into the tumour and "
+        f"{_n(keys.outer_um)} µm out of it from the border that faces stroma; the core is tumour farther in. {edge} "
+        "Distances were measured within connected pieces of tissue."
+    )
+
+
+def _statistics(protocol: Protocol) -> str:
+    keys = protocol.statistics
+    return (
+        f"Densities are cells per mm² of evaluable tissue. Intervals ({_n(100 * keys.confidence)} %) allow for the "
+        f"clustering of cells: the wider of a quasi-Poisson interval and a bootstrap of {_n(keys.tile_um)} µm tiles "
+        f"({_n(keys.bootstrap)} draws, seed {keys.seed}), never narrower than the exact Poisson interval. Ratios of "
+        "densities are log2 with half a cell added to each count."
+    )
+
+
+def _classes(protocol: Protocol) -> str:
+    keys, gates = protocol.scores, protocol.gates
+    published = " (cut-off of Kather et al. 2018, doi:10.7554/eLife.36967)" if keys.hot_cd8_per_mm2 == _KATHER else ""
+    rule = {
+        "density_ratio": (
+            f"inflamed: at least {_n(keys.hot_cd8_per_mm2)} CD8+ cells per mm² in the core{published}; "
+            f"excluded: otherwise, at least as many in the margin and a log2 "
+            f"core:margin ratio of {_n(keys.excluded_log2_ratio)} or less; desert: fewer in the margin; intermediate: "
+            "the rest"
+        ),
+        "kather2018": (
+            f"hot, excluded or cold by {_n(keys.hot_cd8_per_mm2)} CD8+ cells per mm² in core and outer margin "
+            "(Kather et al. 2018, doi:10.7554/eLife.36967)"
+        ),
+        "grid": "by the share of grid squares of tumour cells with CD8+ cells in them",
+    }[keys.rule]
+    return (
+        f"Immunophenotypes: {rule}. A class was called where its probability by resampling reached "
+        f"{_n(keys.min_class_probability)}, else the slide is indeterminate. Slides with less than "
+        f"{_n(gates.min_core_mm2)} mm² of core, {_n(gates.min_margin_mm2)} mm² of inner or outer margin or "
+        f"{_n(gates.min_border_um)} µm of evaluable border, or with more than {_n(100 * gates.max_artefact_fraction)} "
+        "% artefacts are not evaluable. Cut-offs without a source are defaults of the software."
+    )
+
+
+def _comparison(protocol: Protocol) -> str:
+    return (
+        "Time points of one lesion were compared where they were stained in one batch and scored alike"
+        + (" (comparison across batches was allowed)" if protocol.longitudinal.allow_cross_batch else "")
+        + ". A change counts where it is at least a factor of 1.4 in a density or 2 in the core:margin ratio, and its "
+        "interval excludes none. Groups of patients were compared by exact permutation rank tests with patients as "
+        "the unit; p values of one comparison were adjusted by Benjamini and Hochberg."
+    )
+
+
+def _closing(run: Mapping[str, Any]) -> str:
+    versions = ", ".join(
+        f"{name} {version}" for name, version in run["versions"].items() if name not in {"spatial-til", "python"}
+    )
+    return f"Protocol fingerprint {run['protocol_fingerprint']}. Software: {versions}. Scored {run['finished'][:10]}."

@@ -1,0 +1,225 @@
+"""One slide as the report shows it: every number in words or with its interval, every flag explained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from spatial_til.flags import flag_of
+from spatial_til.io.scores import ScoredSlide
+from spatial_til.model import AGGREGATES, COMPARTMENTS, SlideScore
+from spatial_til.protocol import Protocol
+from spatial_til.report.depth_svg import DepthDrawing, draw_depth
+from spatial_til.report.overview import Overview
+from spatial_til.report.words import NOT_AVAILABLE, in_words, interval, number, percent, runs
+
+_MARKERS = {"cd8": "CD8", "pdl1": "PD-L1", "combined": "together"}
+_SHOWN = ("core", "inner_margin", "outer_margin", *AGGREGATES, "tumor_unresolved")
+_VALUES = {
+    "log2_core_margin_cd8": "log2 core : margin, CD8+",
+    "log2_core_outer_cd8": "log2 core : outer margin, CD8+",
+    "log2_core_margin_pdl1": "log2 core : margin, PD-L1+",
+    "pdi_cd8": "penetration depth index, CD8+ (0.5 uniform, 0 at the border)",
+    "pdi_pdl1": "penetration depth index, PD-L1+",
+}
+_PDL1 = {
+    "tps_percent": "TPS, % (computer-estimated)",
+    "cps": "CPS (computer-estimated)",
+    "ic_percent": "IC, % (computer-estimated)",
+    "pdl1_induction_log2": "PD-L1 induction near CD8+ cells, log2 odds ratio",
+}
+_GATES = (
+    ("core_mm2", "min_core_mm2", "core, mm²", False),
+    ("inner_margin_mm2", "min_margin_mm2", "inner margin, mm²", False),
+    ("outer_margin_mm2", "min_margin_mm2", "outer margin, mm²", False),
+    ("border_um", "min_border_um", "evaluable border, µm", False),
+    ("artefact_fraction", "max_artefact_fraction", "artefact fraction", True),
+)
+
+
+class Explained(NamedTuple):
+    """A flag with what it means and what to do."""
+
+    code: str
+    group: str
+    meaning: str
+    remedy: str
+
+
+class Fact(NamedTuple):
+    """A line of a list: what, how much, and a remark."""
+
+    name: str
+    value: str
+    remark: str = ""
+
+
+class Density(NamedTuple):
+    """One cell of the table of densities."""
+
+    text: str
+    n: str
+    sure: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlideView:
+    """Everything that the template shows of one slide."""
+
+    anchor: str
+    score: SlideScore
+    row: Mapping[str, Any]
+    overview: Overview | None
+    depth: DepthDrawing | None
+    populations: tuple[str, ...]
+    densities: tuple[tuple[str, str, tuple[Density | None, ...]], ...]  # compartment, area, by population
+    values: tuple[Fact, ...]
+    pdl1: tuple[Fact, ...]
+    activity: tuple[Fact, ...]
+    gates: tuple[tuple[Fact, bool], ...]
+    qc: tuple[Fact, ...]
+    sensitivity: tuple[tuple[str, tuple[tuple[str, str, bool], ...]], ...]
+    flags: tuple[Explained, ...]
+
+    @property
+    def probability(self) -> float | None:
+        """Probability of the called class; None where there is no class."""
+        return self.score.phenotype.probabilities.get(self.score.phenotype.call)
+
+
+def slide_view(
+    scored: ScoredSlide, protocol: Protocol, overview: Overview | None, run: Mapping[str, Any], anchor: str
+) -> SlideView:
+    """Return one slide's view.
+
+    Parameters
+    ----------
+    run
+        The slide's entry of run.json, with `numbers` of the measure stage where they are stored.
+    anchor
+        Where the page is linked to.
+    """
+    score, row = scored.score, scored.rows["slide_scores"][0]
+    rows = scored.rows.get("density", [])
+    populations = _populations(rows, protocol)
+    widths = protocol.compartments
+    return SlideView(
+        anchor=anchor,
+        score=score,
+        row=row,
+        overview=overview,
+        depth=draw_depth(
+            scored.rows.get("depth_profile", []),
+            ("CD8+", "PD-L1+"),
+            inner_um=row.get("inner_um") or widths.inner_um,
+            outer_um=row.get("outer_um") or widths.outer_um,
+        ),
+        populations=populations,
+        densities=_densities(rows, populations),
+        values=_value_facts(score, _VALUES),
+        pdl1=_value_facts(score, _PDL1),
+        activity=_activity(score),
+        gates=_gates(score, protocol),
+        qc=_qc(row, run, score),
+        sensitivity=_sensitivity(scored.rows.get("sensitivity", []), score.phenotype.call),
+        flags=explain(score.flags),
+    )
+
+
+def explain(codes: Sequence[str]) -> tuple[Explained, ...]:
+    """Return codes with their meaning and remedy."""
+    return tuple(Explained(code, *flag_of(code)) for code in codes)
+
+
+def _populations(rows: Sequence[Mapping[str, Any]], protocol: Protocol) -> tuple[str, ...]:
+    counted = dict.fromkeys(row["population"] for row in rows)
+    wanted = ("CD8+", "PD-L1+", "CD8+PD-L1+", "PD-L1+tumor", *protocol.populations)
+    return tuple(name for name in wanted if name in counted)
+
+
+def _densities(
+    rows: Sequence[Mapping[str, Any]], populations: Sequence[str]
+) -> tuple[tuple[str, str, tuple[Density | None, ...]], ...]:
+    at = {(row["compartment"], row["population"]): row for row in rows}
+    lines = []
+    for region in dict.fromkeys((*_SHOWN, *COMPARTMENTS)):
+        of = [at.get((region, population)) for population in populations]
+        area = next((row["area_mm2"] for row in of if row is not None), None)
+        if area or any(row is not None and row["n_cells"] for row in of):
+            lines.append((in_words(region), number(area), tuple(None if row is None else _density(row) for row in of)))
+    return tuple(lines)
+
+
+def _density(row: Mapping[str, Any]) -> Density:
+    text = interval(row["density_per_mm2"], row["ci_low"], row["ci_high"])
+    return Density(text, f"{row['n_cells']:,}", "stain_unverified" not in row["flags"])
+
+
+def _value_facts(score: SlideScore, names: Mapping[str, str]) -> tuple[Fact, ...]:
+    return tuple(
+        Fact(label, interval(value.value, value.ci_low, value.ci_high), value.reason)
+        for name, label in names.items()
+        if (value := score.values.get(name)) is not None
+    )
+
+
+def _activity(score: SlideScore) -> tuple[Fact, ...]:
+    facts = []
+    for name, label in _MARKERS.items():
+        call = score.activity.get(name)
+        if call is not None:
+            p = call.probabilities.get(call.call)
+            sure = "" if p is None else f", probability {percent(p)}"
+            facts.append(Fact(label, in_words(call.call), f"{call.reason}{sure}"))
+    return tuple(facts)
+
+
+def _gates(score: SlideScore, protocol: Protocol) -> tuple[tuple[Fact, bool], ...]:
+    found = []
+    for name, key, label, at_most in _GATES:
+        value, limit = score.gates.get(name), float(getattr(protocol.gates, key))
+        if value is not None:
+            passed = value <= limit if at_most else value >= limit
+            sign = "at most" if at_most else "at least"
+            found.append((Fact(label, number(value), f"{sign} {number(limit)}"), passed))
+    return tuple(found)
+
+
+def _qc(row: Mapping[str, Any], run: Mapping[str, Any], score: SlideScore) -> tuple[Fact, ...]:
+    numbers = run.get("numbers", {})
+    lengths = {name: row.get(f"border_{name}_um") for name in ("stroma", "tissue_edge", "image_edge", "exclusion")}
+    facts = [
+        Fact("cells in tissue", number(row.get("n_cells"))),
+        Fact("tissue, mm²", number(row.get("tissue_mm2"))),
+        Fact("excluded, mm²", number(row.get("excluded_mm2"))),
+        *(Fact(f"border: {in_words(name)}, µm", number(length)) for name, length in lengths.items()),
+        Fact("evaluable share of the tumour boundary", percent(row.get("border_evaluable_fraction"))),
+        Fact("share of the core near a cut edge", percent(row.get("core_censored_fraction"))),
+        Fact("artefacts, share of tissue", percent(row.get("artefact_fraction"))),
+        Fact("pixel, µm", number(row.get("pixel_size_um"))),
+        *(Fact(in_words(name), _measured(value)) for name, value in numbers.items() if _is_number(value)),
+        *(Fact(name, value) for name, value in score.settings.items()),
+        *(Fact("note", note) for note in (*numbers.get("warnings", ()), *run.get("notes", ()))),
+    ]
+    return tuple(fact for fact in facts if fact.value != NOT_AVAILABLE)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _measured(value: float) -> str:
+    return number(float(value))
+
+
+def _sensitivity(
+    rows: Sequence[Mapping[str, Any]], call: str
+) -> tuple[tuple[str, tuple[tuple[str, str, bool], ...]], ...]:
+    by_parameter: dict[str, list[tuple[Any, str]]] = {}
+    for row in rows:
+        by_parameter.setdefault(row["parameter"], []).append((row["value"], row["immunophenotype"]))
+    return tuple(
+        (in_words(name), tuple((values, in_words(found), found != call) for values, found in runs(of)))
+        for name, of in by_parameter.items()
+    )

@@ -1,0 +1,94 @@
+"""Numbers, intervals and codes as a reader sees them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+NOT_AVAILABLE = "not available"
+_THOUSAND, _TENTH = 1000.0, 0.1
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with a few significant digits, thousands apart; what is not known in words.
+
+    Examples
+    --------
+    >>> number(1133.4), number(22.12), number(0.04567), number(-5.01), number(0.0), number(None)
+    ('1,133', '22.1', '0.0457', '−5.01', '0', 'not available')
+    """
+    if value is None or math.isnan(value):
+        return NOT_AVAILABLE
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    size = abs(value)
+    text = f"{size:,.0f}" if size >= _THOUSAND or float(size).is_integer() else _significant(size, digits)
+    return f"−{text}" if value < 0 and text.strip("0.") else text
+
+
+def _significant(size: float, digits: int) -> str:
+    places = digits - 1 - math.floor(math.log10(size))
+    return f"{round(size, places):,.{max(0, places)}f}"
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """Return a value with its interval; an end that is not known stands as it is.
+
+    Examples
+    --------
+    >>> interval(22.1, 8.12, 50.3)
+    '22.1 (8.12 to 50.3)'
+    >>> interval(9.15, 6.21, None), interval(0.5, None, None), interval(None, None, None)
+    ('9.15 (6.21 to …)', '0.500', 'not available')
+    """
+    if value is None or math.isnan(value):
+        return NOT_AVAILABLE
+    if low is None and high is None:
+        return number(value)
+    ends = ("…" if end is None else number(end) for end in (low, high))
+    return f"{number(value)} ({' to '.join(ends)})"
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction in percent.
+
+    Examples
+    --------
+    >>> percent(0.9995), percent(0.25), percent(0.0), percent(None)
+    ('> 99 %', '25 %', '0 %', 'not available')
+    """
+    if fraction is None or math.isnan(fraction):
+        return NOT_AVAILABLE
+    if 0 < fraction < 0.01:
+        return "< 1 %"
+    if 0.99 < fraction < 1:
+        return "> 99 %"
+    return f"{100 * fraction:.0f} %"
+
+
+def in_words(code: str) -> str:
+    """Return a code as words.
+
+    Examples
+    --------
+    >>> in_words("reversion_to_excluded"), in_words("baseline->on_treatment")
+    ('reversion to excluded', 'baseline → on treatment')
+    """
+    return code.replace("->", " → ").replace("_", " ")
+
+
+def runs(values: Sequence[tuple[Any, str]]) -> list[tuple[str, str]]:
+    """Return stretches of values that share an outcome.
+
+    Examples
+    --------
+    >>> runs([(100, "hot"), (150, "hot"), (200, "cold")])
+    [('100 to 150', 'hot'), ('200', 'cold')]
+    """
+    stretches = []
+    for outcome, group in groupby(values, key=lambda pair: pair[1]):
+        of = [text if isinstance(text, str) else number(float(text)) for text, _ in group]
+        stretches.append((of[0] if len(of) == 1 else f"{of[0]} to {of[-1]}", outcome))
+    return stretches
