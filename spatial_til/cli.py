@@ -98,6 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("dir", type=Path, metavar="DIR")
     status.set_defaults(run=_status)
 
+    report = commands.add_parser("report", parents=[common], help="write report.html of a scored folder again")
+    report.add_argument("dir", type=Path, metavar="DIR")
+    report.set_defaults(run=_report)
+
     demo = commands.add_parser("demo", parents=[common], help="score sample_slides/ end to end")
     demo.add_argument("--out", type=Path, default=Path("demo_results"), metavar="DIR")
     _add_workers(demo)
@@ -187,6 +191,13 @@ def _status(options: argparse.Namespace) -> int:
 
     for line in status_lines(options.dir):
         print(line)
+    return OK
+
+
+def _report(options: argparse.Namespace) -> int:
+    from spatial_til.report.html import write_report
+
+    print(f"wrote {write_report(options.dir)}")
     return OK
 
 
