@@ -307,7 +307,8 @@ class CellColumns(_Section):
     cell_area_um2: str = Field(default="", description="column of the cell area in µm²; empty: none")
     category: str = Field(default="", description="column of a vendor's tissue label; empty: none")
     positive: dict[str, str] = Field(
-        default_factory=dict, description="marker = column of its calls (1/0, true/false, positive/negative)"
+        default_factory=dict,
+        description='marker = column of its calls (1/0, true/false, positive/negative), or "column=label"',
     )
 
 
