@@ -68,7 +68,10 @@ def test_aliases_are_refused_with_the_right_name(alias, name):
         ({"modality": "brightfield"}, "needs [panel.stains]"),
         ({"modality": "fluorescence", "channels": {"a": {"marker": "CD8"}}}, 'marker = "nuclei"'),
         (
-            {"modality": "brightfield", "stains": PANEL["stains"] | {f"s{i}": {"marker": f"M{i}", "vector": "dab"} for i in (1, 2)}},
+            {
+                "modality": "brightfield",
+                "stains": PANEL["stains"] | {f"s{i}": {"marker": f"M{i}", "vector": "dab"} for i in (1, 2)},
+            },
             "at most three stains",
         ),
         (

@@ -7,7 +7,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,30 @@ def _result(
         n = sum(len(s) for s in pooled)
         positive = sum(int((s >= settings.threshold).sum()) for s in pooled)
         threshold = Threshold(label, pool.marker, float(settings.threshold), "fixed", None, n, positive, n > 0)
-    cut = threshold.threshold
-    verified = cut is not None and any(bool((s >= cut).any()) for s in of("", "positive"))
+    verified = _stain_verified(threshold, pooled, of("positive"), pool.modality)
+    if threshold.threshold is None:
+        threshold = replace(threshold, evaluable=verified)
     return PoolResult(threshold, np.concatenate([np.empty(0), *pooled]).astype(np.float32), verified)
+
+
+def _stain_verified(
+    threshold: Threshold,
+    pooled: Sequence[NDArray[np.floating[Any]]],
+    controls: Sequence[NDArray[np.floating[Any]]],
+    modality: str,
+) -> bool:
+    """Return whether positive cells show that the stain worked: in the batch, or in its positive controls alone.
+
+    One control slide among hundreds without positive cells is too small a share of the pool to make a
+    second population there; by itself it may still have one.
+    """
+    cut = threshold.threshold
+    if cut is not None:
+        return any(bool((scores >= cut).any()) for scores in pooled)
+    if not controls:
+        return False
+    alone = find_threshold(controls, batch=threshold.batch, marker=threshold.marker, modality=modality)
+    return alone.threshold is not None
 
 
 def _frozen(path: str, batch: str, marker: str) -> float | None:
