@@ -7,20 +7,33 @@ that the one at fault is known and the others complete.
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from spatial_til.errors import SpatialTilError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+# Libraries that start threads of their own: ours are the processes, so each of these gets one.
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "TIFFFILE_NUM_THREADS",
+    "BLOSC_NTHREADS",
+    "ZARR_THREADING__MAX_WORKERS",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +44,39 @@ class Outcome(Generic[Result]):
     error: str | None = None
 
 
+class Runner(Protocol):
+    """Whoever carries out a stage: processes of this machine, or a cluster."""
+
+    def __call__(
+        self,
+        stage: str,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        started: Callable[[Item], None],
+    ) -> Iterator[tuple[Item, Outcome[Result]]]:
+        """Yield each item with its outcome, in the order they finish."""
+
+
 def available_workers() -> int:
     """Return how many processes can run at once, container limits respected."""
     return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRunner:
+    """Worker processes on this machine."""
+
+    workers: int
+
+    def __call__(
+        self,
+        stage: str,  # noqa: ARG002 - a cluster needs it
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        started: Callable[[Item], None],
+    ) -> Iterator[tuple[Item, Outcome[Result]]]:
+        """Yield each item with its outcome, in the order they finish."""
+        return run_all(function, items, workers=self.workers, started=started)
 
 
 def run_all(
@@ -69,10 +112,16 @@ def _drain(
     running: dict[Future[Result], Item] = {}
     while running or (todo and not broken):
         while todo and not broken and len(running) < workers:
+            try:
+                future = pool.submit(function, todo[0])
+            except BrokenProcessPool:  # died in between, with nothing to blame but what still runs
+                break
             item = todo.pop(0)
-            running[pool.submit(function, item)] = item
+            running[future] = item
             if started:
                 started(item)
+        if not running:
+            return
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             item = running.pop(future)
@@ -82,7 +131,7 @@ def _drain(
                 broken.append(item)
                 continue
             except Exception as error:  # noqa: BLE001 - a failing slide must not stop the others
-                outcome = Outcome(None, _message(error))
+                outcome = Outcome(None, describe(error))
             yield item, outcome
 
 
@@ -93,25 +142,66 @@ def _alone(function: Callable[[Item], Result], item: Item) -> Outcome[Result]:
         except BrokenProcessPool:
             return Outcome(None, "the worker process died twice (crash, or killed for memory): try fewer --workers")
         except Exception as error:  # noqa: BLE001 - as above
-            return Outcome(None, _message(error))
+            return Outcome(None, describe(error))
 
 
-def _message(error: Exception) -> str:
+def describe(error: BaseException) -> str:
+    """Return an error as a user meets it: what is wrong, and what to do."""
     if isinstance(error, SpatialTilError):
         return str(error)
     if isinstance(error, MemoryError):
         return "out of memory: use fewer --workers"
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}: {_REMEDY.get(error.errno, 'make it readable')}, then run the same again"
     return f"internal error, please report it: {type(error).__name__}: {error}"
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+_REMEDY = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room in the quota",
+    errno.EFBIG: "allow larger files (ulimit -f)",
+    errno.ENOENT: "put the file back",
+    errno.EACCES: "allow reading and writing",
+    errno.EROFS: "make the disk writable",
+}
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool whose processes end with us: on an interrupt at once, and when we are killed."""
     # Spawned, not forked: compiled libraries with threads do not survive a fork.
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread_each)
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
+    try:
+        yield pool
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - others:
+            child.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def _one_thread_each() -> None:
-    for name in _THREAD_VARIABLES:
+def _begin() -> None:
+    """Prepare a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    one_thread_each()
+
+
+def one_thread_each() -> None:
+    """Keep the threads of compiled libraries from multiplying with our processes."""
+    for name in _ONE_THREAD:
         os.environ[name] = "1"
     import cv2
 
     cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has: work that nobody waits for would write into the next run."""
+    parent: Any = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PART = ".*.part*"
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; it takes the name only when all went well.
 
-    A process killed in between leaves the last complete version, and a ``.part`` file that the next
-    write of the same path replaces. The name keeps its suffix, since some writers choose by it.
+    A process killed in between leaves the last complete version, and a hidden ``.part`` file that
+    `remove_parts` clears. Each writer has a part of its own, so two that write the same file (a task
+    tried again on a cluster while the first is thought dead) cannot mix. The name keeps its suffix,
+    since some writers choose by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield part
         with part.open("rb+") as file:
@@ -27,6 +32,12 @@ def writing(path: Path) -> Iterator[Path]:
         raise
 
 
+def remove_parts(folder: Path) -> None:
+    """Remove what killed writers left in a folder and the folders in it. Nobody may be writing there."""
+    for part in [*folder.glob(_PART), *folder.glob(f"*/{_PART}")]:
+        part.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write bytes to a file, whole or not at all."""
     with writing(path) as part:
@@ -34,5 +45,5 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text to a file with `\\n` line ends, whole or not at all."""
+    """Write UTF-8 text to a file, line ends as they are, whole or not at all."""
     write_bytes(path, text.encode("utf-8"))

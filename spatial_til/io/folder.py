@@ -36,7 +36,7 @@ class ScoredFolder:
         return self.root / "thumbnails" / f"{slide_id}.png"
 
     def overview(self, slide_id: str) -> Path:
-        """The slide's picture under the thumbnail, kept so that re-scoring reads no image."""
+        """Picture of the slide under the thumbnail, kept so that re-scoring reads no image."""
         return self.root / "measured" / f"{slide_id}.png"
 
     @property
@@ -58,3 +58,30 @@ class ScoredFolder:
     def report(self) -> Path:
         """The HTML report."""
         return self.root / "report.html"
+
+    @property
+    def running(self) -> Path:
+        """What a run under way tells of itself; gone when it has ended."""
+        return self.root / ".running"
+
+    @property
+    def lock(self) -> Path:
+        """Who runs here now."""
+        return self.running / "lock"
+
+    @property
+    def journal(self) -> Path:
+        """What the run has done so far."""
+        return self.running / "events.jsonl"
+
+    def tiles(self, slide_id: str) -> Path:
+        """How far the slide being measured is."""
+        return self.running / f"{slide_id}.tiles"
+
+    def attempts(self, stage: str, slide_id: str) -> Path:
+        """One byte for each time a cluster has begun on the slide."""
+        return self.running / f"{slide_id}.{stage}.attempts"
+
+    def outputs(self, slide_id: str) -> tuple[Path, ...]:
+        """Every file that claims that a slide was scored."""
+        return (self.score(slide_id), self.cells(slide_id), self.regions(slide_id), self.thumbnail(slide_id))

@@ -18,16 +18,20 @@ def identify(path: Path, known: Mapping[str, Any] | None = None) -> dict[str, An
     known
         An earlier answer: where path, size and time agree, its hash is trusted.
     """
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    stats = [file.stat() for file in files]
-    found: dict[str, Any] = {
-        "path": str(path),
-        "size": sum(s.st_size for s in stats),
-        "mtime_ns": max((s.st_mtime_ns for s in stats), default=0),
-    }
+    found: dict[str, Any] = {"path": str(path), **stamp(path)}
     if known and all(known.get(name) == value for name, value in found.items()) and "sha256" in known:
         return found | {"sha256": known["sha256"]}
-    return found | {"sha256": _digest(path, files)}
+    return found | {"sha256": _digest(path, _files(path))}
+
+
+def stamp(path: Path) -> dict[str, int]:
+    """Return size and time of a file, or of all files of a folder: what a writer cannot leave as it was."""
+    stats = [file.stat() for file in _files(path)]
+    return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
 
 
 def _digest(root: Path, files: list[Path]) -> str:

@@ -40,6 +40,7 @@ class Measured:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)  # path, size and hash of the file read
+    made_of: Mapping[str, Any] = field(default_factory=dict)  # what the key is a hash of
 
 
 def write_measured(path: Path, measured: Measured) -> None:
@@ -63,6 +64,7 @@ def write_measured(path: Path, measured: Measured) -> None:
         "numbers": measured.numbers,
         "settings": measured.settings,
         "source": measured.source,
+        "made_of": measured.made_of,
     }
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta)})
     with writing(path) as part:
@@ -90,10 +92,19 @@ def read_key(path: Path) -> str | None:
 
 def read_source(path: Path) -> Mapping[str, Any]:
     """Return what is recorded of the file a stored slide was read from; empty where there is none."""
+    return _entry(path, "source")
+
+
+def read_made_of(path: Path) -> Mapping[str, Any]:
+    """Return what the key of a stored slide is a hash of; empty where there is none."""
+    return _entry(path, "made_of")
+
+
+def _entry(path: Path, name: str) -> Mapping[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        return dict(_metadata(pq.read_schema(path), path)["source"])
+        return dict(_metadata(pq.read_schema(path), path).get(name, {}))
     except (OSError, ValueError, CellTableError):
         return {}
 
@@ -138,6 +149,7 @@ def read_measured(path: Path, markers: Sequence[str] | None = None) -> Measured:
         numbers=meta["numbers"],
         settings=meta["settings"],
         source=meta["source"],
+        made_of=meta.get("made_of", {}),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -14,6 +15,7 @@ import numpy as np
 from spatial_til.io.atomic import write_text
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, TileCounts, Value
 
+_KEY = re.compile(r'\{"key": "([0-9a-f]*)"')  # the first entry, so that it can be read alone
 _SEPARATOR = " @ "  # in the keys of estimates: population @ compartment
 
 
@@ -43,6 +45,16 @@ def write_score(path: Path, scored: ScoredSlide) -> None:
         "flags": list(score.flags),
     }
     write_text(path, json.dumps(values, default=_plain, ensure_ascii=False))
+
+
+def read_score_key(path: Path) -> str | None:
+    """Return the key of a stored score without reading the rest; None where there is none."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            found = _KEY.match(file.read(200))
+    except (OSError, ValueError):
+        return None
+    return found.group(1) if found else None
 
 
 def read_score(path: Path) -> ScoredSlide:

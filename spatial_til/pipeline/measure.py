@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
@@ -17,8 +18,9 @@ from spatial_til.errors import SlideError
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import identify
+from spatial_til.io.journal import tell_tiles
 from spatial_til.io.labels import LabelImage
-from spatial_til.io.measured import Measured, read_key, read_source, write_measured
+from spatial_til.io.measured import Measured, read_made_of, read_source, write_measured
 from spatial_til.io.overview import write_overview
 from spatial_til.io.slides import Slide, open_slide, select_channels
 from spatial_til.model import PixelSource
@@ -42,13 +44,13 @@ class MeasureTask:
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """What one stage of one slide took. `reused`: it was kept from an earlier run."""
+    """What one stage of one slide took. `reused`: it was kept from an earlier run; `why` it was not, in words."""
 
     slide_id: str
     seconds: float
     peak_mib: float
     reused: bool = False
-    source: dict[str, Any] | None = None
+    why: str = ""
 
 
 def measure(task: MeasureTask) -> StageReport:
@@ -61,12 +63,20 @@ def measure(task: MeasureTask) -> StageReport:
     """
     start = time.perf_counter()
     job, path = task.job, task.folder.measured(task.job.slide_id)
-    if job.cells is not None:
-        from spatial_til.pipeline.tables_in import measure_cell_table
 
-        measured = measure_cell_table(job)
-        write_measured(path, measured)
-        return StageReport(job.slide_id, time.perf_counter() - start, peak_mib(), source=dict(measured.source))
+    def report(*, reused: bool = False, why: str = "") -> StageReport:
+        return StageReport(job.slide_id, time.perf_counter() - start, peak_mib(), reused, why)
+
+    if job.cells is not None:
+        from spatial_til.pipeline.tables_in import measure_cell_table, table_parts
+
+        source = identify(job.cells, read_source(path))
+        parts = table_parts(job, source["sha256"])
+        stored = read_made_of(path)
+        if not task.again and stored == parts:
+            return report(reused=True)
+        write_measured(path, replace(measure_cell_table(job), key=key_of(parts), source=source, made_of=parts))
+        return report(why=_difference(stored, parts))
     if job.image is None:
         msg = f"{job.slide_id}: no image and no cells: fill one of them in the study sheet"
         raise SlideError(msg)
@@ -75,18 +85,20 @@ def measure(task: MeasureTask) -> StageReport:
     with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
         slide.require_pixel_size()
         drawn = _annotated_tissue(job, slide)
-        key = measure_key(job, source["sha256"], labels, drawn)
-        if not task.again and read_key(path) == key and task.folder.overview(job.slide_id).exists():
-            return StageReport(job.slide_id, time.perf_counter() - start, peak_mib(), reused=True, source=source)
-        measured = _measure_image(job, slide, key, drawn, task.threads, source)
+        parts = measure_parts(job, source["sha256"], labels, drawn)
+        stored = read_made_of(path)
+        if not task.again and stored == parts and task.folder.overview(job.slide_id).exists():
+            return report(reused=True)
+        measured = _measure_image(task, slide, drawn)
         extent = write_overview(task.folder.overview(job.slide_id), slide, job.protocol.panel.roles, OVERVIEW_PX)
-    write_measured(path, replace(measured, numbers={**measured.numbers, "overview_um": extent}))
-    return StageReport(job.slide_id, time.perf_counter() - start, peak_mib(), source=source)
+    numbers = {**measured.numbers, "overview_um": extent}
+    write_measured(path, replace(measured, key=key_of(parts), numbers=numbers, source=source, made_of=parts))
+    return report(why=_difference(stored, parts))
 
 
-def measure_key(job: Job, image: str, labels: str | None, tissue: MultiPolygon | None) -> str:
-    """Return a hash of all that measured cells depend on."""
-    parts = {
+def measure_parts(job: Job, image: str, labels: str | None, tissue: MultiPolygon | None) -> dict[str, Any]:
+    """Return all that measured cells depend on, as JSON gives it back."""
+    return {
         "image": image,
         "labels": labels,
         "tissue": None if tissue is None else hashlib.sha256(shapely.to_wkb(tissue)).hexdigest(),
@@ -96,7 +108,21 @@ def measure_key(job: Job, image: str, labels: str | None, tissue: MultiPolygon |
         "method": [job.protocol.segmentation.method, job.protocol.segmentation.weights],
         "version": version("spatial-til"),
     }
+
+
+def key_of(parts: dict[str, Any]) -> str:
+    """Return the key of a measured slide: a hash of all it depends on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _difference(stored: Mapping[str, Any], parts: dict[str, Any]) -> str:
+    """Return in words what changed since a slide was measured; empty where it had not been."""
+    if not stored:
+        return ""
+    changed = [name for name in parts if parts[name] != stored.get(name)]
+    if changed == ["version"]:
+        return f"version {stored.get('version')} is now {parts['version']}"
+    return f"{', '.join(name.replace('_', ' ') for name in changed)} changed" if changed else "asked for"
 
 
 def settings_text(settings: MeasureSettings) -> str:
@@ -161,10 +187,8 @@ class _LabelGrid:
         return full[dy // 2 :: dy, dx // 2 :: dx]
 
 
-def _measure_image(
-    job: Job, slide: Slide, key: str, tissue: MultiPolygon | None, threads: int, source: dict[str, Any]
-) -> Measured:
-
+def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None) -> Measured:
+    job = task.job
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
     grid = _grid(slide, job, seg.pixel_size_um)
@@ -175,14 +199,15 @@ def _measure_image(
         settings=measure_settings(job.protocol),
         tissue=tissue,
         labels=labels,
-        threads=threads,
+        threads=task.threads,
+        progress=tell_tiles(task.folder.tiles(job.slide_id)),
     )
     numbers: dict[str, Any] = dict(found.qc.numbers)
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}
     return Measured(
-        key=key,
+        key="",
         cells=found.cells,
         tissue=found.tissue,
         image_box=(0.0, 0.0, slide.shape[1] * px.x_um, slide.shape[0] * px.y_um),
@@ -194,5 +219,4 @@ def _measure_image(
             "segmenter": "labels" if labels is not None else seg.method,
             "pixel size": f"about {2.0 ** round(float(np.log2(grid.pixel_size.mean_um))):g} µm",
         },
-        source=source,
     )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
 from spatial_til.errors import CellTableError
 from spatial_til.io.cell_tables import read_cell_table
-from spatial_til.io.identity import identify
 from spatial_til.io.measured import Measured
 from spatial_til.io.scores import ScoredSlide
 from spatial_til.io.slides import open_slide
@@ -37,7 +36,6 @@ def measure_cell_table(job: Job) -> Measured:
     if job.cells is None:
         msg = f"{job.slide_id}: no cell table"
         raise CellTableError(msg)
-    source = identify(job.cells)
     mapping = job.protocol.cells.model_dump()
     with job.cells.open("rb") as file:
         ours = file.read(4) == _OURS
@@ -48,16 +46,28 @@ def measure_cell_table(job: Job) -> Measured:
         mapping=mapping,
     )
     box, px = _frame(job)
-    key = json.dumps([source["sha256"], mapping, job.pixel_size_um, job.protocol.panel.markers, version("spatial-til")])
     return Measured(
-        key=hashlib.sha256(key.encode()).hexdigest(),
+        key="",
         cells=cells,
         tissue=None,
         image_box=box,
         pixel_size=px,
         settings={"modality": job.protocol.panel.modality, "segmenter": "cell table"},
-        source=source,
     )
+
+
+def table_parts(job: Job, cells: str) -> dict[str, Any]:
+    """Return all that the cells of a table depend on, as JSON gives it back; `cells` is the file's hash."""
+    box, px = _frame(job)
+    parts = {
+        "cells": cells,
+        "mapping": job.protocol.cells.model_dump(mode="json"),
+        "pixel_size_um": job.pixel_size_um,
+        "frame": [box, None if px is None else [px.x_um, px.y_um]],
+        "markers": list(job.protocol.panel.markers),
+        "version": version("spatial-til"),
+    }
+    return dict(json.loads(json.dumps(parts)))
 
 
 def _frame(job: Job) -> tuple[tuple[float, float, float, float] | None, PixelSize | None]:

@@ -1,0 +1,77 @@
+"""run.json: versions, protocol as resolved, inputs by hash, what each slide took, thresholds that changed."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from spatial_til.batch.stages import Run
+from spatial_til.io.atomic import write_text
+from spatial_til.io.folder import ScoredFolder
+from spatial_til.io.journal import read_events
+from spatial_til.io.measured import read_source
+from spatial_til.io.scores import ScoredSlide
+from spatial_til.pipeline.threshold import Pool, PoolResult
+from spatial_til.run_record import record_job
+from spatial_til.study import Study
+
+PACKAGES = ("spatial-til", "numpy", "scipy", "scikit-image", "shapely", "tifffile", "opencv-python-headless")
+_UNKNOWN = {"seconds": None, "peak_mib": None}
+
+
+def write_record(
+    run: Run, study: Study, stored: ScoredFolder, scored: Mapping[str, ScoredSlide], pools: Mapping[Pool, PoolResult]
+) -> None:
+    """Write run.json. Apart from times and memory it says the same however often a run was killed on the way."""
+    before = dict(_earlier(run.folder.run).get("thresholds", {}))
+    now = {f"{p.threshold.batch} {p.threshold.marker}": p.threshold.threshold for p in pools.values()}
+    changed = {k: {"old": before[k], "new": v} for k, v in now.items() if k in before and before[k] != v}
+    slides: dict[str, dict[str, Any]] = {}
+    for job in study.jobs:
+        stages = [] if job.slide_id in run.failures else ["measure"] if job.control else ["measure", "score"]
+        slides[job.slide_id] = {
+            "stages": {name: run.took.get((name, job.slide_id), _UNKNOWN) for name in stages},
+            "source": dict(read_source(stored.measured(job.slide_id))) or None,
+        }
+        if job.slide_id in scored:
+            for row in scored[job.slide_id].rows.get("run", []):
+                slides[job.slide_id] |= row
+    record = {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "protocol": study.protocol.resolved(),
+        "protocol_fingerprint": study.protocol.fingerprint(),
+        "thresholds": now,
+        "thresholds_changed": changed,
+        "slides": slides,
+        "study": {
+            "path": str(study.path) if study.path else None,
+            "extra_columns": list(study.extra_columns),
+            "jobs": [record_job(job) for job in study.jobs],
+        },
+    }
+    write_text(run.folder.run, json.dumps(record, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def times_so_far(folder: ScoredFolder) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what the stages of slides took in earlier runs: from run.json, then from a run that was killed."""
+    took: dict[tuple[str, str], dict[str, Any]] = {}
+    for slide_id, entry in _earlier(folder.run).get("slides", {}).items():
+        took |= {(name, slide_id): dict(numbers) for name, numbers in entry.get("stages", {}).items()}
+    for event in read_events(folder.journal):
+        if event.what == "done":
+            took[event.stage, event.slide_id] = {"seconds": event.seconds, "peak_mib": event.peak_mib}
+    return took
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -1,0 +1,140 @@
+"""One run at a time on a folder: a lock file that names its holder and that no dead run can leave shut."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from spatial_til.errors import SpatialTilError
+
+try:
+    import fcntl
+except ImportError:  # Windows: the content of the file alone decides
+    fcntl = None  # type: ignore[assignment]
+
+HEARTBEAT_S = 30.0
+STALE_AFTER_S = 300.0
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock `path` for the time of the block.
+
+    The kernel's lock on the file ends with its process, so a killed run leaves no closed door. Where the
+    file system has no such locks, or the holder ran on another computer, what the file says decides: a
+    process that is gone, or a file not touched for five minutes (the holder touches it every half minute),
+    is a lock left behind.
+
+    Raises
+    ------
+    SpatialTilError
+        Where another run holds it; the message names process, computer and start.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _take(path)
+    stop = threading.Event()
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(_me()).encode(), 0)
+        threading.Thread(target=_touch, args=(descriptor, stop), daemon=True).start()
+        yield
+    finally:
+        stop.set()
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def holder(path: Path) -> str | None:
+    """Return who holds a lock, in words; None where nobody does."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return _words(entry) if _is_alive(entry, path) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _take(path: Path) -> int:
+    """Return the open lock file, locked by us and still the one that has the name."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _require_free(descriptor, path)
+            if os.fstat(descriptor).st_ino == path.stat().st_ino:
+                return descriptor
+        except FileNotFoundError:
+            pass  # the holder finished and took the file away in between
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _require_free(descriptor: int, path: Path) -> None:
+    free = _flock(descriptor)
+    text = os.pread(descriptor, 4096, 0)
+    if not free or _held(text, path):
+        raise SpatialTilError(_refusal(text, path))
+
+
+def _flock(descriptor: int) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # no locks on this file system
+    return True
+
+
+def _me() -> dict[str, Any]:
+    process = psutil.Process()
+    return {"pid": process.pid, "host": socket.gethostname(), "created": process.create_time()}
+
+
+def _held(text: bytes, path: Path) -> bool:
+    try:
+        return _is_alive(json.loads(text), path)
+    except (ValueError, KeyError, TypeError):
+        return False  # empty: a run killed before it had written its name
+
+
+def _is_alive(entry: dict[str, Any], path: Path) -> bool:
+    if entry["host"] != socket.gethostname():
+        return time.time() - path.stat().st_mtime < STALE_AFTER_S
+    try:
+        return abs(psutil.Process(entry["pid"]).create_time() - entry["created"]) < 1.0
+    except psutil.Error:
+        return False
+
+
+def _words(entry: dict[str, Any]) -> str:
+    start = datetime.fromtimestamp(entry["created"], UTC).isoformat(sep=" ", timespec="seconds")
+    return f"process {entry['pid']} on {entry['host']}, started {start}"
+
+
+def _refusal(text: bytes, path: Path) -> str:
+    try:
+        who = _words(json.loads(text))
+    except (ValueError, KeyError, TypeError):
+        who = "another process"
+    return f"{path.parent.parent}: a run is under way here ({who}): wait for it, or give another --out"
+
+
+def _touch(descriptor: int, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_S):
+        try:
+            os.utime(descriptor)
+        except OSError:
+            return
