@@ -164,7 +164,7 @@ def _photograph(
     white = np.array(camera.white, np.float32)
     lamp = cam.lamp(t.slow, camera.uneven, block.um, col0, row0, *block.shape)
     lit = cam.transmit(planes, unit, white, lamp)
-    blend = cam.focus_map(block, t.slow)
+    blend = cam.focus_map(t.slow, block.um, col0, row0, *block.shape)
     sharp = cam.focus(lit, camera, blend, block.um)[block.inner]
     rng = np.random.default_rng([scene.seed, 4, block.row0, block.col0])
     return cam.expose(sharp, camera.noise, rng)

@@ -30,7 +30,7 @@ class Microscope:
     """Exposure of one fluorescence scan; intensities in grey levels of 16 bits."""
 
     gain: tuple[float, float, float, float] = (5200.0, 3400.0, 3000.0, 3600.0)  # per unit of stain
-    autofluorescence: tuple[float, float, float, float] = (350.0, 900.0, 700.0, 450.0)  # of tissue
+    autofluorescence: tuple[float, float, float, float] = (300.0, 450.0, 400.0, 300.0)  # of tissue
     offset: float = 180.0
     haze: float = 0.14  # share of light that comes from out of focus
     electrons_per_grey: float = 0.5
@@ -113,7 +113,7 @@ def _photograph(scene: Scene, block: Block, planes: Plane, tissue: Plane, micros
 
     t, (row0, col0), m = textures(), block.origin, microscope
     optics = cam.Camera(blur_um=m.blur_um, defocus_um=m.defocus_um)
-    blend = cam.focus_map(block, t.slow)
+    blend = cam.focus_map(t.slow, block.um, col0, row0, *block.shape)
     rng = np.random.default_rng([scene.seed, 4, block.row0, block.col0])
     rows, cols = block.inner
     lamp = cam.lamp(t.slow, optics.uneven, block.um, col0, row0, *block.shape)[block.inner]

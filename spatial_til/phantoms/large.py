@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LEVELS = 4
-BLOCK = TILE * 2 ** (LEVELS - 1)  # a block is whole tiles at every level
-
 
 def make_large_slide(
     path: Path,
@@ -28,13 +25,14 @@ def make_large_slide(
     pixel_size_um: float = 0.25,
     tissue_fraction: float = 0.6,
     painted_blocks: int = 3,
+    levels: int = 4,
     quality: int = 90,
     seed: int = 0,
 ) -> int:
     """Write a large brightfield slide and return the number of cells on it, cells of cut blocks included.
 
-    Distinct blocks of 4096 x 4096 pixels are painted and compressed once, as they are and mirrored, and
-    their tiles are written again and again: memory does not grow with the slide.
+    Distinct blocks are painted and compressed once, as they are and mirrored, and their tiles are written
+    again and again: memory does not grow with the slide. A block is a single tile at the coarsest level.
 
     Parameters
     ----------
@@ -48,6 +46,8 @@ def make_large_slide(
         Share of blocks that hold tissue; they lie together in a disc.
     painted_blocks
         Number of distinct blocks.
+    levels
+        Number of pyramid levels, each half the one before.
     quality
         JPEG quality.
     seed
@@ -60,46 +60,49 @@ def make_large_slide(
             f"found {tissue_fraction} and {painted_blocks}: change them"
         )
         raise ValueError(msg)
-    compressed, counts = _compress(pixel_size_um, painted_blocks, quality, seed)
-    plan = _plan(-(-rows // BLOCK), -(-cols // BLOCK), tissue_fraction, len(compressed) - 1, seed)
+    block_px = TILE * 2 ** (levels - 1)
+    compressed, counts = _compress(pixel_size_um, painted_blocks, levels, quality, seed)
+    plan = _plan(-(-rows // block_px), -(-cols // block_px), tissue_fraction, len(compressed) - 1, seed)
 
     def tiles(level: int) -> Iterator[bytes]:
-        side = TILE * 2**level
-        per_block = BLOCK // side
+        per_block = 2 ** (levels - 1 - level)
         for row in range(-(-(rows >> level) // TILE)):
             for col in range(-(-(cols >> level) // TILE)):
                 block = plan[row // per_block, col // per_block]
                 yield compressed[block][level][row % per_block][col % per_block]
 
-    shapes = [(rows >> level, cols >> level) for level in range(LEVELS)]
+    shapes = [(rows >> level, cols >> level) for level in range(levels)]
     write_levels(path, shapes, tiles, SlideFormat(pixel_size_um, quality=quality))
     return sum(counts[block] for block in plan.ravel())
 
 
-def _compress(um: float, painted: int, quality: int, seed: int) -> tuple[list[list[list[list[bytes]]]], list[int]]:
+def _compress(
+    um: float, painted: int, levels: int, quality: int, seed: int
+) -> tuple[list[list[list[list[bytes]]]], list[int]]:
     """Return tiles by block, level, row and column, and cells by block; block 0 is glass."""
     camera = Camera(jpeg_quality=None)
-    side_um = BLOCK * um
+    block_px = TILE * 2 ** (levels - 1)
+    side_um = block_px * um
     rng = np.random.default_rng([seed, 12])
-    glass = np.asarray(camera.white) + camera.noise * rng.standard_normal((BLOCK, BLOCK, 3), np.float32)
-    compressed = [_pyramid_tiles(np.clip(np.rint(glass), 0, 255).astype(np.uint8), quality)]
+    glass = np.asarray(camera.white) + camera.noise * rng.standard_normal((block_px, block_px, 3), np.float32)
+    compressed = [_pyramid_tiles(np.clip(np.rint(glass), 0, 255).astype(np.uint8), levels, quality)]
     counts = [0]
     for i in range(painted):
         scene = tissue_scene((side_um, side_um), seed=seed + i, glass=False)
         image = render_brightfield(scene, um, camera=camera)
         for view in (image, image[::-1], image[:, ::-1]):
-            compressed.append(_pyramid_tiles(view, quality))
+            compressed.append(_pyramid_tiles(view, levels, quality))
             counts.append(len(scene.cells))
     return compressed, counts
 
 
-def _pyramid_tiles(image: NDArray[np.uint8], quality: int) -> list[list[list[bytes]]]:
-    levels = []
-    for level in range(LEVELS):
-        starts = range(0, BLOCK >> level, TILE)
-        levels.append([[encode_tile(image[r : r + TILE, c : c + TILE], quality) for c in starts] for r in starts])
+def _pyramid_tiles(image: NDArray[np.uint8], levels: int, quality: int) -> list[list[list[bytes]]]:
+    pyramid = []
+    for _ in range(levels):
+        starts = range(0, image.shape[0], TILE)
+        pyramid.append([[encode_tile(image[r : r + TILE, c : c + TILE], quality) for c in starts] for r in starts])
         image = halve(image)
-    return levels
+    return pyramid
 
 
 def _plan(rows: int, cols: int, fraction: float, kinds: int, seed: int) -> NDArray[np.intp]:

@@ -173,7 +173,8 @@ def membranes(
                 mine = i1[row, col] == i
                 if not mine and i2[row, col] != i and i1[row, col] >= 0:
                     continue
-                d, turn = _outside(col + 0.5 - x[i], row + 0.5 - y[i], radii[i])
+                dx, dy = col + 0.5 - x[i], row + 0.5 - y[i]
+                d, turn = _outside(dx, dy, radii[i])
                 gap = 0.5 * (d2[row, col] - d1[row, col])
                 beyond = gap if i2[row, col] == i else d - growth[i]
                 m = min(gap, growth[i] - d1[row, col]) if mine else beyond
@@ -186,7 +187,7 @@ def membranes(
                 uneven = 1 + 0.35 * sample(texture, turn * 40 + offset[i, 0], offset[i, 1])
                 stain = np.exp(-0.5 * (m / width[i]) ** 2) * on * max(0.2, uneven)
                 if mine:
-                    grain = sample(texture, col * um / 0.4 + offset[i, 1], row * um / 0.4)
+                    grain = sample(texture, dx * um / 0.4 + offset[i, 1], dy * um / 0.4)
                     stain += fill[i] * max(0.0, 1 + 0.4 * grain)
                 plane[row, col] += amount[i] * stain
 

@@ -29,7 +29,7 @@ from spatial_til.phantoms.camera import Camera
 from spatial_til.phantoms.files import SlideFormat, write_slide
 from spatial_til.phantoms.fluorescence import CHANNELS, render_fluorescence
 from spatial_til.phantoms.look import Staining
-from spatial_til.phantoms.study_files import FLUORESCENCE_PROTOCOL, PROTOCOL, TRUTH_README
+from spatial_til.phantoms.study_files import FLUORESCENCE_PROTOCOL, PROTOCOL, README, TRUTH_README
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 
     from spatial_til.phantoms.layout import Scene
 
+SEED = 2025
 _GREY_PER_LEVEL = 24.0  # 16-bit exposure to the 8 bits that JPEG holds
 
 
-def make_sample_study(out: Path, biopsies: Sequence[Biopsy] = BIOPSIES, seed: int = 2025) -> None:
+def make_sample_study(out: Path, biopsies: Sequence[Biopsy] = BIOPSIES, seed: int = SEED) -> None:
     """Write the sample study: slides, annotations, study.csv, protocols and truth.
 
     Parameters
@@ -66,6 +67,7 @@ def make_sample_study(out: Path, biopsies: Sequence[Biopsy] = BIOPSIES, seed: in
         areas[biopsy.slide_id] = compartments.areas_mm2(scene, BANDS_UM, EDGE_TOLERANCE_UM)
     _write_csv(out / "study.csv", [_sheet_row(biopsy) for biopsy in biopsies])
     _write_truth(out / "truth", biopsies, cells, areas)
+    (out / "README.md").write_text(README, encoding="utf-8")
     (out / "protocol.toml").write_text(PROTOCOL, encoding="utf-8")
     (out / "protocol_fluorescence.toml").write_text(FLUORESCENCE_PROTOCOL, encoding="utf-8")
 
@@ -81,7 +83,7 @@ def _annotation(biopsy: Biopsy) -> str:
 def _write_slide(path: Path, scene: Scene, biopsy: Biopsy, seed: int) -> None:
     rng = np.random.default_rng([seed, 9])
     strength = np.exp(0.06 * rng.standard_normal(3))
-    staining = Staining(nuclei=strength[0], cd8=0.75 * strength[1], pdl1=0.6 * strength[2])
+    staining = Staining(nuclei=strength[0], cd8=0.75 * strength[1], pdl1=0.8 * strength[2])
     if biopsy.modality == "fluorescence":
         image = render_fluorescence(scene, PIXEL_UM, staining=staining)
         eight = np.clip(np.rint(image / _GREY_PER_LEVEL), 0, 255).astype(np.uint8)

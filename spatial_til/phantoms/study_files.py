@@ -63,3 +63,21 @@ P01 reverts to excluded: the progression biopsy is cut through the tumour, so pa
 P02 stays a desert; with so few cells no change can be told from none, and the call is indeterminate.
 P03 stays inflamed. P04 (fluorescence) has no on-treatment biopsy and loses its infiltrate in core and margin alike.
 """
+
+README = """# Sample study
+
+Four invented patients, eleven synthetic slides of about 2 mm of tissue at 0.5 µm per pixel, with exact truth.
+
+    spatial-til score sample_slides/study.csv --protocol sample_slides/protocol.toml --out demo_results
+
+| | baseline | on_treatment | progression | |
+|---|---|---|---|---|
+| P01 | excluded | inflamed | excluded, cut through the tumour | reversion to excluded |
+| P02 | desert | desert | desert | too few cells to tell a change |
+| P03 | inflamed | inflamed | inflamed | sustained infiltration |
+| P04, fluorescence | inflamed | not sampled | desert | global loss |
+
+Brightfield: hematoxylin, CD8 in brown, PD-L1 in red. Fluorescence: DAPI, CD8, PD-L1, SOX10. `slides/` holds pyramidal
+OME-TIFFs, `annotations/` regions as QuPath writes them, `truth/` every cell and every area.
+Made by `python -m spatial_til.synthetic sample_slides`.
+"""
