@@ -29,6 +29,7 @@ def record_job(job: Job) -> dict[str, Any]:
         "tissue_area_mm2": job.tissue_area_mm2,
         "control": job.control,
         "pixel_size_um": job.pixel_size_um,
+        "own_protocol": job.own_protocol,
         "protocol": job.protocol.resolved(),
     }
 
@@ -71,4 +72,5 @@ def _job(values: dict[str, Any]) -> Job:
         tissue_area_mm2=values["tissue_area_mm2"],
         control=values["control"],
         pixel_size_um=values["pixel_size_um"],
+        own_protocol=values["own_protocol"],
     )

@@ -43,6 +43,7 @@ class Job:
     tissue_area_mm2: float | None = None
     control: Control = ""
     pixel_size_um: float | None = None
+    own_protocol: bool = False  # the row names one, so the command's does not apply to it
 
     @property
     def slide_id(self) -> str:
@@ -229,16 +230,21 @@ def _job(row: _Row, protocols: _Protocols, main: Protocol | None) -> Job | None:
     if not row.text("image") and not row.text("cells"):
         row.problem("image", "may be empty only where `cells` is given: fill one of them")
     annotations = [row.file("annotation", part.strip()) for part in row.text("annotation").split(";") if part.strip()]
-    job_parts = (
-        row.file("labels"),
-        cells,
-        row.number("tissue_area_mm2"),
-        control,
-        row.number("pixel_size_um"),
-    )
+    labels, area, pixel_size = row.file("labels"), row.number("tissue_area_mm2"), row.number("pixel_size_um")
     if protocol is None or row.problems:
         return None
-    return Job(meta, image, protocol, tuple(a for a in annotations if a), *job_parts)
+    return Job(
+        meta=meta,
+        image=image,
+        protocol=protocol,
+        annotations=tuple(a for a in annotations if a),
+        labels=labels,
+        cells=cells,
+        tissue_area_mm2=area,
+        control=control,
+        pixel_size_um=pixel_size,
+        own_protocol=own is not None,
+    )
 
 
 def _control(row: _Row) -> Control:

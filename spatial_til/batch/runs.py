@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from spatial_til.batch.plan import Plan, plan
 from spatial_til.batch.record import times_so_far, write_record
 from spatial_til.batch.stages import Failure, Run, measure_one, remove_outputs, score_one
 from spatial_til.batch.status import read_failures
@@ -28,10 +28,11 @@ from spatial_til.pipeline.measure import MeasureTask, settings_text
 from spatial_til.pipeline.score import ScoreTask
 from spatial_til.pipeline.settings import measure_settings
 from spatial_til.pipeline.threshold import Pool, PoolResult, find_thresholds, pool_of
+from spatial_til.progress import say
 from spatial_til.protocol import Protocol, load_protocol
 from spatial_til.run_record import jobs_from_record, record_job
 from spatial_til.study import Job, Study
-from spatial_til.workers import LocalRunner, available_workers
+from spatial_til.workers import LocalRunner
 
 
 def score_study(
@@ -64,15 +65,17 @@ def score_study(
     unknown = sorted(set(only) - known)
     if unknown:
         raise StudyError([f"--only: {', '.join(unknown)} not in the sheet: correct the slide_id"])
-    with _running(out, workers or available_workers(), quiet=quiet) as run:
-        before = {slide_id: of for slide_id, of in read_failures(run.folder).items() if slide_id in known}
+    with _folder(out) as folder:
+        before = {slide_id: of for slide_id, of in read_failures(folder).items() if slide_id in known}
         chosen = set(only) or (set(before) if rerun == "failed" else known)
-        run.failures = {i: Failure(i, *of) for i, of in before.items() if i not in chosen}
         jobs = [job for job in study.jobs if job.slide_id in chosen]
         again = rerun == "all"
-        threads = max(1, (workers or available_workers()) // max(1, len(jobs)))
-        run.stage("measure", measure_one, [MeasureTask(job, run.folder, threads, again) for job in jobs])
-        return _finish(run, study, run.folder, again=chosen if again else set())
+        planned = plan(jobs, workers)
+        with _run(folder, planned, quiet=quiet) as run:
+            run.failures = {i: Failure(i, *of) for i, of in before.items() if i not in chosen}
+            tasks = [MeasureTask(job, folder, planned.threads, again) for job in jobs]
+            run.stage("measure", measure_one, tasks)
+            return _finish(run, study, folder, again=chosen if again else set())
 
 
 def rescore(
@@ -84,6 +87,8 @@ def rescore(
     quiet: bool = False,
 ) -> Summary:
     """Score the stored cells of a folder again, with another protocol where one is given. Reads no image.
+
+    As in scoring, rows of the sheet that name a protocol of their own keep it.
 
     Raises
     ------
@@ -99,15 +104,16 @@ def rescore(
         problems = _measure_problems(study, protocol, protocol_path)
         if problems:
             raise ProtocolError(problems)
-        study = replace(study, protocol=protocol, jobs=tuple(replace(job, protocol=protocol) for job in study.jobs))
-    with _running(out or source, workers or available_workers(), quiet=quiet) as run:
+        jobs = (job if job.own_protocol else replace(job, protocol=protocol) for job in study.jobs)
+        study = replace(study, protocol=protocol, jobs=tuple(jobs))
+    with _folder(out or source) as folder, _run(folder, plan([], workers), quiet=quiet) as run:
         unmeasured = {i: of for i, of in read_failures(stored).items() if of[0] == "measure"}
         run.failures = {i: Failure(i, *of) for i, of in unmeasured.items()}
         return _finish(run, study, stored)
 
 
 @contextmanager
-def _running(out: Path, workers: int, *, quiet: bool) -> Iterator[Run]:
+def _folder(out: Path) -> Iterator[ScoredFolder]:
     """Open a folder for one run: locked, cleared of what a killed one left, its journal gone at a good end."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -117,11 +123,20 @@ def _running(out: Path, workers: int, *, quiet: bool) -> Iterator[Run]:
     folder = ScoredFolder(out.resolve())
     with locked(folder.lock):
         remove_parts(folder.root)
-        yield Run(folder, LocalRunner(workers), quiet, took=times_so_far(folder))
+        yield folder
         for path in folder.running.iterdir():
             if path != folder.lock:
                 path.unlink()
-    shutil.rmtree(folder.running, ignore_errors=True)
+    with suppress(OSError):  # the next run may be in it already
+        folder.running.rmdir()
+
+
+@contextmanager
+def _run(folder: ScoredFolder, planned: Plan, *, quiet: bool) -> Iterator[Run]:
+    if not quiet:
+        say(str(planned))
+    with LocalRunner(planned.workers) as runner:
+        yield Run(folder, runner, quiet, took=times_so_far(folder))
 
 
 def _absolute(study: Study) -> Study:
@@ -147,8 +162,9 @@ def _measure_problems(study: Study, protocol: Protocol, path: Path) -> list[str]
     """Return the keys of the measure stage that a protocol changes."""
     new = protocol.resolved()
     problems = []
+    jobs = [job for job in study.jobs if not job.own_protocol]
     for section in ("panel", "fluorescence", "segmentation"):
-        for job in study.jobs:
+        for job in jobs:
             old = job.protocol.resolved()[section]
             changed = sorted(key for key in new[section] if new[section][key] != old[key])
             if changed and job.cells is None:
@@ -158,7 +174,7 @@ def _measure_problems(study: Study, protocol: Protocol, path: Path) -> list[str]
                     for key in changed
                 ]
     if not problems:
-        for job in study.jobs:
+        for job in jobs:
             if settings_text(measure_settings(job.protocol)) != settings_text(measure_settings(protocol)):
                 problems.append(f"{path}: a marker moved into or out of the nucleus, so cells must be measured again")
     return list(dict.fromkeys(problems))
