@@ -24,10 +24,12 @@ from spatial_til.io.measured import read_key
 from spatial_til.io.scores import read_score, read_score_key
 from spatial_til.pipeline.calls import MarkerCut
 from spatial_til.pipeline.compare import compare
+from spatial_til.pipeline.divide import Widths
 from spatial_til.pipeline.measure import MeasureTask, settings_text
 from spatial_til.pipeline.score import ScoreTask
 from spatial_til.pipeline.settings import measure_settings
 from spatial_til.pipeline.threshold import Pool, PoolResult, find_thresholds, pool_of
+from spatial_til.pipeline.widths import lesion_widths
 from spatial_til.progress import say
 from spatial_til.protocol import Protocol, load_protocol
 from spatial_til.run_record import jobs_from_record, record_job
@@ -185,8 +187,10 @@ def _finish(run: Run, study: Study, stored: ScoredFolder, again: frozenset[str] 
     measured = [job for job in study.jobs if job.slide_id not in run.failures and _is_measured(run, job, stored)]
     pools = find_thresholds(measured, stored)
     tasks, kept = [], []
+    cuts = {job.slide_id: _cuts(job, pools) for job in measured}
+    widths = lesion_widths([job for job in measured if not job.control], stored, cuts)
     for job in measured:
-        if not job.control and (task := _score_task(run, job, stored, pools)):
+        if not job.control and (task := _score_task(run, job, stored, cuts[job.slide_id], widths.get(job.slide_id))):
             if job.slide_id not in again and _is_scored(task):
                 kept.append(job.slide_id)
             else:
@@ -195,8 +199,8 @@ def _finish(run: Run, study: Study, stored: ScoredFolder, again: frozenset[str] 
     done = [job.slide_id for job in measured if not job.control and job.slide_id not in run.failures]
     remove_outputs(run.folder, set(done))
     scored = {slide_id: read_score(run.folder.score(slide_id)) for slide_id in done}
-    write_slide_tables(run, study, list(scored.values()), pools)
     comparison = compare([s.score for s in scored.values()], study.protocol)
+    write_slide_tables(run, study, list(scored.values()), pools, comparison.extra_biopsies)
     write_comparison(run, comparison)
     write_record(run, study, stored, scored, pools)
     return summary(run, study, comparison, list(scored.values()))
@@ -211,12 +215,16 @@ def _is_measured(run: Run, job: Job, stored: ScoredFolder) -> bool:
     return path.exists() and job.slide_id not in run.failures
 
 
-def _score_task(run: Run, job: Job, stored: ScoredFolder, pools: Mapping[Pool, PoolResult]) -> ScoreTask | None:
+def _cuts(job: Job, pools: Mapping[Pool, PoolResult]) -> dict[str, MarkerCut]:
+    """Return the cut-off of every marker of a slide's panel."""
+    found = {marker: pools[pool_of(job, marker)] for marker in job.protocol.panel.markers}
+    return {marker: MarkerCut(of.threshold, of.stain_verified) for marker, of in found.items()}
+
+
+def _score_task(
+    run: Run, job: Job, stored: ScoredFolder, cuts: Mapping[str, MarkerCut], widths: Widths | None
+) -> ScoreTask | None:
     """Return the task of scoring a slide, its key a hash of all that the score depends on."""
-    cuts = {}
-    for marker in job.protocol.panel.markers:
-        found = pools[pool_of(job, marker)]
-        cuts[marker] = MarkerCut(found.threshold, found.stain_verified)
     files = [*job.annotations, *([Path(job.protocol.tumor.model)] if job.protocol.tumor.model else [])]
     try:
         hashes = [identify(path)["sha256"] for path in files]
@@ -225,9 +233,9 @@ def _score_task(run: Run, job: Job, stored: ScoredFolder, pools: Mapping[Pool, P
         run.failures[job.slide_id] = Failure(job.slide_id, "score", message)
         return None
     entry = {name: value for name, value in record_job(job).items() if name not in {"image", "annotations", "labels"}}
-    parts = [read_key(stored.measured(job.slide_id)), entry, hashes, {m: asdict(c) for m, c in cuts.items()}]
+    parts = [read_key(stored.measured(job.slide_id)), entry, hashes, {m: asdict(c) for m, c in cuts.items()}, widths]
     text = json.dumps([*parts, version("spatial-til")], sort_keys=True, default=str)
-    return ScoreTask(job, stored, run.folder, cuts, hashlib.sha256(text.encode()).hexdigest())
+    return ScoreTask(job, stored, run.folder, cuts, hashlib.sha256(text.encode()).hexdigest(), widths)
 
 
 def _is_scored(task: ScoreTask) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from spatial_til.batch.stages import Failure, Run
+from spatial_til.caveats import CAVEATS
+from spatial_til.flags import join_flags
 from spatial_til.io import schema
 from spatial_til.io.atomic import write_text
 from spatial_til.io.scores import ScoredSlide
@@ -37,12 +39,21 @@ class Summary:
     failures: tuple[Failure, ...] = ()
 
 
-def write_slide_tables(run: Run, study: Study, scored: Sequence[ScoredSlide], pools: Mapping[Pool, PoolResult]) -> None:
-    """Write the tables that need no other slide, and errors.csv."""
+def write_slide_tables(
+    run: Run,
+    study: Study,
+    scored: Sequence[ScoredSlide],
+    pools: Mapping[Pool, PoolResult],
+    extra_biopsies: Collection[str],
+) -> None:
+    """Write the tables of slides, and errors.csv. Slides that no comparison uses are flagged so."""
     tables = run.folder.tables
     for table in (schema.DENSITY, schema.DEPTH_PROFILE, schema.SPATIAL, schema.SENSITIVITY):
         write_table(tables, table, (row for s in scored for row in s.rows.get(table.name, [])))
-    slides = ({**row, **s.score.meta.extra} for s in scored for row in s.rows["slide_scores"])
+    slides = [{**row, **s.score.meta.extra} for s in scored for row in s.rows["slide_scores"]]
+    for row in slides:
+        if row["slide_id"] in extra_biopsies:
+            row["flags"] = join_flags([*filter(None, str(row["flags"]).split(";")), "extra_biopsy"])
     write_table(tables, schema.SLIDE_SCORES, slides, study.extra_columns)
     write_table(tables, schema.THRESHOLDS, [threshold_row(p.threshold) for p in pools.values()])
     write_text(tables / "README.md", dictionary_text(TABLES))
@@ -71,6 +82,7 @@ def summary(run: Run, study: Study, comparison: Comparison, scored: Sequence[Sco
     missing = len(study.jobs) - len(scored) - len(failures) - controls
     lines = [_patient_line(row) for row in comparison.patients]
     lines += run.notes
+    lines += CAVEATS
     lines.append(f"{len(scored)} slides scored, {len(failures)} failed" + (f", {missing} not yet" if missing else ""))
     lines.append(f"tables: {run.folder.tables}")
     if failures:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import shapely
 from shapely.geometry import MultiPolygon
@@ -65,8 +66,20 @@ def find_regions(job: Job, measured: Measured, tumor_cell: BoolArray | None) -> 
     return Regions(tissue, tumor, drawn.exclude, drawn.no_margin, tuple(flags), tuple(notes))
 
 
-def divide(regions: Regions, measured: Measured, protocol: Protocol, width_um: float | None = None) -> Compartments:
-    """Return the compartments; `width_um` replaces both widths, for the sensitivity analysis."""
+class Widths(NamedTuple):
+    """Widths of the margin inside and outside the border, in µm."""
+
+    inner_um: float
+    outer_um: float
+
+
+def protocol_widths(protocol: Protocol) -> Widths:
+    """Return the widths that the protocol asks for."""
+    return Widths(protocol.compartments.inner_um, protocol.compartments.outer_um)
+
+
+def divide(regions: Regions, measured: Measured, protocol: Protocol, widths: Widths) -> Compartments:
+    """Return the compartments with margins of the given widths."""
     keys = protocol.compartments
     return build_compartments(
         tissue=regions.tissue,
@@ -74,8 +87,8 @@ def divide(regions: Regions, measured: Measured, protocol: Protocol, width_um: f
         exclude=regions.exclude,
         no_margin=regions.no_margin,
         image_box=measured.image_box,
-        inner_um=width_um or keys.inner_um,
-        outer_um=width_um or keys.outer_um,
+        inner_um=widths.inner_um,
+        outer_um=widths.outer_um,
         tissue_edge=keys.tissue_edge,
         edge_tolerance_um=keys.edge_tolerance_um,
         holes=keys.holes,

@@ -18,7 +18,7 @@ from spatial_til.io.thumbnails import write_thumbnail
 from spatial_til.metrics.sensitivity import HOT_CD8_PER_MM2, MARGIN_WIDTHS_UM, THRESHOLD_FACTORS, Variant, vary
 from spatial_til.model import Call, Estimate, SlideScore
 from spatial_til.pipeline.calls import MarkerCut, SlideCalls, call_cells, populations_of
-from spatial_til.pipeline.divide import Regions, divide, find_regions
+from spatial_til.pipeline.divide import Regions, Widths, divide, find_regions, protocol_widths
 from spatial_til.pipeline.measure import StageReport, peak_mib
 from spatial_til.pipeline.numbers import (
     SCORED,
@@ -46,6 +46,7 @@ class ScoreTask:
     target: ScoredFolder
     cuts: Mapping[str, MarkerCut]
     key: str
+    widths: Widths | None = None  # in place of the protocol's, where these adapt to small lesions
 
 
 def score(task: ScoreTask) -> StageReport:
@@ -66,7 +67,11 @@ def score(task: ScoreTask) -> StageReport:
         write_score(target.score(job.slide_id), score_cell_table(job, measured, calls, task.key))
         return StageReport(job.slide_id, time.perf_counter() - start, peak_mib())
     regions = find_regions(job, measured, calls.tumor_cell)
-    scene = _scene(job, measured, calls, regions)
+    wanted = protocol_widths(job.protocol)
+    widths = task.widths or wanted
+    if widths != wanted:
+        regions = replace(regions, flags=(*regions.flags, "adaptive_width"))
+    scene = _scene(job, measured, calls, regions, widths)
     scored = score_scene(job, scene, regions, task)
     _write_pictures(scene, task)
     write_cells(
@@ -81,8 +86,8 @@ def score(task: ScoreTask) -> StageReport:
     return StageReport(job.slide_id, time.perf_counter() - start, peak_mib())
 
 
-def _scene(job: Job, measured: Measured, calls: SlideCalls, regions: Regions) -> Scene:
-    compartments = divide(regions, measured, job.protocol)
+def _scene(job: Job, measured: Measured, calls: SlideCalls, regions: Regions, widths: Widths) -> Scene:
+    compartments = divide(regions, measured, job.protocol, widths)
     divided = (compartments, place_cells(measured.cells.xy_um, compartments))
     return tile_scene(job.slide_id, job.protocol, measured, calls, divided, populations_of(job, calls))
 
@@ -162,7 +167,7 @@ def _sensitivity(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> l
         return classify(tile_scene(job.slide_id, protocol, measured, calls, divided, populations)).phenotype
 
     def with_width(width_um: float) -> Call:
-        compartments = divide(regions, measured, protocol, width_um)
+        compartments = divide(regions, measured, protocol, Widths(width_um, width_um))
         return phenotype_of(scene.calls, (compartments, place_cells(measured.cells.xy_um, compartments)))
 
     def with_factor(factor: float) -> Call:
