@@ -69,6 +69,18 @@ def _fits(px: float, py: float, r: float, share: float, discs: Plane, used: IntA
 
 
 @njit(cache=True, nogil=True)
+def _add(px: float, py: float, r: float, discs: Plane, used: IntArray) -> None:
+    row = int(py / _SIDE_UM)
+    col = int(px / _SIDE_UM)
+    k = used[row, col]
+    if k < _SLOTS:
+        discs[row, col, k, 0] = px
+        discs[row, col, k, 1] = py
+        discs[row, col, k, 2] = r
+        used[row, col] = k + 1
+
+
+@njit(cache=True, nogil=True)
 def _thin(
     x: FloatArray,
     y: FloatArray,
@@ -98,16 +110,8 @@ def _thin(
         if not good:
             continue
         for s in steps:
-            if s != 0 and not long:
-                continue
-            row = int((y[i] + s * step_y) / _SIDE_UM)
-            col = int((x[i] + s * step_x) / _SIDE_UM)
-            k = used[row, col]
-            if k < _SLOTS:
-                discs[row, col, k, 0] = x[i] + s * step_x
-                discs[row, col, k, 1] = y[i] + s * step_y
-                discs[row, col, k, 2] = r
-                used[row, col] = k + 1
+            if s == 0 or long:
+                _add(x[i] + s * step_x, y[i] + s * step_y, r, discs, used)
         kept[n] = i
         n += 1
     return kept[:n]

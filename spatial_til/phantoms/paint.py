@@ -138,6 +138,15 @@ def nuclei(
                 plane[row, col] += amount[i] * cover * body
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _on_arc(turn: float, start: float, length: float) -> Any:
+    """Return how far a direction lies on a stained stretch, from 0 to 1; all in turns."""
+    away = turn - start
+    away = abs(away - np.floor(away) - 0.5 * length)
+    away = min(away, 1 - away) - 0.5 * length
+    return 1.0 if length >= 1 else 1 / (1 + np.exp(away / 0.02))
+
+
 @njit(cache=True, nogil=True)
 def membranes(
     plane: Plane,
@@ -180,10 +189,7 @@ def membranes(
                 m = min(gap, growth[i] - d1[row, col]) if mine else beyond
                 if not mine and m > 3 * width[i]:
                     continue
-                away = turn - arc[i, 0]
-                away = abs(away - np.floor(away) - 0.5 * arc[i, 1])
-                away = min(away, 1 - away) - 0.5 * arc[i, 1]
-                on = 1.0 if arc[i, 1] >= 1 else 1 / (1 + np.exp(away / 0.02))
+                on = _on_arc(turn, arc[i, 0], arc[i, 1])
                 uneven = 1 + 0.35 * sample(texture, turn * 40 + offset[i, 0], offset[i, 1])
                 stain = np.exp(-0.5 * (m / width[i]) ** 2) * on * max(0.2, uneven)
                 if mine:
