@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: demo test lint bench coverage trajectories samples clean
+.PHONY: demo test lint bench stress coverage trajectories samples clean
 
 demo: $(STAMP)  ## install, score sample_slides/, say where the tables are
 	$(BIN)/spatial-til demo --out demo_results
@@ -19,8 +19,11 @@ lint: $(TEST_STAMP)  ## ruff, mypy, import-linter
 bench: $(TEST_STAMP)  ## speed, as ratios in one run
 	$(BIN)/python -m benchmarks
 
+stress: $(TEST_STAMP)  ## 100 runs killed at random moments and resumed
+	$(BIN)/python -m benchmarks.stress
+
 coverage: $(TEST_STAMP)  ## coverage of the intervals by simulation
-	$(BIN)/python -m benchmarks.coverage
+	$(BIN)/python -m benchmarks.interval_coverage
 
 trajectories: $(TEST_STAMP)  ## known-truth studies of the transition call
 	$(BIN)/python -m benchmarks.trajectories

@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth, by simulation; writes docs/coverage.md.
 
-    python -m benchmarks.coverage [--repeats 4000] [--out docs/coverage.md]
+    python -m benchmarks.interval_coverage [--repeats 4000] [--out docs/coverage.md]
 
 Every number of the page comes from here, with the functions the package itself uses.
 """
