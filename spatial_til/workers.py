@@ -15,9 +15,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from spatial_til.errors import SpatialTilError
 
@@ -57,16 +56,25 @@ class Runner(Protocol):
         """Yield each item with its outcome, in the order they finish."""
 
 
-def available_workers() -> int:
-    """Return how many processes can run at once, container limits respected."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-@dataclass(frozen=True, slots=True)
 class LocalRunner:
-    """Worker processes on this machine."""
+    """Worker processes on this machine, the same ones for all stages. Use as a context.
 
-    workers: int
+    One worker or one item runs in a process of its own all the same, so that a crash cannot take the caller along.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+        self._others = set(multiprocessing.active_children())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:  # interrupted: nobody waits for what still runs
+            for child in set(multiprocessing.active_children()) - self._others:
+                child.kill()
+        self._close()
 
     def __call__(
         self,
@@ -76,73 +84,62 @@ class LocalRunner:
         started: Callable[[Item], None],
     ) -> Iterator[tuple[Item, Outcome[Result]]]:
         """Yield each item with its outcome, in the order they finish."""
-        return run_all(function, items, workers=self.workers, started=started)
+        todo = list(items)
+        while todo:
+            broken: list[Item] = []
+            yield from self._drain(function, todo, broken, started)
+            for item in broken:
+                yield item, self._alone(function, item)
 
+    def _drain(
+        self,
+        function: Callable[[Item], Result],
+        todo: list[Item],
+        broken: list[Item],
+        started: Callable[[Item], None],
+    ) -> Iterator[tuple[Item, Outcome[Result]]]:
+        """Feed the pool no more items than it has workers, so that a dead pool names its suspects."""
+        running: dict[Future[Result], Item] = {}
+        while running or (todo and not broken):
+            while todo and not broken and len(running) < self.workers:
+                future = self._submit(function, todo[0])
+                running[future] = todo.pop(0)
+                started(running[future])
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                item = running.pop(future)
+                try:
+                    yield item, Outcome(future.result())
+                except BrokenProcessPool:
+                    broken.append(item)
+                except Exception as error:  # noqa: BLE001 - a failing slide must not stop the others
+                    yield item, Outcome(None, describe(error))
+        if broken:
+            self._close()
 
-def run_all(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    *,
-    workers: int,
-    started: Callable[[Item], None] | None = None,
-) -> Iterator[tuple[Item, Outcome[Result]]]:
-    """Yield each item with its outcome, in the order they finish.
-
-    `function` and the items must be picklable. One worker or one item runs in a process of its own
-    all the same, so that a crash cannot take the caller along.
-    """
-    todo = list(items)
-    while todo:
-        broken: list[Item] = []
-        with _pool(min(workers, len(todo))) as pool:
-            yield from _drain(pool, function, todo, broken, workers, started)
-        for item in broken:
-            yield item, _alone(function, item)
-
-
-def _drain(
-    pool: ProcessPoolExecutor,
-    function: Callable[[Item], Result],
-    todo: list[Item],
-    broken: list[Item],
-    workers: int,
-    started: Callable[[Item], None] | None,
-) -> Iterator[tuple[Item, Outcome[Result]]]:
-    """Feed the pool no more items than it has workers, so that a dead pool names its suspects."""
-    running: dict[Future[Result], Item] = {}
-    while running or (todo and not broken):
-        while todo and not broken and len(running) < workers:
-            try:
-                future = pool.submit(function, todo[0])
-            except BrokenProcessPool:  # died in between, with nothing to blame but what still runs
-                break
-            item = todo.pop(0)
-            running[future] = item
-            if started:
-                started(item)
-        if not running:
-            return
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            item = running.pop(future)
-            try:
-                outcome = Outcome(future.result())
-            except BrokenProcessPool:
-                broken.append(item)
-                continue
-            except Exception as error:  # noqa: BLE001 - a failing slide must not stop the others
-                outcome = Outcome(None, describe(error))
-            yield item, outcome
-
-
-def _alone(function: Callable[[Item], Result], item: Item) -> Outcome[Result]:
-    with _pool(1) as pool:
+    def _submit(self, function: Callable[[Item], Result], item: Item) -> Future[Result]:
+        if self._pool is None:
+            self._pool = _new_pool(self.workers)
         try:
-            return Outcome(pool.submit(function, item).result())
-        except BrokenProcessPool:
-            return Outcome(None, "the worker process died twice (crash, or killed for memory): try fewer --workers")
-        except Exception as error:  # noqa: BLE001 - as above
-            return Outcome(None, describe(error))
+            return self._pool.submit(function, item)
+        except BrokenProcessPool as error:  # what runs in it will say so too
+            lost: Future[Result] = Future()
+            lost.set_exception(error)
+            return lost
+
+    def _alone(self, function: Callable[[Item], Result], item: Item) -> Outcome[Result]:
+        with _new_pool(1) as pool:
+            try:
+                return Outcome(pool.submit(function, item).result())
+            except BrokenProcessPool:
+                return Outcome(None, "its worker process died twice (crash, or killed for memory): try fewer --workers")
+            except Exception as error:  # noqa: BLE001 - as above
+                return Outcome(None, describe(error))
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
 
 
 def describe(error: BaseException) -> str:
@@ -167,20 +164,9 @@ _REMEDY = {
 }
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool whose processes end with us: on an interrupt at once, and when we are killed."""
+def _new_pool(workers: int) -> ProcessPoolExecutor:
     # Spawned, not forked: compiled libraries with threads do not survive a fork.
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
-    try:
-        yield pool
-    except BaseException:
-        for child in set(multiprocessing.active_children()) - others:
-            child.kill()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
 
 
 def _begin() -> None:

@@ -1,0 +1,82 @@
+"""How many slides are worked on at once: what a worker needs, and what the machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from spatial_til.errors import SpatialTilError
+from spatial_til.io.limits import free_memory_mib, usable_cores
+from spatial_til.io.slides import open_slide
+from spatial_til.study import Job
+
+# Measured as the peak of a worker over slides of one to four hundred megapixels, rounded up.
+BASE_MIB = 520.0  # interpreter, libraries and compiled kernels
+TILE_MIB = 90.0  # planes and labels of one tile with its halo, of three channels
+OF_SLIDE_MIB_PER_MPX = 1.0  # cells, geometry and overview of a megapixel at the working size
+SHARE_OF_FREE = 0.85
+LARGEST_LOOKED_AT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Workers, threads in each, and the memory one needs."""
+
+    workers: int
+    threads: int
+    memory_mib: float
+    cores: int
+    free_mib: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.workers} worker{'s' if self.workers > 1 else ''} of about {self.memory_mib:.0f} MiB each "
+            f"({self.cores} cores, {self.free_mib:.0f} MiB free)"
+        )
+
+
+def plan(jobs: Sequence[Job], workers: int | None) -> Plan:
+    """Return how to work on some slides; `workers` is the user's wish, else cores and memory decide."""
+    cores, free = usable_cores(), free_memory_mib()
+    need = memory_of_largest(jobs)
+    fit = max(1, int(free * SHARE_OF_FREE / need))
+    chosen = workers or max(1, min(cores, fit))
+    threads = max(1, chosen // max(1, len(jobs)))
+    return Plan(chosen, threads, need + (threads - 1) * TILE_MIB, cores, free)
+
+
+def memory_of_largest(jobs: Sequence[Job]) -> float:
+    """Return the memory in MiB that the largest slides need, from the headers of the largest files."""
+    images = {job.image: job for job in jobs if job.image is not None and job.cells is None}
+    largest = sorted(images, key=_size, reverse=True)[:LARGEST_LOOKED_AT]
+    return max([memory_mib(megapixels(images[path]), _channels(images[path])) for path in largest], default=BASE_MIB)
+
+
+def memory_mib(mpx: float, channels: int) -> float:
+    """Return the memory in MiB that a slide of some megapixels at the working size needs with one thread."""
+    return BASE_MIB + TILE_MIB * max(channels, 3) / 3 + OF_SLIDE_MIB_PER_MPX * mpx
+
+
+def megapixels(job: Job) -> float:
+    """Return a slide's megapixels at the working pixel size, from its header; 0 where it cannot be read."""
+    if job.image is None or job.cells is not None:
+        return 0.0
+    try:
+        with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
+            grid = slide.at(job.protocol.segmentation.pixel_size_um)
+            return grid.shape[0] * grid.shape[1] / 1e6
+    except (SpatialTilError, OSError):
+        return 0.0  # it fails by itself, in its stage
+
+
+def _channels(job: Job) -> int:
+    panel = job.protocol.panel
+    return 3 if panel.modality == "brightfield" else len(panel.channels)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*"))
+    except OSError:
+        return 0
