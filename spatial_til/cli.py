@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("study", type=Path, metavar="STUDY")
     score.add_argument("--out", type=Path, required=True, metavar="DIR")
     score.add_argument("--protocol", type=Path, metavar="P")
+    score.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that does the work (shared paths)")
     score.add_argument("--rerun", choices=("all", "failed"), help="measure all again, or only what failed")
     score.add_argument("--only", nargs="+", default=(), metavar="SLIDE_ID", help="score these slides only")
     _add_workers(score)
@@ -166,6 +167,7 @@ def _score(options: argparse.Namespace) -> int:
         study,
         options.out,
         workers=options.workers,
+        scheduler=options.scheduler,
         rerun=options.rerun,
         only=tuple(options.only),
         quiet=options.quiet,

@@ -42,6 +42,7 @@ def score_study(
     out: Path,
     *,
     workers: int | None = None,
+    scheduler: str | None = None,
     rerun: str | None = None,
     only: Sequence[str] = (),
     quiet: bool = False,
@@ -50,6 +51,10 @@ def score_study(
 
     Parameters
     ----------
+    workers
+        Processes on this machine; without it, what cores and memory allow.
+    scheduler
+        Address of a Dask scheduler whose workers do the work instead; they see the same paths.
     rerun
         ``all`` measures and scores every slide again; ``failed`` tries only those that failed before.
     only
@@ -72,8 +77,8 @@ def score_study(
         chosen = set(only) or (set(before) if rerun == "failed" else known)
         jobs = [job for job in study.jobs if job.slide_id in chosen]
         again = rerun == "all"
-        planned = plan(jobs, workers)
-        with _run(folder, planned, quiet=quiet) as run:
+        planned = plan(jobs, 1 if scheduler else workers)
+        with _run(folder, planned, scheduler, quiet=quiet) as run:
             run.failures = {i: Failure(i, *of) for i, of in before.items() if i not in chosen}
             tasks = [MeasureTask(job, folder, planned.threads, again) for job in jobs]
             run.stage("measure", measure_one, tasks)
@@ -108,7 +113,7 @@ def rescore(
             raise ProtocolError(problems)
         jobs = (job if job.own_protocol else replace(job, protocol=protocol) for job in study.jobs)
         study = replace(study, protocol=protocol, jobs=tuple(jobs))
-    with _folder(out or source) as folder, _run(folder, plan([], workers), quiet=quiet) as run:
+    with _folder(out or source) as folder, _run(folder, plan([], workers), None, quiet=quiet) as run:
         unmeasured = {i: of for i, of in read_failures(stored).items() if of[0] == "measure"}
         run.failures = {i: Failure(i, *of) for i, of in unmeasured.items()}
         return _finish(run, study, stored)
@@ -134,11 +139,21 @@ def _folder(out: Path) -> Iterator[ScoredFolder]:
 
 
 @contextmanager
-def _run(folder: ScoredFolder, planned: Plan, *, quiet: bool) -> Iterator[Run]:
-    if not quiet:
-        say(str(planned))
-    with LocalRunner(planned.workers) as runner:
-        yield Run(folder, runner, quiet, took=times_so_far(folder))
+def _run(folder: ScoredFolder, planned: Plan, scheduler: str | None, *, quiet: bool) -> Iterator[Run]:
+    """Give the run its workers, here or on a cluster."""
+    took = times_so_far(folder)
+    if scheduler is None:
+        if not quiet:
+            say(str(planned))
+        with LocalRunner(planned.workers) as runner:
+            yield Run(folder, runner, quiet, took=took)
+        return
+    from spatial_til.cluster import DaskRunner
+
+    with DaskRunner(scheduler, lambda stage, task: folder.attempts(stage, task.job.slide_id)) as cluster:
+        if not quiet:
+            say(f"{cluster.workers()} workers of {scheduler}, about {planned.memory_mib:.0f} MiB each")
+        yield Run(folder, cluster, quiet, took=took)
 
 
 def _absolute(study: Study) -> Study:
