@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 from spatial_til.model import XY
 from spatial_til.report.pictures import photo_uri
 
-_PHOTO_PX, _QUALITY = 620, 76
+_PHOTO_PX, _PHOTO_BYTES = 620, 65_000
 _UNITS = 1200  # the drawing is this wide: whole numbers are fine enough
 _MOST_CELLS = 2000
 _NICE = (1, 2, 5)
@@ -82,7 +82,7 @@ def draw_overview(
     cd8_xy_um
         (n, 2) positions; of more than 2000 cells every n-th is drawn, and the note says so.
     """
-    uri, (wide, high) = photo_uri(photo, _PHOTO_PX, _QUALITY)
+    uri, (wide, high) = photo_uri(photo, _PHOTO_PX, _PHOTO_BYTES)
     units_per_um = _UNITS / extent_um[0]
     length = _scale_um(extent_um[0])
     shown = cd8_xy_um[:: max(1, -(-len(cd8_xy_um) // _MOST_CELLS))]
@@ -102,7 +102,7 @@ def draw_overview(
 
 def plain_overview(thumbnail: Path) -> Overview:
     """Return a picture in which regions are drawn already."""
-    uri, (wide, high) = photo_uri(thumbnail, _PHOTO_PX, _QUALITY)
+    uri, (wide, high) = photo_uri(thumbnail, _PHOTO_PX, _PHOTO_BYTES)
     return Overview(uri, wide, high)
 
 

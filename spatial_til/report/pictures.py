@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 #: Flat figures need few colours: a third of the bytes.
 _COLORS = 96
+_QUALITIES = (85, 75, 65, 50, 35)
 
 
 def figure_png(figure: Figure, dpi: int = 110) -> bytes:
@@ -33,8 +34,11 @@ def png_uri(data: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
 
 
-def photo_uri(path: Path, longest_px: int, quality: int) -> tuple[str, tuple[int, int]]:
-    """Return a photograph as a smaller JPEG that stands inside the page, with its width and height."""
+def photo_uri(path: Path, longest_px: int, most_bytes: int) -> tuple[str, tuple[int, int]]:
+    """Return a photograph as a smaller JPEG that stands inside the page, with its width and height.
+
+    The best of a few qualities that fits `most_bytes` is taken, the lowest where none does.
+    """
     import cv2
 
     from spatial_til.io.overview import read_overview
@@ -44,9 +48,10 @@ def photo_uri(path: Path, longest_px: int, quality: int) -> tuple[str, tuple[int
     if scale < 1:
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(image[..., ::-1]), options)
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii"), (
-        image.shape[1],
-        image.shape[0],
-    )
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    for quality in _QUALITIES:
+        data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        if len(data) <= most_bytes:
+            break
+    uri = "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+    return uri, (image.shape[1], image.shape[0])

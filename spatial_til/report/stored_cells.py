@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spatial_til.errors import CellTableError
 from spatial_til.model import XY, Cells, FloatArray
 from spatial_til.protocol import Protocol
 from spatial_til.segmentation.positivity import score_of
@@ -29,14 +30,13 @@ def read_report_cells(path: Path, slide_id: str, protocol: Protocol) -> ReportCe
     if not path.exists():
         return ReportCells(np.empty((0, 2)), {})
     names = pq.read_schema(path).names
-    wanted = {m: _columns(names, m, protocol) for m in protocol.panel.markers}
-    columns = ["x_um", "y_um", *(["CD8_positive"] if "CD8_positive" in names else [])]
-    table = pq.read_table(path, columns=[*columns, *(c for of in wanted.values() for c in of)])
+    wanted = [name for marker in protocol.panel.markers for name in _columns(names, marker, protocol)]
+    table = pq.read_table(path, columns=["x_um", "y_um", *(n for n in names if n == "CD8_positive"), *wanted])
     arrays = {name: table.column(name).to_numpy() for name in table.column_names}
     x, y = arrays["x_um"], arrays["y_um"]
     chosen = draw_cells(slide_id, x, y)
     cells = Cells(x, y, x, x, measurements=arrays)
-    scores = {m: _score(cells, m, protocol)[chosen] for m, of in wanted.items() if of}
+    scores = {marker: score[chosen] for marker, score in _scores(cells, protocol).items()}
     positive = arrays.get("CD8_positive", np.zeros(len(x), dtype=np.bool_))
     return ReportCells(np.column_stack((x, y))[positive], scores)
 
@@ -44,10 +44,16 @@ def read_report_cells(path: Path, slide_id: str, protocol: Protocol) -> ReportCe
 def _columns(names: Sequence[str], marker: str, protocol: Protocol) -> list[str]:
     """Return the columns that the marker's score may be made of."""
     parts = dict.fromkeys((protocol.marker(marker).compartment, "membrane", "cell"))
-    ends = ("mean", "median", "p70", "p90", "arc", "own_arc")
-    return [name for part in parts for end in ends if (name := f"{marker}_{part}_{end}") in names]
+    return [name for part in parts for name in names if name.startswith(f"{marker}_{part}_")]
 
 
-def _score(cells: Cells, marker: str, protocol: Protocol) -> FloatArray:
-    how = protocol.marker(marker)
-    return np.asarray(score_of(cells, marker, compartment=how.compartment, statistic=how.statistic), dtype=np.float64)
+def _scores(cells: Cells, protocol: Protocol) -> dict[str, FloatArray]:
+    """Return the score of every marker that has one; cells of an earlier version may lack its columns."""
+    scores = {}
+    for marker in protocol.panel.markers:
+        how = protocol.marker(marker)
+        try:
+            scores[marker] = score_of(cells, marker, compartment=how.compartment, statistic=how.statistic)
+        except CellTableError:
+            continue
+    return {marker: np.asarray(score, dtype=np.float64) for marker, score in scores.items()}

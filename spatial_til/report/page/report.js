@@ -19,9 +19,14 @@
   for (const button of document.querySelectorAll("table.sortable th button")) {
     button.addEventListener("click", () => sort(button.closest("th")));
   }
-  for (const box of document.querySelectorAll(".scroll")) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-  }
+  // a table wider than its box can be scrolled by keyboard; asked only once it is on screen
+  const wide = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  for (const box of document.querySelectorAll(".scroll")) wide.observe(box);
   const text = document.getElementById("filter-text"), kind = document.getElementById("filter-class");
   if (text) {
     const rows = Array.from(document.querySelectorAll("#slide-table tbody tr"));
