@@ -88,7 +88,7 @@ def test_separate_nuclei_are_each_found_once_where_they_are(modality):
     assert distance.min(axis=1).max() < 0.5
     nearest = distance.argmin(axis=1)
     for marker, column in (("CD8", 2), ("PD-L1", 3)):
-        score = result.cells.measurements[f"{marker}_membrane_own_arc"]
+        score = result.cells.measurements[f"{marker}_membrane_own_ridge"]
         positive = truth[nearest, column] == 1
         assert score[positive].min() > 1.5 * score[~positive].max()
 

@@ -1,9 +1,4 @@
-"""Cells and stain planes -> measurements.
-
-Two families. Pixel statistics of nucleus, cytoplasm, membrane ring and whole cell. And rim statistics: rays
-from the centre of the nucleus read the strongest stain across the membrane in each direction, which sees
-partial staining (some rays high) and tells a neighbour's membrane (only the rays that face it).
-"""
+"""Cells and stain planes -> measurements of every marker in every compartment."""
 
 from __future__ import annotations
 
@@ -13,18 +8,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spatial_til.segmentation.rim import rim_stain
+from spatial_til.segmentation.smooth import SCALE, gaussian_weights, smooth, smooth_float
+
 COMPARTMENTS = ("nucleus", "cytoplasm", "membrane", "cell")
 STATISTICS = ("mean", "median", "p70", "p90")
-#: Level reached by at least 30 % of the rim: as measured, and without what belongs to a neighbour.
-RIM_STATISTICS = ("membrane_arc", "membrane_own_arc")
-RAYS = 24
-#: Share of the rim that makes a cell positive (partial membrane staining counts); project default.
-ARC_SHARE = 0.3
+#: Membrane stain above its surroundings: as seen, and without what belongs to a neighbour (see `rim`).
+RIM_STATISTICS = ("membrane_ridge", "membrane_own_ridge")
 
-_ANGLES = 2 * np.pi * np.arange(RAYS) / RAYS
-#: Ray directions in 1/256 pixel: whole numbers, so that a ray reads the same pixels in every tile.
-_DROW = np.round(256 * np.sin(_ANGLES)).astype(np.int32)
-_DCOL = np.round(256 * np.cos(_ANGLES)).astype(np.int32)
+#: Membrane planes are smoothed with a Gaussian of this standard deviation; project default.
+MEMBRANE_BLUR_UM = 0.5
+
+_N_PIXEL = len(COMPARTMENTS) * len(STATISTICS)
 
 
 def column_names(marker: str) -> tuple[str, ...]:
@@ -35,26 +30,29 @@ def column_names(marker: str) -> tuple[str, ...]:
 
 def measure_cells(
     cells: NDArray[np.int32],
+    territory: NDArray[np.int32],
     nuclei: NDArray[np.int32],
     centre_16: NDArray[np.int64],
     wanted: NDArray[np.bool_],
     planes: NDArray[Any],
+    smooth_planes: NDArray[Any],
     *,
-    ring_px: int,
+    px_um: float,
+    membrane_um: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Measure markers in cells.
 
     Parameters
     ----------
-    cells, nuclei
+    cells, territory, nuclei
         (rows, cols) labels 1..n of the same cells.
     centre_16
         (n, 2) row and column of the nuclear centroid in 1/16 pixel.
     wanted
         (n,) cells to measure; the others only serve as neighbours.
-    planes
-        (markers, rows, cols) stain amounts.
-    ring_px
+    planes, smooth_planes
+        (markers, rows, cols) stain amounts, and the same smoothed for membranes, in one unit.
+    membrane_um
         Width of the membrane ring inside the cell's border.
 
     Returns
@@ -66,12 +64,21 @@ def measure_cells(
         (n,) pixels of each cell.
     """
     n = len(centre_16)
+    values = np.full((n, len(planes), _N_PIXEL + len(RIM_STATISTICS)), np.nan, dtype=np.float32)
     box, area = _boxes(cells, n)
-    values = np.full((n, len(planes), 18), np.nan, dtype=np.float32)
-    rays, facing = _read_rays(cells, nuclei, centre_16, planes)
-    _own_arcs(rays, facing, wanted, values)
-    _pixel_statistics(cells, nuclei, box, wanted, planes, ring_px, values)
+    ring = max(round(membrane_um / px_um), 1)
+    levels = 256 if planes.dtype == np.uint8 else 0
+    _pixel_statistics(cells, nuclei, box, wanted, planes, ring, levels, values)
+    values[:, :, _N_PIXEL:] = rim_stain(territory, nuclei, centre_16, smooth_planes, px_um=px_um)
     return values, area
+
+
+def smooth_markers(planes: NDArray[Any], px_um: float) -> NDArray[Any]:
+    """Return marker planes (markers, rows, cols) smoothed over 0.5 µm, in the same unit, float32."""
+    weights = gaussian_weights(MEMBRANE_BLUR_UM / px_um)
+    if planes.dtype == np.uint8:
+        return np.stack([smooth(plane, weights, 6) for plane in planes]).astype(np.float32) / np.float32(SCALE)
+    return np.stack([smooth_float(plane, weights) for plane in planes])
 
 
 @njit(cache=True, nogil=True)
@@ -95,104 +102,10 @@ def _boxes(labels: Any, n: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _read_rays(cells: Any, nuclei: Any, centre_16: Any, planes: Any) -> Any:
-    """Return the strongest stain across the rim on each ray (n, markers, RAYS), and the cell beyond."""
-    n = len(centre_16)
-    m, rows, cols = planes.shape
-    rays = np.zeros((n, m, RAYS), dtype=np.float32)
-    facing = np.zeros((n, RAYS), dtype=np.int32)
-    for k in range(n):
-        label = k + 1
-        r0, c0 = centre_16[k, 0] * 16 + 128, centre_16[k, 1] * 16 + 128
-        for t in range(RAYS):
-            rim, end = 0, 0
-            for s in range(1, 64):
-                i = (r0 + s * _DROW[t]) >> 8
-                j = (c0 + s * _DCOL[t]) >> 8
-                if i < 0 or j < 0 or i >= rows or j >= cols:
-                    break
-                if nuclei[i, j] == label:
-                    rim = s
-                if cells[i, j] == label:
-                    end = s
-                elif s > end + 1:
-                    break
-            for s in range(max(rim, 1), end + 2):
-                i = (r0 + s * _DROW[t]) >> 8
-                j = (c0 + s * _DCOL[t]) >> 8
-                if i < 0 or j < 0 or i >= rows or j >= cols:
-                    break
-                for p in range(m):
-                    rays[k, p, t] = max(rays[k, p, t], planes[p, i, j])
-            for s in range(end + 1, end + 3):
-                i = (r0 + s * _DROW[t]) >> 8
-                j = (c0 + s * _DCOL[t]) >> 8
-                if i < 0 or j < 0 or i >= rows or j >= cols:
-                    break
-                if cells[i, j] and cells[i, j] != label:
-                    facing[k, t] = cells[i, j]
-                    break
-    return rays, facing
-
-
-@njit(cache=True, nogil=True)
-def _own_arcs(rays: Any, facing: Any, wanted: Any, values: Any) -> None:
-    """Write both arc levels: on a ray that faces a cell with the stronger rim, only the own low level counts."""
-    n, m, _ = rays.shape
-    half, low = RAYS // 2, RAYS // 10
-    at = RAYS - 1 - int(np.ceil(ARC_SHARE * RAYS) - 1)
-    middle = np.zeros((n, m), dtype=np.float32)
-    own = np.empty(RAYS, dtype=np.float32)
-    for k in range(n):
-        for p in range(m):
-            middle[k, p] = np.sort(rays[k, p])[half]
-    for k in range(n):
-        if not wanted[k]:
-            continue
-        for p in range(m):
-            ordered = np.sort(rays[k, p])
-            base = ordered[low]
-            for t in range(RAYS):
-                own[t] = rays[k, p, t]
-                f = facing[k, t]
-                if f and middle[f - 1, p] > middle[k, p]:
-                    own[t] = min(own[t], base)
-            values[k, p, 16] = ordered[at]
-            values[k, p, 17] = np.sort(own)[at]
-
-
-@njit(cache=True, nogil=True)
-def _summarise(sample: Any, count: int, out: Any, at: int) -> None:
-    """Write mean, median, 70th and 90th percentile (nearest rank) of the first `count` values."""
-    if count == 0:
-        return
-    total = 0.0
-    for t in range(count):
-        total += sample[t]
-    ordered = np.sort(sample[:count])
-    out[at] = total / count
-    out[at + 1] = ordered[(count - 1) // 2]
-    out[at + 2] = ordered[(7 * (count - 1)) // 10]
-    out[at + 3] = ordered[(9 * (count - 1)) // 10]
-
-
-@njit(cache=True, nogil=True)
-def _on_ring(cells: Any, i: int, j: int, ring: int) -> bool:
-    label = cells[i, j]
-    rows, cols = cells.shape
-    for d in range(1, ring + 1):
-        if i - d < 0 or j - d < 0 or i + d >= rows or j + d >= cols:
-            continue
-        if cells[i - d, j] != label or cells[i + d, j] != label:
-            return True
-        if cells[i, j - d] != label or cells[i, j + d] != label:
-            return True
-    return False
-
-
-@njit(cache=True, nogil=True)
-def _pixel_statistics(cells: Any, nuclei: Any, box: Any, wanted: Any, planes: Any, ring: int, values: Any) -> None:
-    m = planes.shape[0]
+def _pixel_statistics(
+    cells: Any, nuclei: Any, box: Any, wanted: Any, planes: Any, ring: int, levels: int, values: Any
+) -> None:
+    histogram = np.zeros(levels, dtype=np.int32)
     for k in range(len(box)):
         if not wanted[k]:
             continue
@@ -211,7 +124,7 @@ def _pixel_statistics(cells: Any, nuclei: Any, box: Any, wanted: Any, planes: An
                     cols[count] = j
                     count += 1
         sample = np.empty(count, dtype=planes.dtype)
-        for p in range(m):
+        for p in range(planes.shape[0]):
             for c in range(4):
                 bit = 7 if c == 3 else 1 << c
                 size = 0
@@ -219,4 +132,47 @@ def _pixel_statistics(cells: Any, nuclei: Any, box: Any, wanted: Any, planes: An
                     if part[t] & bit:
                         sample[size] = planes[p, rows[t], cols[t]]
                         size += 1
-                _summarise(sample, size, values[k, p], 4 * c)
+                if size:
+                    _summarise(sample[:size], histogram, values[k, p, 4 * c : 4 * c + 4])
+
+
+@njit(cache=True, nogil=True)
+def _on_ring(cells: Any, i: int, j: int, ring: int) -> bool:
+    """Return whether another cell or none lies within `ring` pixels, straight up, down or sideways."""
+    label = cells[i, j]
+    rows, cols = cells.shape
+    for d in range(1, ring + 1):
+        if i - d < 0 or j - d < 0 or i + d >= rows or j + d >= cols:
+            continue
+        if cells[i - d, j] != label or cells[i + d, j] != label:
+            return True
+        if cells[i, j - d] != label or cells[i, j + d] != label:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _summarise(sample: Any, histogram: Any, out: Any) -> None:
+    """Write mean, median, 70th and 90th percentile (nearest rank from below)."""
+    size = len(sample)
+    total = 0.0
+    for t in range(size):
+        total += sample[t]
+    out[0] = total / size
+    ranks = ((size - 1) // 2, (7 * (size - 1)) // 10, (9 * (size - 1)) // 10)
+    if len(histogram) == 0:
+        ordered = np.sort(sample)
+        for s in range(3):
+            out[s + 1] = ordered[ranks[s]]
+        return
+    histogram[:] = 0
+    for t in range(size):
+        histogram[int(sample[t])] += 1
+    seen, s = 0, 0
+    for level in range(len(histogram)):
+        seen += histogram[level]
+        while s < 3 and seen > ranks[s]:
+            out[s + 1] = level
+            s += 1
+        if s == 3:
+            break

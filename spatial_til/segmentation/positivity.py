@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from spatial_til.errors import CellTableError
 from spatial_til.model import BoolArray, Cells
 
-#: The default score: level reached by 30 % of the rim, without what belongs to a neighbour.
+#: The score that sees partial membranes and leaves out a neighbour's.
 ROBUST = "robust"
+#: A compartment is positive where at least 30 % of it is (project default): its 70th percentile counts.
+_COLUMN = {"positive_fraction": "p70"}
 
 
 def score_of(
@@ -22,23 +24,21 @@ def score_of(
     Parameters
     ----------
     statistic
-        ``robust``: membrane level reached by 30 % of the rim (`own`: without what belongs to a neighbour).
-        ``positive_fraction``: level reached by 30 % of the compartment's pixels or rim, so that a score at
-        or above the threshold means that at least 30 % of the compartment is positive.
+        ``robust``: how far membrane stain stands above its surroundings in the better half of the rim
+        (`own`: without what belongs to a neighbour).
+        ``positive_fraction``: level reached by 30 % of the compartment's pixels, so that a score at or
+        above the threshold means that at least 30 % of the compartment is positive.
         ``mean``, ``median``, ``p90``: of the compartment's pixels.
     """
-    if statistic == ROBUST or (statistic == "positive_fraction" and compartment == "membrane"):
-        names = [f"{marker}_membrane_own_arc" if own else f"{marker}_membrane_arc"]
-    elif statistic == "positive_fraction":
-        names = [f"{marker}_{compartment}_p70"]
+    if statistic == ROBUST:
+        name = f"{marker}_membrane_own_ridge" if own else f"{marker}_membrane_ridge"
     else:
-        names = [f"{marker}_{compartment}_{statistic}"]
-    for name in names:
-        if name in cells.measurements:
-            score = cells.measurements[name]
-            whole = cells.measurements.get(f"{marker}_cell_{name.rpartition('_')[2]}")
-            return score if whole is None else np.where(np.isnan(score), whole, score)
-    msg = f"The cells need the column {names[0]}, found {', '.join(sorted(cells.measurements)) or 'none'}"
+        name = f"{marker}_{compartment}_{_COLUMN.get(statistic, statistic)}"
+    if name in cells.measurements:
+        score = cells.measurements[name]
+        whole = cells.measurements.get(f"{marker}_cell_{name.rpartition('_')[2]}")
+        return score if whole is None else np.where(np.isnan(score), whole, score)
+    msg = f"The cells need the column {name}, found {', '.join(sorted(cells.measurements)) or 'none'}"
     raise CellTableError(msg)
 
 

@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.model import Cells, PixelSource
 from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_boxes
 from spatial_til.segmentation.cells import grow_cells
-from spatial_til.segmentation.measure import column_names, measure_cells
+from spatial_til.segmentation.measure import column_names, measure_cells, smooth_markers
 from spatial_til.segmentation.foreground import block_px
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
 from spatial_til.segmentation.qc import QC, judge
@@ -118,7 +118,7 @@ def _measure_tile(
         found = find_nuclei(nuclear, px_um=px.mean_um, typical=constants.typical, settings=settings.nucleus)
     else:
         found = given_nuclei(labels.read(*box)[:, :, 0])
-    cells = grow_cells(
+    cells, territory = grow_cells(
         found.labels,
         found.area_px * px.area_um2,
         px_um=px.mean_um,
@@ -132,8 +132,17 @@ def _measure_tile(
     if not whole:
         x, y = (col + 0.5) * px.x_um, (row + 0.5) * px.y_um
         wanted &= shapely.contains_xy(constants.tissue, x, y)
-    ring = max(round(settings.membrane_um / px.mean_um), 1)
-    values, area = measure_cells(cells, found.labels, _centre_16(found), wanted, markers, ring_px=ring)
+    values, area = measure_cells(
+        cells,
+        territory,
+        found.labels,
+        _centre_16(found),
+        wanted,
+        markers,
+        smooth_markers(markers, px.mean_um),
+        px_um=px.mean_um,
+        membrane_um=settings.membrane_um,
+    )
     return _Part(row[wanted], col[wanted], found.area_px[wanted].astype(np.int64), area[wanted], values[wanted])
 
 

@@ -60,6 +60,31 @@ def smooth(plane: Any, weights: Any, shift: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def smooth_float(plane: Any, weights: Any) -> Any:
+    """Return a float32 plane convolved with `weights` / 64 on both axes; the order of sums is fixed."""
+    rows, cols = plane.shape
+    radius = len(weights) // 2
+    across = np.empty((rows, cols), dtype=np.float32)
+    for i in range(rows):
+        for j in range(cols):
+            total = np.float32(0.0)
+            for t in range(-radius, radius + 1):
+                total += np.float32(weights[t + radius]) * plane[i, min(max(j + t, 0), cols - 1)]
+            across[i, j] = total
+    out = np.empty((rows, cols), dtype=np.float32)
+    for i in range(rows):
+        out[i] = 0.0
+        for t in range(-radius, radius + 1):
+            w = np.float32(weights[t + radius])
+            source = across[min(max(i + t, 0), rows - 1)]
+            for j in range(cols):
+                out[i, j] += w * source[j]
+        for j in range(cols):
+            out[i, j] /= np.float32(4096.0)
+    return out
+
+
+@njit(cache=True, nogil=True)
 def block_mean(plane: Any, block: int) -> Any:
     """Return the mean of each `block` by `block` square (int32, in 1/64 of the unit), edges partial."""
     rows, cols = (plane.shape[0] + block - 1) // block, (plane.shape[1] + block - 1) // block

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,15 +14,23 @@ from spatial_til.model import FloatArray, Threshold
 
 #: Most cells of one slide that enter a pool (rules: thresholds).
 MAX_CELLS = 20_000
-#: In brightfield no cell below this optical density is positive, and a positive population lies above it.
-OD_FLOOR = 0.15
-OD_POPULATION = 0.2
-#: Scale of the arcsinh transform in brightfield, in OD: about the noise of an unmixed stain.
-_OD_SCALE = 0.05
+#: Brightfield, in OD: the least cut-off, and the least median of a positive population; project defaults.
+#: A ridge (statistic ``robust``) is stain above its surroundings after smoothing, about half a plain mean.
+OD_FLOORS: Mapping[str, tuple[float, float]] = MappingProxyType({"robust": (0.04, 0.09), "other": (0.08, 0.15)})
+#: Least scale of the arcsinh transform in brightfield, in OD: the noise of an unmixed stain.
+_OD_SCALE = 0.02
 _BINS = 512
+#: Smoothing of the histogram, in units of the transformed score.
+_BANDWIDTH = 0.12
 _MIN_POSITIVE = 10
-#: The valley may hold this share of the density of the lower of its two peaks.
+#: The valley may hold this share of the density of the lower of its two peaks; the cells behind it must exceed
+#: the valley's own level by this many standard deviations of their count. The cut lies where the density
+#: comes within a share of the upper peak of the valley's level: negatives end more sharply than positives begin.
 _VALLEY_SHARE = 0.7
+_VALLEY_FLOOR = 0.02
+_VALLEY_SIGMA = 2.5
+#: The side below a valley is the negatives only if it holds this share of all scores.
+_LEAST_NEGATIVE = 0.02
 _MIN_DELTA_BIC = 10.0
 _MIN_ASHMAN_D = 2.0
 _WEAK_ASHMAN_D = 3.0
@@ -54,7 +63,7 @@ class _Split(NamedTuple):
 
     cut: float
     ashman_d: float
-    delta_bic: float
+    valley_share: float
 
 
 def find_threshold(
@@ -63,6 +72,7 @@ def find_threshold(
     batch: str,
     marker: str,
     modality: str,
+    statistic: str = "robust",
     negative_control: NDArray[np.floating[Any]] | None = None,
     frozen: float | None = None,
 ) -> Threshold:
@@ -74,6 +84,8 @@ def find_threshold(
         One array a slide, the score of each drawn cell (see `draw_cells`); slides weigh equally. NaN is left out.
     modality
         ``brightfield`` (scores in OD) or ``fluorescence`` (intensity above background).
+    statistic
+        What the scores are (see `positivity.score_of`): decides the least cut-off in brightfield.
     negative_control
         Scores of the batch's negative control slides; their 99.9th percentile is the cut-off.
     frozen
@@ -82,13 +94,16 @@ def find_threshold(
     Notes
     -----
     Order: negative control, frozen, unsupervised. Unsupervised: on the arcsinh scale, the deepest valley
-    above the negative mode with a second mode behind it, accepted only where two Gaussians beat one
-    (delta BIC > 10) and stand apart (Ashman's D > 2). Otherwise there is one population and no cut-off.
+    above the negative mode with a second mode behind it. The second mode must be more than chance, the
+    two sides must be better described by two Gaussians than by one (delta BIC > 10) and stand apart
+    (Ashman's D > 2), and in brightfield it must be dark enough to be stain. Otherwise there is one
+    population and no cut-off.
     """
     pool = [np.asarray(s, dtype=np.float64)[np.isfinite(s)] for s in scores]
     pool = [s for s in pool if len(s)]
     flags: list[str] = ["threshold_single_slide"] if len(pool) == 1 else []
     n_cells = sum(len(s) for s in pool)
+    least, population = OD_FLOORS.get(statistic, OD_FLOORS["other"]) if modality == "brightfield" else (0.0, 0.0)
 
     def result(cut: float | None, method: str, separation: float | None) -> Threshold:
         positive = 0 if cut is None else int(sum(int((s >= cut).sum()) for s in pool))
@@ -98,14 +113,13 @@ def find_threshold(
     control = None if control is None else control[np.isfinite(control)]
     if control is not None and len(control):
         flags = []
-        cut = float(np.percentile(control, 99.9))
-        return result(max(cut, OD_FLOOR) if modality == "brightfield" else cut, "negative_control", None)
+        return result(max(float(np.percentile(control, 99.9)), least), "negative_control", None)
     if frozen is not None:
         flags = []
         return result(float(frozen), "frozen", None)
     if not pool:
         return result(None, "none", None)
-    split = _split(pool, modality)
+    split = _split(pool, _OD_SCALE if modality == "brightfield" else 0.0, least, population)
     if split is None:
         flags.append("no_positive_population")
         return result(None, "unimodal", None)
@@ -114,87 +128,96 @@ def find_threshold(
     return result(split.cut, "valley", split.ashman_d)
 
 
-def _split(pool: Sequence[FloatArray], modality: str) -> _Split | None:
+def _split(pool: Sequence[FloatArray], least_scale: float, least: float, population: float) -> _Split | None:
     """Return the best accepted split of the pooled scores, on their own scale; None where there is none."""
     values = np.concatenate(pool)
     weights = np.concatenate([np.full(len(s), 1.0 / len(s)) for s in pool])
     weights *= len(values) / weights.sum()
-    scale = _OD_SCALE if modality == "brightfield" else _noise_scale(values)
-    z = np.arcsinh(values / scale)
-    low, high = float(z.min()), float(z.max())
-    if high - low < 1e-9:
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weights[order]) / len(values)
+    low, quarter = (float(values[order][np.searchsorted(share, q)]) for q in (0.05, 0.25))
+    scale = max(4 * (quarter - low), least_scale, 1e-9 * float(np.abs(values).max()), 1e-12)
+    z = np.where(values > 0, np.arcsinh(values / scale), values / scale)
+    if float(np.ptp(z)) < 1e-9:
         return None
-    edges = np.linspace(low, high, _BINS + 1)
+    edges = np.linspace(z.min(), z.max(), _BINS + 1)
     counts = np.histogram(z, bins=edges, weights=weights)[0]
+    if low == 0.0:
+        counts[0 if edges[0] == 0.0 else int(np.searchsorted(edges, 0.0)) - 1] = 0.0  # exactly 0: nothing there to see
+    effective = float(weights.sum() ** 2 / (weights**2).sum()) / len(values)
     centres = (edges[:-1] + edges[1:]) / 2
-    floor = np.arcsinh(OD_FLOOR / scale) if modality == "brightfield" else -np.inf
-    population = np.arcsinh(OD_POPULATION / scale) if modality == "brightfield" else -np.inf
-    best: tuple[float, _Split] | None = None
-    for depth, index in _valleys(counts, centres):
-        split = _guard(counts, centres, index)
-        above = centres[index:] * counts[index:]
-        if split is None or above.sum() / counts[index:].sum() < population:
+    best: _Split | None = None
+    for valley_share, index in _valleys(counts, centres, effective):
+        if counts[:index].sum() < _LEAST_NEGATIVE * counts.sum():
             continue
-        if best is None or depth < best[0]:
-            best = (depth, split)
+        ashman_d, delta_bic = _apart(counts, centres, index)
+        if delta_bic <= _MIN_DELTA_BIC or ashman_d <= _MIN_ASHMAN_D:
+            continue
+        upper = np.cumsum(counts[index:])
+        median = float(centres[index + int(np.searchsorted(upper, upper[-1] / 2))])
+        if np.sinh(median) * scale < population:
+            continue
+        if best is None or valley_share < best.valley_share:
+            best = _Split(float(centres[index]), ashman_d, valley_share)
     if best is None:
         return None
-    cut = float(np.sinh(max(best[1].cut, floor)) * scale)
-    return _Split(cut, best[1].ashman_d, best[1].delta_bic)
+    return best._replace(cut=max(float(np.sinh(best.cut) * scale), least))
 
 
-def _noise_scale(values: FloatArray) -> float:
-    """Return the width of the lower half of the scores: the scale below which intensities are noise."""
-    middle = float(np.median(values))
-    low = values[values <= middle]
-    return max(float(np.median(middle - low)) * 1.4826, float(np.abs(values).max()) * 1e-6, 1e-12)
-
-
-def _valleys(counts: FloatArray, centres: FloatArray) -> list[tuple[float, int]]:
-    """Return (valley density / lower peak density, index) of each valley that is deep enough."""
+def _valleys(counts: FloatArray, centres: FloatArray, effective: float) -> list[tuple[float, int]]:
+    """Return (valley density / lower peak density, bin) of each valley with a real mode behind it."""
     width = float(centres[1] - centres[0])
-    bandwidth = max(0.12 / width, 1.5)
+    bandwidth = max(_BANDWIDTH / width, 1.5)
     at = np.arange(-int(4 * bandwidth), int(4 * bandwidth) + 1)
     kernel = np.exp(-0.5 * (at / bandwidth) ** 2)
     density = np.convolve(counts, kernel / kernel.sum(), mode="same")
     rise = np.concatenate(([1.0], np.sign(np.diff(density)), [-1.0]))
-    peaks = np.flatnonzero((rise[:-1] > 0) & (rise[1:] <= 0))
+    rise[rise == 0] = -1.0
+    peaks = np.flatnonzero((rise[:-1] > 0) & (rise[1:] < 0))
     found = []
-    for a, b in zip(peaks[:-1], peaks[1:], strict=True):
-        index = a + int(np.argmin(density[a : b + 1]))
-        left, right = density[: index + 1].max(), density[index:].max()
-        share = float(density[index] / min(left, right))
-        if share <= _VALLEY_SHARE and counts[index:].sum() >= _MIN_POSITIVE:
+    for k in range(len(peaks) - 1):
+        a, b = int(peaks[k]), int(peaks[k + 1])
+        lowest = density[a : b + 1].min()
+        index = a + int(np.flatnonzero(density[a : b + 1] <= lowest + _VALLEY_FLOOR * density[b:].max())[0])
+        share = float(lowest / min(density[: a + 1].max(), density[b:].max()))
+        behind = density[a + int(np.argmin(density[a : b + 1])) :]
+        higher = behind[behind > lowest]
+        excess, noise = (higher - lowest).sum() * effective, np.sqrt(higher.sum() * effective)
+        enough = counts[index:].sum() * effective >= _MIN_POSITIVE and excess >= _VALLEY_SIGMA * noise
+        if share <= _VALLEY_SHARE and enough:
             found.append((share, index))
     return found
 
 
-def _guard(counts: FloatArray, centres: FloatArray, index: int) -> _Split | None:
-    """Return the split if two Gaussians, started from it, explain the scores better than one and stand apart."""
+def _apart(counts: FloatArray, centres: FloatArray, index: int) -> tuple[float, float]:
+    """Return Ashman's D of the two sides of a bin, and how much two Gaussians beat one (difference of BIC).
+
+    The sides' own moments are used: a fit over all scores would spend its second Gaussian on the tail of
+    the negatives where positives are rare (Ashman et al. 1994, doi:10.1086/117248).
+    """
+    total = counts.sum()
+    log_one = _log_density(counts, centres)
+    sides = (slice(0, index), slice(index, len(counts)))
+    parts, means, variances = [], [], []
+    for side in sides:
+        mass = counts[side].sum()
+        mean = (counts[side] * centres[side]).sum() / mass
+        variance = (counts[side] * (centres[side] - mean) ** 2).sum() / mass + _least_variance(centres)
+        means.append(mean)
+        variances.append(variance)
+        parts.append(np.log(mass / total) - 0.5 * (np.log(2 * np.pi * variance) + (centres - mean) ** 2 / variance))
+    two = float((counts * np.logaddexp(*parts)).sum())
+    ashman_d = float(np.sqrt(2) * abs(means[1] - means[0]) / np.sqrt(sum(variances)))
+    return ashman_d, 2 * (two - log_one) - 3 * float(np.log(total))
+
+
+def _log_density(counts: FloatArray, centres: FloatArray) -> float:
+    """Return the log-likelihood of one Gaussian."""
     total = counts.sum()
     mean = (counts * centres).sum() / total
-    spread = max((counts * (centres - mean) ** 2).sum() / total, 1e-12)
-    one = -0.5 * total * (np.log(2 * np.pi * spread) + 1)
-    part = np.zeros((2, len(counts)))
-    part[0, :index], part[1, index:] = 1.0, 1.0
-    two = -np.inf
-    least = float((centres[1] - centres[0]) ** 2)
-    for _ in range(200):
-        mass = (part * counts).sum(axis=1)
-        if mass.min() < 1:
-            return None
-        mu = (part * counts * centres).sum(axis=1) / mass
-        var = np.maximum((part * counts * (centres - mu[:, None]) ** 2).sum(axis=1) / mass, least)
-        log = np.log(mass / total)[:, None] - 0.5 * (
-            np.log(2 * np.pi * var)[:, None] + (centres - mu[:, None]) ** 2 / var[:, None]
-        )
-        norm = np.logaddexp(log[0], log[1])
-        part = np.exp(log - norm)
-        before, two = two, float((counts * norm).sum())
-        if two - before < 1e-6 * abs(two):
-            break
-    delta_bic = 2 * (two - one) - 3 * np.log(total)
-    ashman_d = float(np.sqrt(2) * abs(mu[1] - mu[0]) / np.sqrt(var.sum()))
-    if delta_bic <= _MIN_DELTA_BIC or ashman_d <= _MIN_ASHMAN_D:
-        return None
-    return _Split(float(centres[index]), ashman_d, float(delta_bic))
+    variance = (counts * (centres - mean) ** 2).sum() / total + _least_variance(centres)
+    return float(-0.5 * total * (np.log(2 * np.pi * variance) + 1))
+
+
+def _least_variance(centres: FloatArray) -> float:
+    return float((centres[1] - centres[0]) ** 2) / 12
