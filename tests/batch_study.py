@@ -85,13 +85,19 @@ def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[st
     return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=300, **options)
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return every file of a scored folder by its path; of run.json all but times and memory."""
+def contents(folder: Path, *, history: bool = True) -> dict[str, bytes]:
+    """Return every file of a scored folder by its path; of run.json all but times and memory.
+
+    Without `history` also without what run.json says of the run before.
+    """
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         data = path.read_bytes()
         if path.name == "run.json":
-            data = json.dumps(without_times(json.loads(data)), sort_keys=True).encode()
+            record = without_times(json.loads(data))
+            if not history:
+                del record["thresholds_changed"]
+            data = json.dumps(record, sort_keys=True).encode()
         found[os.fspath(path.relative_to(folder))] = data
     return found
 

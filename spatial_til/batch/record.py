@@ -28,9 +28,12 @@ def write_record(
     run: Run, study: Study, stored: ScoredFolder, scored: Mapping[str, ScoredSlide], pools: Mapping[Pool, PoolResult]
 ) -> None:
     """Write run.json. Apart from times and memory it says the same however often a run was killed on the way."""
-    before = dict(_earlier(run.folder.run).get("thresholds", {}))
+    earlier = _earlier(run.folder.run)
+    before = dict(earlier.get("thresholds", {}))
     now = {f"{p.threshold.batch} {p.threshold.marker}": p.threshold.threshold for p in pools.values()}
     changed = {k: {"old": before[k], "new": v} for k, v in now.items() if k in before and before[k] != v}
+    if run.resumed and not changed:  # the run we go on with may have got as far as writing this
+        changed = earlier.get("thresholds_changed", {})
     slides: dict[str, dict[str, Any]] = {}
     for job in study.jobs:
         stages = [] if job.slide_id in run.failures else ["measure"] if job.control else ["measure", "score"]

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from spatial_til.batch.plan import Plan, plan
 from spatial_til.batch.record import times_so_far, write_record
@@ -34,7 +35,7 @@ from spatial_til.progress import say
 from spatial_til.protocol import Protocol, load_protocol
 from spatial_til.run_record import jobs_from_record, record_job
 from spatial_til.study import Job, Study
-from spatial_til.workers import LocalRunner
+from spatial_til.workers import LocalRunner, describe
 
 
 def score_study(
@@ -130,7 +131,10 @@ def _folder(out: Path) -> Iterator[ScoredFolder]:
     folder = ScoredFolder(out.resolve())
     with locked(folder.lock):
         remove_parts(folder.root)
-        yield folder
+        try:
+            yield folder
+        except OSError as error:  # the disk is full, or gone
+            raise SpatialTilError(describe(error)) from error
         for path in folder.running.iterdir():
             if path != folder.lock:
                 path.unlink()
@@ -141,19 +145,19 @@ def _folder(out: Path) -> Iterator[ScoredFolder]:
 @contextmanager
 def _run(folder: ScoredFolder, planned: Plan, scheduler: str | None, *, quiet: bool) -> Iterator[Run]:
     """Give the run its workers, here or on a cluster."""
-    took = times_so_far(folder)
+    state: dict[str, Any] = {"took": times_so_far(folder), "resumed": folder.journal.exists()}
     if scheduler is None:
         if not quiet:
             say(str(planned))
         with LocalRunner(planned.workers) as runner:
-            yield Run(folder, runner, quiet, took=took)
+            yield Run(folder, runner, quiet, **state)
         return
     from spatial_til.cluster import DaskRunner
 
     with DaskRunner(scheduler, lambda stage, task: folder.attempts(stage, task.job.slide_id)) as cluster:
         if not quiet:
             say(f"{cluster.workers()} workers of {scheduler}, about {planned.memory_mib:.0f} MiB each")
-        yield Run(folder, cluster, quiet, took=took)
+        yield Run(folder, cluster, quiet, **state)
 
 
 def _absolute(study: Study) -> Study:

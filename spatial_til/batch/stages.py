@@ -39,6 +39,7 @@ class Run:
     folder: ScoredFolder
     runner: Runner
     quiet: bool
+    resumed: bool = False  # an earlier run was stopped before its end
     failures: dict[str, Failure] = field(default_factory=dict)  # by slide_id
     took: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # (stage, slide_id) -> times
     notes: list[str] = field(default_factory=list)
