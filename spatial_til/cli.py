@@ -99,15 +99,26 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("dir", type=Path, metavar="DIR")
     status.set_defaults(run=_status)
 
-    report = commands.add_parser("report", parents=[common], help="write report.html of a scored folder again")
-    report.add_argument("dir", type=Path, metavar="DIR")
-    report.set_defaults(run=_report)
+    _add_outputs(commands, common)
 
     demo = commands.add_parser("demo", parents=[common], help="score sample_slides/ end to end")
     demo.add_argument("--out", type=Path, default=Path("demo_results"), metavar="DIR")
     _add_workers(demo)
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_outputs(commands: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
+    report = commands.add_parser("report", parents=[common], help="write report.html of a scored folder again")
+    report.add_argument("dir", type=Path, metavar="DIR")
+    report.set_defaults(run=_report)
+
+    export = commands.add_parser("export", parents=[common], help="write a scored folder for another tool")
+    export.add_argument("dir", type=Path, metavar="DIR")
+    formats = ("anndata", "spatialdata", "qupath", "ome-tiff")
+    export.add_argument("--format", required=True, choices=formats, help="cells, cells with image, or label image")
+    export.add_argument("--out", type=Path, metavar="PATH", help="folder; default: DIR/export/FORMAT")
+    export.set_defaults(run=_export)
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
@@ -200,6 +211,14 @@ def _report(options: argparse.Namespace) -> int:
     from spatial_til.report.html import write_report
 
     print(f"wrote {write_report(options.dir)}")
+    return OK
+
+
+def _export(options: argparse.Namespace) -> int:
+    from spatial_til.export import export_folder
+
+    for path in export_folder(options.dir, options.format, options.out):
+        print(f"wrote {path}")
     return OK
 
 

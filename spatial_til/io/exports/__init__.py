@@ -1,0 +1,1 @@
+"""Scored slides in the formats of other tools."""
