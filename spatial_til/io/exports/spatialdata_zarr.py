@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spatialdata import SpatialData
 
 _CHUNK = 1024
-_SMALLEST_LEVEL = 512
+_SMALLEST_LEVEL = 256
 
 
 def write_spatialdata(path: Path, slide: ExportSlide, study: dict[str, Any], pixel_size_um: float) -> None:
