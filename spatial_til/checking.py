@@ -1,27 +1,39 @@
-"""What is wrong with a slide before it is scored: from headers and annotations, without reading pixels."""
+"""What is wrong with a slide before it is scored: from headers, annotations and cell tables, without pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from spatial_til.errors import SpatialTilError
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.slides import open_slide, select_channels
+from spatial_til.pipeline.calls import require_markers
+from spatial_til.pipeline.tables_in import measure_cell_table
 from spatial_til.study import Job
+from spatial_til.units import PixelSize
 
 
 def slide_problems(job: Job) -> list[str]:
     """Return every problem of one slide's files, each with the slide's name."""
-    if job.image is None:
-        return []
     problems: list[str] = []
+    if job.cells is not None:
+        _collect(problems, lambda: _check_table(job))
+    elif job.image is not None:
+        _check_image(job, job.image, problems)
+    return [
+        problem if problem.startswith(f"{job.slide_id}: ") else f"{job.slide_id}: {problem}" for problem in problems
+    ]
+
+
+def _check_image(job: Job, image: Path, problems: list[str]) -> None:
     panel = job.protocol.panel
     try:
-        with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
+        with open_slide(image, pixel_size_um=job.pixel_size_um) as slide:
             if panel.modality == "fluorescence":
                 _collect(problems, lambda: select_channels(slide, list(panel.channels)))
             elif not slide.is_rgb:
-                problems.append(f"{job.image}: the panel is brightfield, but the image is no RGB picture")
+                problems.append(f"{image}: the panel is brightfield, but the image is no RGB picture")
             _collect(problems, slide.require_pixel_size)
             if slide.pixel_size is not None and job.annotations:
                 px = slide.pixel_size
@@ -31,7 +43,13 @@ def slide_problems(job: Job) -> list[str]:
                 )
     except SpatialTilError as error:
         problems.append(str(error))
-    return [f"{job.slide_id}: {problem}" for problem in problems]
+
+
+def _check_table(job: Job) -> None:
+    measured = measure_cell_table(job)
+    require_markers(job, measured)
+    if job.annotations:
+        read_annotations(job.annotations, pixel_size=measured.pixel_size or PixelSize(1.0, 1.0), image_shape=None)
 
 
 def _collect(problems: list[str], step: Callable[[], object]) -> None:

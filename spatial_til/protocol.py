@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -159,7 +160,8 @@ class Marker(_Section):
         description="auto: one per staining batch; or OD (brightfield), intensity above background (fluorescence)",
     )
     thresholds_from: str = Field(
-        default="", description="path of a thresholds.csv whose cut-off is frozen here; empty: none"
+        default="",
+        description="path of a thresholds.csv, relative to the protocol, whose cut-off is frozen here; empty: none",
     )
     loss: bool = Field(default=False, description="report loss on tumour cells (HLA class I, B2M)")
 
@@ -356,11 +358,25 @@ class Protocol(_Section):
         if self.tumor.method == "classifier" and not self.tumor.model:
             msg = 'tumor.method = "classifier" needs tumor.model, the path of a trained classifier'
             raise ValueError(msg)
+        self._check_populations()
         n = len(self.panel.channels)
         if self.fluorescence.spillover and [len(r) for r in self.fluorescence.spillover] != [n] * n:
             msg = f"fluorescence.spillover must be {n} x {n}, one row and column a channel of the panel"
             raise ValueError(msg)
         return self
+
+    def _check_populations(self) -> None:
+        """Refuse terms of `[populations]` that the panel does not have."""
+        known = {*(f"{m}{sign}" for m in self.panel.markers for sign in "+-")} | ({TUMOR} & {*self.panel.markers})
+        for name, text in self.populations.items():
+            terms = [term.strip() for term in re.split(r"[&|!()]", text) if term.strip()]
+            unknown = [term for term in terms if re.sub(r"\s+(?=[+-]$)", "", term) not in known]
+            if unknown or not terms:
+                msg = (
+                    f"populations.{name}: {', '.join(unknown) or 'nothing'} is no term of this panel: "
+                    f"use {', '.join(sorted(known))} with &, |, ! and brackets"
+                )
+                raise ValueError(msg)
 
     def marker(self, name: str) -> Marker:
         """Return how a marker is called: its own section, or the defaults.
@@ -382,8 +398,11 @@ class Protocol(_Section):
         return values
 
     def fingerprint(self) -> str:
-        """Return a hash of the resolved protocol: the HASH of ``check --locked HASH``."""
-        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()[:16]
+        """Return a hash of the resolved protocol, wherever its folder is: the HASH of ``check --locked HASH``."""
+        values = self.resolved()
+        for marker in values["markers"].values():
+            marker["thresholds_from"] = Path(marker["thresholds_from"]).name
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _nearest(location: tuple[Any, ...], root: type[BaseModel] = Protocol) -> str:
@@ -448,4 +467,15 @@ def load_protocol(path: Path) -> Protocol:
         raise ProtocolError([f"{path}: cannot be read ({error.strerror}): give the path of a protocol"]) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProtocolError([f"{path}: is not valid TOML: {error}"]) from None
-    return parse_protocol(values, str(path))
+    return _rooted(parse_protocol(values, str(path)), path.parent)
+
+
+def _rooted(protocol: Protocol, folder: Path) -> Protocol:
+    """Return a protocol whose paths, written relative to its own folder, hold from any folder."""
+    markers = {
+        name: marker.model_copy(update={"thresholds_from": str((folder / marker.thresholds_from).absolute())})
+        if marker.thresholds_from
+        else marker
+        for name, marker in protocol.markers.items()
+    }
+    return protocol.model_copy(update={"markers": markers})

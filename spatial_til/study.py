@@ -14,6 +14,7 @@ from typing import Literal
 
 from spatial_til.chronology import date_problems
 from spatial_til.errors import ProtocolError, StudyError
+from spatial_til.io.schema import SLIDE_SCORES
 from spatial_til.model import SlideMeta
 from spatial_til.protocol import Protocol, load_protocol
 
@@ -24,6 +25,8 @@ KNOWN = (
     *("lesion", "site", "biopsy_date", "treatment_start", "biopsy_type", "therapy", "tumor_type"),
     *("interval_therapy", "response", "response_months"),
 )
+#: Columns of slide_scores.csv, whose values are computed: a sheet's own column goes by another name.
+COMPUTED = frozenset(SLIDE_SCORES.names) - frozenset(KNOWN)
 MAX_ROWS = 1_000_000
 _SLIDE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
@@ -138,6 +141,9 @@ def load_study(path: Path, protocol_path: Path | None = None) -> Study:
     if missing:
         problems.append(f"column {', '.join(missing)} missing in the header, found {', '.join(header)}: add it")
         raise StudyError([_at(path, p) for p in problems])
+    taken = [c for c in header if c in COMPUTED]
+    if taken:
+        problems.append(f"column {', '.join(taken)} is one that slide_scores.csv computes: rename it in the sheet")
     if not rows:
         problems.append("no rows: add one row a slide")
     jobs = [_job(row, protocols, main) for row in rows]

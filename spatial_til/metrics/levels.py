@@ -41,9 +41,9 @@ class Levels:
 
     def __str__(self) -> str:
         """Say the first element in words."""
-        return (
-            f"core {self.core[0]:.0f}/mm², margin {self.margin[0]:.0f}/mm², log2 core/margin {self.log2_ratio[0]:.2f}"
-        )
+        core, margin = float(self.core[0]), float(self.margin[0])
+        ratio = f", log2 core/margin {self.log2_ratio[0]:.2f}" if core or margin else ""  # of areas, where both are 0
+        return f"core {core:.0f}/mm², margin {margin:.0f}/mm²{ratio}"
 
 
 def missing_levels(estimates: Mapping[str, Estimate]) -> tuple[Failure, ...]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from spatial_til.errors import CellTableError
 from spatial_til.io.measured import Measured
 from spatial_til.metrics.levels import Failure
 from spatial_til.metrics.populations import parse_population, select_populations, standard_populations
 from spatial_til.model import BoolArray, Threshold
 from spatial_til.protocol import TUMOR
-from spatial_til.segmentation.positivity import call_positive
+from spatial_til.segmentation.positivity import call_positive, score_of
 from spatial_til.study import Job
 
 
@@ -33,6 +34,7 @@ class SlideCalls:
     tumor_cell: BoolArray | None
     flags: tuple[str, ...]
     failures: Mapping[str, tuple[Failure, ...]]  # marker -> why its absence cannot be told from a failed stain
+    n_cells: int
 
 
 def call_cells(job: Job, measured: Measured, cuts: Mapping[str, MarkerCut], factor: Mapping[str, float]) -> SlideCalls:
@@ -49,6 +51,7 @@ def call_cells(job: Job, measured: Measured, cuts: Mapping[str, MarkerCut], fact
     positive, raw = dict(cells.calls), dict(cells.calls)
     flags: list[str] = []
     failures: dict[str, tuple[Failure, ...]] = {}
+    require_markers(job, measured, list(cuts))
     for marker, cut in cuts.items():
         if marker in positive:
             continue
@@ -68,18 +71,40 @@ def call_cells(job: Job, measured: Measured, cuts: Mapping[str, MarkerCut], fact
     raw.pop(TUMOR, None)
     if tumor is None:
         flags.append("tumor_cells_unknown")
-    return SlideCalls(positive, raw, tumor, tuple(dict.fromkeys(flags)), failures)
+    return SlideCalls(positive, raw, tumor, tuple(dict.fromkeys(flags)), failures, len(cells))
+
+
+def require_markers(job: Job, measured: Measured, markers: Sequence[str] | None = None) -> None:
+    """Refuse cells that say nothing of a marker of the panel: without calls and signal, 0 would be a guess.
+
+    Raises
+    ------
+    CellTableError
+        Naming the first such marker, what its columns are, and what to do.
+    """
+    cells = measured.cells
+    for marker in job.protocol.panel.markers if markers is None else markers:
+        how = job.protocol.marker(marker)
+        try:
+            if marker not in cells.calls:
+                score_of(cells, marker, compartment=how.compartment, statistic=how.statistic)
+        except CellTableError:
+            found = ", ".join(name for name in cells.measurements if name.startswith(f"{marker}_")) or "none"
+            msg = (
+                f"{job.slide_id}: the cells are not called for {marker} and have no {how.statistic} of its "
+                f"{how.compartment} (found: {found}): name its column of calls in [cells.positive], or set "
+                f'compartment and statistic in [markers."{marker}"] to what is there'
+            )
+            raise CellTableError(msg) from None
 
 
 def _failures(marker: str, cut: MarkerCut) -> tuple[Failure, ...]:
     if cut.verified:
         return ()
-    if cut.threshold.threshold is None:
-        reason = f"no {marker}+ cells in the batch and no positive control: absent cells and a failed stain look alike"
-        return (Failure("stain_unverified", reason),)
-    if not cut.threshold.evaluable:
+    if cut.threshold.n_cells == 0:
         return (Failure("stain_unverified", f"the cut-off of {marker} cannot be evaluated: no cells in its pool"),)
-    return ()
+    reason = f"no {marker}+ cells in the batch and no positive control: absent cells and a failed stain look alike"
+    return (Failure("stain_unverified", reason),)
 
 
 def populations_of(job: Job, calls: SlideCalls) -> dict[str, BoolArray]:
@@ -88,8 +113,7 @@ def populations_of(job: Job, calls: SlideCalls) -> dict[str, BoolArray]:
     expressions = standard_populations(markers)
     for name, text in job.protocol.populations.items():
         expressions[name] = parse_population(text, markers)
-    n = len(next(iter(calls.positive.values()))) if calls.positive else 0
-    return select_populations(expressions, calls.positive, n_cells=n, tumor_cell=calls.tumor_cell)
+    return select_populations(expressions, calls.positive, n_cells=calls.n_cells, tumor_cell=calls.tumor_cell)
 
 
 def immune_cells(calls: SlideCalls, markers: tuple[str, ...]) -> BoolArray | None:

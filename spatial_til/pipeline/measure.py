@@ -25,11 +25,13 @@ from spatial_til.io.overview import write_overview
 from spatial_til.io.slides import Slide, open_slide, select_channels
 from spatial_til.model import PixelSource
 from spatial_til.pipeline.settings import measure_settings
+from spatial_til.segmentation.calibration import calibrate
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.slide import measure_slide
 from spatial_til.study import Job
 
 OVERVIEW_PX = 1400
+OVERVIEW_UM = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,18 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def overview_tissue(job: Job, slide: Slide) -> MultiPolygon:
+    """Return the tissue of a slide, drawn or detected, without measuring anything.
+
+    Raises
+    ------
+    SlideError
+        Where the slide has none.
+    """
+    grids = (_grid(slide, job, job.protocol.segmentation.pixel_size_um), _grid(slide, job, OVERVIEW_UM))
+    return calibrate(*grids, measure_settings(job.protocol), _annotated_tissue(job, slide)).tissue
+
+
 def _annotated_tissue(job: Job, slide: Slide) -> MultiPolygon | None:
     if not job.annotations:
         return None
@@ -195,7 +209,7 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
     labels = None if job.labels is None else _LabelGrid(LabelImage(job.labels), grid)
     found = measure_slide(
         grid,
-        _grid(slide, job, 4.0),
+        _grid(slide, job, OVERVIEW_UM),
         settings=measure_settings(job.protocol),
         tissue=tissue,
         labels=labels,

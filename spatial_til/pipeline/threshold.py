@@ -7,6 +7,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial_til.errors import ProtocolError
+from spatial_til.errors import CellTableError, ProtocolError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import Measured, read_measured
 from spatial_til.io.tables import read_table
@@ -101,7 +102,12 @@ def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, 
     """Return the scores of the cells of one slide that enter each pool; calls that came along enter none."""
     measured = read_measured(folder.measured(job.slide_id), markers=[pool.marker for pool in pools])
     chosen = draw_cells(job.slide_id, measured.cells.x_um, measured.cells.y_um)
-    return {pool: marker_score(measured, pool)[chosen] for pool in pools if pool.marker not in measured.cells.calls}
+    found = {}
+    for pool in pools:
+        if pool.marker not in measured.cells.calls:
+            with suppress(CellTableError):  # a table that lacks the marker fails alone, when it is scored
+                found[pool] = marker_score(measured, pool)[chosen]
+    return found
 
 
 def marker_score(measured: Measured, pool: Pool) -> NDArray[np.floating[Any]]:
@@ -125,6 +131,7 @@ def _result(
             batch=label,
             marker=pool.marker,
             modality=pool.modality,
+            statistic=settings.statistic,
             negative_control=np.concatenate(negative) if negative else None,
             frozen=_frozen(settings.thresholds_from, label, pool.marker),
         )
@@ -132,17 +139,16 @@ def _result(
         n = sum(len(s) for s in pooled)
         positive = sum(int((s >= settings.threshold).sum()) for s in pooled)
         threshold = Threshold(label, pool.marker, float(settings.threshold), "fixed", None, n, positive, n > 0)
-    verified = _stain_verified(threshold, pooled, of("positive"), pool.modality)
-    if threshold.threshold is None:
-        threshold = replace(threshold, evaluable=verified)
-    return PoolResult(threshold, np.concatenate([np.empty(0), *pooled]).astype(np.float32), verified)
+    verified = _stain_verified(pool, threshold, pooled, of("positive"))
+    histogram = np.concatenate([np.empty(0), *pooled]).astype(np.float32)
+    return PoolResult(replace(threshold, evaluable=verified), histogram, verified)
 
 
 def _stain_verified(
+    pool: Pool,
     threshold: Threshold,
     pooled: Sequence[NDArray[np.floating[Any]]],
     controls: Sequence[NDArray[np.floating[Any]]],
-    modality: str,
 ) -> bool:
     """Return whether positive cells show that the stain worked: in the batch, or in its positive controls alone.
 
@@ -154,7 +160,13 @@ def _stain_verified(
         return any(bool((scores >= cut).any()) for scores in pooled)
     if not controls:
         return False
-    alone = find_threshold(controls, batch=threshold.batch, marker=threshold.marker, modality=modality)
+    alone = find_threshold(
+        controls,
+        batch=pool.batch,
+        marker=pool.marker,
+        modality=pool.modality,
+        statistic=pool.settings.statistic,
+    )
     return alone.threshold is not None
 
 
