@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: demo test lint bench stress coverage trajectories samples clean
+.PHONY: docs demo test lint bench stress coverage trajectories samples clean
 
 demo: $(STAMP)  ## install, score sample_slides/, say where the tables are
 	$(BIN)/spatial-til demo --out demo_results
@@ -27,6 +27,11 @@ coverage: $(TEST_STAMP)  ## coverage of the intervals by simulation
 
 trajectories: $(TEST_STAMP)  ## known-truth studies of the transition call
 	$(BIN)/python -m benchmarks.trajectories
+
+docs: $(STAMP)  ## the API reference, into docs/api
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group docs
+	$(BIN)/python docs/build_api.py docs/api
 
 samples: $(STAMP)  ## make sample_slides/ again
 	$(BIN)/python -m spatial_til.synthetic sample_slides

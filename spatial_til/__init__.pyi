@@ -1,0 +1,10 @@
+from .batch import rescore as rescore
+from .batch import score_study as score_study
+from .export import export_folder as export_folder
+from .io.cells import read_cells as read_cells
+from .io.folder import ScoredFolder as ScoredFolder
+from .io.slides import open_slide as open_slide
+from .io.tables import read_table as read_table
+from .protocol import load_protocol as load_protocol
+from .report.html import write_report as write_report
+from .study import load_study as load_study

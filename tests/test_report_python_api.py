@@ -1,0 +1,64 @@
+"""The ten public names: documented with examples that run, typed, and cheap to import."""
+
+import ast
+import doctest
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spatial_til
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_examples_of_the_manual_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "python.md").read_text("utf-8")
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    examples = doctest.DocTestParser().get_doctest(text, {}, "python.md", "docs/python.md", 0)
+    assert len(examples.examples) > 15
+    assert doctest.DocTestRunner(optionflags=options).run(examples).failed == 0
+
+
+def test_manual_uses_every_public_name():
+    text = (ROOT / "docs" / "python.md").read_text("utf-8")
+    assert [name for name in spatial_til.__all__ if f"st.{name}(" not in text] == []
+
+
+def test_ten_names_listed_once():
+    tree = ast.parse((ROOT / "spatial_til" / "__init__.pyi").read_text("utf-8"))
+    listed = [alias.asname for node in tree.body for alias in node.names]
+    assert sorted(listed) == sorted(spatial_til.__all__)
+    assert len(listed) == 10
+
+
+@pytest.mark.parametrize("name", spatial_til.__all__)
+def test_public_names_are_documented_and_typed(name):
+    thing = getattr(spatial_til, name)
+    assert inspect.getdoc(thing)
+    parameters = inspect.signature(thing).parameters.values()
+    assert all(p.annotation is not inspect.Parameter.empty for p in parameters)
+
+
+def test_importing_does_nothing_and_is_fast():
+    code = (
+        "import sys, time; t = time.perf_counter(); import spatial_til; s = time.perf_counter() - t\n"
+        "heavy = {'numpy', 'pandas', 'cv2', 'numba', 'matplotlib', 'sklearn', 'zarr', 'shapely'} & set(sys.modules)\n"
+        "print(s < 0.3, sorted(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "True []"
+
+
+def test_api_reference_builds_without_warnings(tmp_path):
+    pytest.importorskip("pdoc", reason="pdoc is not installed")
+    command = [sys.executable, str(ROOT / "docs" / "build_api.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "warn" not in done.stderr.lower(), done.stderr
+    page = (tmp_path / "spatial_til.html").read_text("utf-8")
+    assert all(name in page for name in spatial_til.__all__)
+    assert (tmp_path / "spatial_til" / "metrics" / "density.html").exists()
