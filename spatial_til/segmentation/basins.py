@@ -33,58 +33,77 @@ def find_basins(
     return Basins(labels, peak, _sums(labels, peak, contrast), _touching(labels, len(peak)))
 
 
+#: Codes of the neighbours, highest first among equal heights: those that come first in raster order.
+_UP_LEFT, _UP, _UP_RIGHT, _LEFT, _SELF, _RIGHT, _DOWN_LEFT, _DOWN, _DOWN_RIGHT = range(8, -1, -1)
+
+
 @njit(cache=True, nogil=True)
 def _ascend(landscape: Any, mask: Any, reach: int) -> Any:
     rows, cols = mask.shape
-    up = np.empty(rows * cols, dtype=np.int32)
     labels = np.zeros((rows, cols), dtype=np.int32)
+    offset = _directions(landscape, mask, labels)
+    flat, step = labels.reshape(-1), offset.reshape(-1)
     peak = np.zeros((rows * cols // 4 + 2, 3), dtype=np.int32)
     n = 0
-    for i in range(rows):
-        for j in range(cols):
-            at = i * cols + j
-            if not mask[i, j]:
-                up[at] = -1
-                continue
-            best = landscape[i, j]
-            target = at
-            if 0 < i < rows - 1 and 0 < j < cols - 1:
-                for r in (i - 1, i, i + 1):
-                    for c in (j - 1, j, j + 1):
-                        other = landscape[r, c]
-                        if mask[r, c] and (other > best or (other == best and r * cols + c < target)):
-                            best = other
-                            target = r * cols + c
-            else:
-                for r in range(max(i - 1, 0), min(i + 2, rows)):
-                    for c in range(max(j - 1, 0), min(j + 2, cols)):
-                        other = landscape[r, c]
-                        if mask[r, c] and (other > best or (other == best and r * cols + c < target)):
-                            best = other
-                            target = r * cols + c
-            up[at] = target
-            if target == at:
-                n += 1
-                peak[n, 0], peak[n, 1], peak[n, 2] = i, j, best
-                labels[i, j] = n
-    flat = labels.reshape(-1)
     for at in range(rows * cols):
-        if up[at] < 0 or flat[at]:
+        if flat[at] < 0 and step[at] == 0:
+            n += 1
+            i = at // cols
+            peak[n, 0], peak[n, 1] = i, at - i * cols
+            peak[n, 2] = landscape[i, at - i * cols]
+            flat[at] = n
+    for at in range(rows * cols):
+        if flat[at] >= 0:
             continue
         top = at
-        while not flat[top]:
-            top = up[top]
+        while flat[top] < 0:
+            top += step[top]
         label = flat[top]
-        step = at
-        while not flat[step]:
-            flat[step] = label
-            step = up[step]
+        here = at
+        while flat[here] < 0:
+            flat[here] = label
+            here += step[here]
     for i in range(rows):
         for j in range(cols):
             k = labels[i, j]
             if k and (abs(i - peak[k, 0]) > reach or abs(j - peak[k, 1]) > reach):
                 labels[i, j] = 0
     return labels, peak[: n + 1].copy()
+
+
+@njit(cache=True, nogil=True)
+def _directions(landscape: Any, mask: Any, labels: Any) -> Any:
+    """Return the offset (in a flat array) of the highest of each pixel's neighbours and itself.
+
+    Foreground is marked -1 in `labels`. Height and code share one number, so that one maximum finds both.
+    """
+    rows, cols = mask.shape
+    offset = np.zeros((rows, cols), dtype=np.int32)
+    jump = np.array([cols + 1, cols, cols - 1, 1, 0, -1, 1 - cols, -cols, -cols - 1], dtype=np.int32)
+    padded = np.zeros((3, cols + 2), dtype=np.int16)
+    best = np.empty(cols, dtype=np.int16)
+    for j in range(cols):
+        padded[2, j + 1] = (landscape[0, j] << 4) * mask[0, j]
+    for i in range(rows):
+        padded[0], padded[1] = padded[1].copy(), padded[2].copy()
+        if i + 1 < rows:
+            for j in range(cols):
+                padded[2, j + 1] = (landscape[i + 1, j] << 4) * mask[i + 1, j]
+        else:
+            padded[2] = 0
+        above, line, below = padded[0], padded[1], padded[2]
+        for j in range(cols):
+            first = max(np.int16(above[j] | _UP_LEFT), np.int16(above[j + 1] | _UP))
+            second = max(np.int16(above[j + 2] | _UP_RIGHT), np.int16(line[j] | _LEFT))
+            third = max(np.int16(line[j + 1] | _SELF), np.int16(line[j + 2] | _RIGHT))
+            fourth = max(np.int16(below[j] | _DOWN_LEFT), np.int16(below[j + 1] | _DOWN))
+            both = max(max(first, second), max(third, fourth))
+            best[j] = max(both, below[j + 2])
+        for j in range(cols):
+            if mask[i, j]:
+                labels[i, j] = -1
+                offset[i, j] = jump[best[j] & 15] if best[j] > 15 else 0
+    return offset
 
 
 @njit(cache=True, nogil=True)

@@ -14,16 +14,25 @@ from shapely.geometry import MultiPolygon
 from spatial_til.errors import ProtocolError, SlideError
 from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains, tissue, white
-from spatial_til.segmentation.foreground import block_px, nuclear_contrast
+from spatial_til.segmentation.foreground import SCALE, Floor, nuclear_contrast, nuclear_floor
 from spatial_til.segmentation.overview import read_overview, sample_boxes
-from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, NucleusSettings, Stain
-from spatial_til.segmentation.smooth import SCALE, block_mean
+from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, Stain
+from spatial_til.segmentation.smooth import smooth
 from spatial_til.units import PixelSize
 
 #: Marker stain up to this OD does not darken the nuclear plane.
 _MARKER_FLOOR = 10
 #: Level of a typical nucleus in the nuclear plane of fluorescence.
 _TYPICAL_LEVEL = 100
+#: Membranes in fluorescence are looked for in up to 4095 levels, so that sums stay exact (see `smooth`).
+_TOP_LEVEL, _LEVEL_SCALE = 4095, 8
+#: Levels below the 99.9th percentile of a marker.
+_USUAL_LEVELS = 512
+
+
+#: Blocks over which the contrast of a nucleus is averaged.
+_TYPICAL_UM = 4.0
+_NO_FLOOR = Floor(np.zeros((1, 1), dtype=np.int32), PixelSize(1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,8 @@ class Calibration:
 
     settings: MeasureSettings
     tissue: MultiPolygon
-    typical: float  # contrast of a typical nucleus, in the unit of the nuclear plane
+    typical: float = 1.0  # contrast of a typical nucleus, in the unit of the nuclear plane
+    floor: Floor = _NO_FLOOR
     white: white.White | None = None
     vectors: Mapping[str, tuple[float, ...]] | None = None
     table: stains.UnmixTable | None = None
@@ -40,31 +50,45 @@ class Calibration:
     background: FloatArray | None = None
     unmix: FloatArray | None = None
     nuclear_unit: float = 1.0
+    marker_level: FloatArray | None = None  # fluorescence: one level of each marker where membranes are looked for
     warnings: tuple[str, ...] = ()
 
-    def planes(self, pixels: NDArray[Any]) -> tuple[NDArray[np.int16], NDArray[Any]]:
-        """Return the nuclear plane (int16) and the marker planes of a box of pixels."""
+    def planes(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the nuclear plane and the marker planes of a box of pixels."""
         if self.table is not None:
-            return self._stain_planes(pixels)
+            planes = stains.apply_table(pixels, self.table)
+            return planes[0], planes[1:]
         return self._channel_planes(pixels)
+
+    def contrast(self, nuclear: NDArray[Any], corner: tuple[int, int], px: PixelSize) -> NDArray[np.int16]:
+        """Return the nuclear plane of a box above its local background; `corner` is its first row and column."""
+        return nuclear_contrast(nuclear, self.floor, corner, px, self.settings.nucleus)
+
+    def with_floor(self, picture: NDArray[Any], px: PixelSize) -> Calibration:
+        """Return the calibration with the local background of the nuclear plane, from the overview."""
+        return replace(self, floor=nuclear_floor(self.planes(picture)[0], px, self.settings.nucleus))
+
+    def membrane_planes(self, markers: NDArray[Any], px_um: float) -> NDArray[np.int16]:
+        """Return marker planes smoothed for membranes, in steps of `membrane_unit`."""
+        sigma = self.settings.membrane_blur_um / px_um
+        if self.marker_level is None:
+            return np.stack([smooth(plane, sigma, SCALE) for plane in markers])
+        levels = np.minimum(np.round(markers / self.marker_level[:, None, None]), _TOP_LEVEL).astype(np.int16)
+        return np.stack([smooth(plane, sigma, _LEVEL_SCALE) for plane in levels])
 
     @property
     def marker_unit(self) -> float:
         """Size of one step of the marker planes: OD in brightfield, intensity in fluorescence."""
         return stains.OD_STEP if self.table is not None else 1.0
 
-    def _stain_planes(self, pixels: NDArray[Any]) -> tuple[NDArray[np.int16], NDArray[Any]]:
-        assert self.table is not None  # noqa: S101  narrowing only
-        amounts = self.table.apply(pixels)
-        names = [s.marker for s in self.settings.stains]
-        nuclear = amounts[names.index(NUCLEI)].astype(np.int16)
-        marked = [i for i, name in enumerate(names) if name != NUCLEI]
-        for i in marked:
-            strong = np.maximum(amounts[i].astype(np.int16) - _MARKER_FLOOR, 0)
-            nuclear += strong if names[i] in self.settings.nuclear_markers else -(strong >> 1)
-        return nuclear, amounts[marked]
+    @property
+    def membrane_unit(self) -> FloatArray:
+        """Size of one step of the membrane planes of each marker."""
+        if self.marker_level is None:
+            return np.full(len(self.settings.markers), stains.OD_STEP / SCALE)
+        return self.marker_level / _LEVEL_SCALE
 
-    def _channel_planes(self, pixels: NDArray[Any]) -> tuple[NDArray[np.int16], NDArray[Any]]:
+    def _channel_planes(self, pixels: NDArray[Any]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
         values = pixels[:, :, self.channel_index].astype(np.float32) - self.background
         if self.unmix is not None:
             values = values @ self.unmix
@@ -74,6 +98,24 @@ class Calibration:
         marked = [i for i, name in enumerate(names) if name != NUCLEI]
         markers = np.maximum(values[:, :, marked], 0).astype(np.float32)
         return plane, np.ascontiguousarray(np.moveaxis(markers, 2, 0))
+
+
+def _nuclear_table(amounts: stains.UnmixTable, settings: MeasureSettings) -> stains.UnmixTable:
+    """Return the table of the nuclear plane and the markers.
+
+    Half of strong membrane stain is taken off hematoxylin, so that membranes part touching nuclei; the stain
+    of a nuclear marker is added.
+    """
+    names = [s.marker for s in settings.stains]
+    nuclear = amounts.table[:, names.index(NUCLEI)].astype(np.int16)
+    marked = [i for i, name in enumerate(names) if name != NUCLEI]
+    for i in marked:
+        strong = np.maximum(amounts.table[:, i].astype(np.int16) - _MARKER_FLOOR, 0)
+        nuclear += strong if names[i] in settings.nuclear_markers else -(strong >> 1)
+    table = np.zeros_like(amounts.table)
+    table[:, 0] = np.clip(nuclear, 0, 255)
+    table[:, 1 : 1 + len(marked)] = amounts.table[:, marked]
+    return stains.UnmixTable(amounts.lookup, table, 1 + len(marked))
 
 
 def calibrate(
@@ -116,8 +158,10 @@ def _brightfield(
     _require_tissue(region)
     vectors = {s.name: _vector(s) for s in settings.stains}
     warnings = stains.check_stains(vectors)
-    table = stains.UnmixTable(stains.stain_matrix(list(vectors.values())), glass.rgb)
-    draft = Calibration(settings, region, 1.0, glass, vectors, table, warnings=warnings)
+    amounts = stains.amounts_table(stains.stain_matrix(list(vectors.values())), glass.rgb)
+    table = _nuclear_table(amounts, settings)
+    draft = Calibration(settings, region, white=glass, vectors=vectors, table=table, warnings=warnings)
+    draft = draft.with_floor(picture, px)
     return replace(draft, typical=_typical(source, draft))
 
 
@@ -161,13 +205,18 @@ def _fluorescence(
     draft = Calibration(
         settings,
         region,
-        float(_TYPICAL_LEVEL),
+        typical=float(_TYPICAL_LEVEL),
         channel_index=index,
         background=background,
         unmix=unmix,
         nuclear_unit=unit,
-    )
-    return replace(draft, nuclear_unit=unit * max(_typical(source, draft), 1.0) / _TYPICAL_LEVEL)
+    ).with_floor(picture, px)
+    unit *= max(_typical(source, draft), 1.0) / _TYPICAL_LEVEL
+    boxes = [source.read(*box) for box in sample_boxes(region, source.shape, source.pixel_size)]
+    markers = [draft.planes(box)[1].reshape(len(settings.markers), -1) for box in boxes]
+    high = np.percentile(np.concatenate(markers, axis=1), 99.9, axis=1) if markers else np.ones(len(settings.markers))
+    level = np.maximum(high / _USUAL_LEVELS, 1e-9).astype(np.float32)
+    return replace(draft, nuclear_unit=unit, marker_level=level).with_floor(picture, px)
 
 
 def channel_indices(available: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:
@@ -195,22 +244,19 @@ def _typical(source: PixelSource, draft: Calibration) -> float:
 
     The weights make it independent of how densely nuclei lie.
     """
-    px_um = source.pixel_size.mean_um
-    settings: NucleusSettings = draft.settings.nucleus
-    block = block_px(settings, px_um)
-    side = 512 // block * block
+    px = source.pixel_size
+    side = max(round(_TYPICAL_UM / px.mean_um), 1)
     means = []
-    for box in sample_boxes(draft.tissue, source.shape, source.pixel_size, side_px=side):
-        nuclear, _ = draft.planes(source.read(*box))
-        contrast = nuclear_contrast(nuclear, px_um=px_um, settings=settings)
-        means.append(block_mean(contrast, block).ravel())
-    if not means:
-        return 1.0
-    levels = np.sort(np.maximum(np.concatenate(means), 0))
-    weight = np.cumsum(levels, dtype=np.float64)
+    for box in sample_boxes(draft.tissue, source.shape, px):
+        contrast = draft.contrast(draft.planes(source.read(*box))[0], (box[0], box[2]), px)
+        rows, cols = (n // side * side for n in contrast.shape)
+        blocks = contrast[:rows, :cols].reshape(rows // side, side, cols // side, side)
+        means.append(blocks.mean(axis=(1, 3), dtype=np.float64).ravel())
+    levels = np.sort(np.maximum(np.concatenate(means), 0)) if means else np.zeros(1)
+    weight = np.cumsum(levels)
     if weight[-1] <= 0:
         return 1.0
-    return float(levels[np.searchsorted(weight, weight[-1] / 2)]) / SCALE**2
+    return float(levels[np.searchsorted(weight, weight[-1] / 2)]) / SCALE
 
 
 def tissue_boxes(region: MultiPolygon, boxes: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

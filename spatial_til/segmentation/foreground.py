@@ -2,142 +2,187 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spatial_til.segmentation.blocks import above_surface, block_sums, knot_positions, tent, window_min
 from spatial_til.segmentation.settings import NucleusSettings
-from spatial_til.segmentation.smooth import (
-    SCALE,
-    above_surface,
-    block_level,
-    block_mean,
-    gaussian_weights,
-    smooth,
-    tent,
-    window_min,
-)
+from spatial_til.segmentation.smooth import smooth
+from spatial_til.units import PixelSize
 
-#: Units of the distance landscape in one pixel, straight and diagonal.
+#: Contrast is in 1/64 of the nuclear plane's unit.
+SCALE = 64
+#: Units of the depth landscape in one pixel, straight and diagonal.
 STEP = 16
 _DIAGONAL = 23
 
 
+class Floor(NamedTuple):
+    """The local background of the nuclear plane over the whole slide: values of square blocks."""
+
+    knots: NDArray[np.int32]  # in 1/64 of the plane's unit
+    size: PixelSize  # of a block
+
+
+def nuclear_floor(overview: NDArray[Any], size: PixelSize, settings: NucleusSettings) -> Floor:
+    """Return the lowest of the overview's pixels (about 4 µm) within `background_um` of each.
+
+    Parameters
+    ----------
+    overview
+        (rows, cols) nuclear plane of the whole slide at low resolution.
+    """
+    radius = max(round(settings.background_um / size.mean_um), 1)
+    knots = window_min(np.maximum(overview, 0).astype(np.int32) * SCALE, radius)
+    return Floor(np.minimum(knots, 2**15 - 1), size)
+
+
 def block_px(settings: NucleusSettings, px_um: float) -> int:
-    """Return the side of background blocks in pixels; arrays must start at a multiple of it."""
-    return max(4 * round(settings.block_um / px_um / 4), 4)
+    """Return the side of the blocks of local levels in pixels; arrays start at a multiple of it."""
+    return max(round(settings.block_um / px_um), 2)
 
 
-def level_px(settings: NucleusSettings, px_um: float) -> int:
-    """Return the side of level blocks in pixels: half a background block."""
-    return block_px(settings, px_um) // 2
-
-
-def nuclear_contrast(signal: NDArray[Any], *, px_um: float, settings: NucleusSettings) -> NDArray[np.int16]:
+def nuclear_contrast(
+    signal: NDArray[Any], floor: Floor, corner: tuple[int, int], px: PixelSize, settings: NucleusSettings
+) -> NDArray[np.int16]:
     """Return the smoothed stain above its local background, in 1/64 of the plane's unit.
 
-    The background is the lowest 4 µm mean within `background_um`.
+    Parameters
+    ----------
+    signal
+        (rows, cols) nuclear plane of a box.
+    corner
+        First row and column of the box in the slide's grid.
+    """
+    smoothed = smooth(signal, settings.blur_um / px.mean_um, SCALE)
+    rows = knot_positions(corner[0], signal.shape[0], px.y_um, floor.size.y_um, floor.knots.shape[0])
+    cols = knot_positions(corner[1], signal.shape[1], px.x_um, floor.size.x_um, floor.knots.shape[1])
+    return np.asarray(above_surface(smoothed, floor.knots, *rows, *cols))
+
+
+def above_level(
+    contrast: NDArray[np.int16], *, px_um: float, typical: float, settings: NucleusSettings
+) -> NDArray[np.int16]:
+    """Return contrast minus its foreground cut-off: the larger of a slide-wide floor and a local share.
+
+    The local level is the self-weighted mean of contrast ``sum(c * c) / sum(c)``: the level of a nucleus
+    wherever one lies near, however much of the window it covers.
     """
     block = block_px(settings, px_um)
-    smoothed = smooth(signal, gaussian_weights(settings.blur_um / px_um), 6)
-    means = block_mean(signal, block)
-    lowest = window_min(means, round(settings.background_um / px_um / block))
-    return np.asarray(above_surface(smoothed, np.maximum(lowest, 0), block))
-
-
-def foreground_level(
-    contrast: NDArray[np.int16], *, px_um: float, typical: float, settings: NucleusSettings
-) -> NDArray[np.int32]:
-    """Return the foreground cut-off at the centres of level blocks.
-
-    The larger of a slide-wide floor and a share of the local level, the self-weighted mean of contrast
-    ``sum(c * c) / sum(c)``: it is the level of a nucleus wherever one lies near, however much of the
-    window it covers.
-    """
-    first, second = block_level(contrast, level_px(settings, px_um))
-    radius = max(round(settings.local_um / px_um / level_px(settings, px_um)), 1)
-    level = tent(second, radius) // np.maximum(tent(first, radius), 1)
+    first, second = block_sums(contrast, block)
+    radius = max(round(settings.local_um / px_um / block), 1)
+    level = tent(second, radius) * 64 // np.maximum(tent(first, radius), 1)
     floor = settings.typical_share * typical if settings.threshold is None else settings.threshold
     local = level * round(settings.local_share * 1024) >> 10
-    return np.maximum(local, round(floor * SCALE)).astype(np.int32)
+    knots = np.maximum(local, round(floor * SCALE)).astype(np.int32)
+    rows, cols = (knot_positions(0, n, 1.0, block, k) for n, k in zip(contrast.shape, knots.shape, strict=True))
+    return np.asarray(above_surface(contrast, knots, *rows, *cols))
 
 
-def fill_holes(above: NDArray[np.int16], max_hole_px: int) -> NDArray[np.uint8]:
-    """Return the foreground (1) with enclosed holes of up to `max_hole_px` pixels filled."""
-    import cv2
+def fill_holes(above: NDArray[np.int16], max_hole_um: float, px_um: float) -> NDArray[np.uint8]:
+    """Return the foreground (1) with holes filled that are at most `max_hole_um` across.
 
-    background = (above <= 0).astype(np.uint8)
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(background, connectivity=4, ltype=cv2.CV_32S)
-    small = stats[:, cv2.CC_STAT_AREA] <= max_hole_px
-    rows, cols = above.shape
-    touches = (
-        (stats[:, 0] == 0) | (stats[:, 1] == 0)
-        | (stats[:, 0] + stats[:, 2] == cols) | (stats[:, 1] + stats[:, 3] == rows)
-    )  # fmt: skip
-    fill = small & ~touches
-    fill[0] = True
-    return np.asarray(_mask_of(labels, fill))
+    A background pixel is in a hole where foreground lies within that distance up, down, left and right.
+    """
+    return np.asarray(_fill(above, max(round(max_hole_um / px_um), 1)))
 
 
 @njit(cache=True, nogil=True)
-def _mask_of(labels: Any, fill: Any) -> Any:
-    out = np.empty(labels.shape, dtype=np.uint8)
-    for i in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            out[i, j] = fill[labels[i, j]]
+def _fill(above: Any, reach: int) -> Any:
+    rows, cols = above.shape
+    mask = np.empty((rows, cols), dtype=np.uint8)
+    for i in range(rows):
+        for j in range(cols):
+            mask[i, j] = above[i, j] > 0
+    out = mask.copy()
+    for i in range(1, rows - 1):
+        j = 1
+        while j < cols - 1:
+            if mask[i, j] or not mask[i, j - 1]:
+                j += 1
+                continue
+            stop = j
+            while stop < cols and stop - j < reach and not mask[i, stop]:
+                stop += 1
+            if stop == cols or not mask[i, stop]:
+                j = stop
+                continue
+            for c in range(j, stop):
+                out[i, c] = _between(mask, i, c, reach)
+            j = stop
     return out
 
 
 @njit(cache=True, nogil=True)
+def _between(mask: Any, i: int, j: int, reach: int) -> bool:
+    """Return whether foreground above and below are less than `reach` + 1 rows apart."""
+    up = 1
+    while i - up >= 0 and up <= reach and not mask[i - up, j]:
+        up += 1
+    down = 1
+    while i + down < mask.shape[0] and down <= reach and not mask[i + down, j]:
+        down += 1
+    if i - up < 0 or i + down >= mask.shape[0]:
+        return False
+    return up + down - 1 <= reach and mask[i - up, j] != 0 and mask[i + down, j] != 0
+
+
+@njit(cache=True, nogil=True)
 def depth_in(above: Any, mask: Any, cap: int) -> Any:
-    """Chamfer distance into the foreground in 1/16 pixel, from the sub-pixel crossing, capped."""
+    """Return the chamfer distance into the foreground in 1/16 pixel, from the sub-pixel crossing, capped."""
     rows, cols = mask.shape
     out = np.zeros((rows, cols), dtype=np.int16)
+    _first_depths(above, mask, cap, out)
+    for i in range(rows):
+        line = out[i]
+        if i > 0:
+            _from_row(line, out[i - 1])
+        for j in range(1, cols):
+            line[j] = min(line[j], line[j - 1] + STEP)
+    for i in range(rows - 1, -1, -1):
+        line = out[i]
+        if i < rows - 1:
+            _from_row(line, out[i + 1])
+        for j in range(cols - 2, -1, -1):
+            line[j] = min(line[j], line[j + 1] + STEP)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _from_row(line: Any, other: Any) -> None:
+    """Lower a row of depths by what the row beside it allows."""
+    last = len(line) - 1
+    for j in range(1, last):
+        beside = min(np.int16(other[j - 1] + np.int16(_DIAGONAL)), np.int16(other[j + 1] + np.int16(_DIAGONAL)))
+        line[j] = min(line[j], min(np.int16(other[j] + np.int16(STEP)), beside))
+    line[0] = min(line[0], min(other[0] + STEP, other[min(1, last)] + _DIAGONAL))
+    line[last] = min(line[last], min(other[last] + STEP, other[max(last - 1, 0)] + _DIAGONAL))
+
+
+@njit(cache=True, nogil=True)
+def _first_depths(above: Any, mask: Any, cap: int, out: Any) -> None:
+    """Write `cap` inside the foreground, and on its edge the distance to where the cut-off is crossed."""
+    rows, cols = mask.shape
     for i in range(rows):
         for j in range(cols):
             if not mask[i, j]:
                 continue
             best = cap
+            inner = 0 < i < rows - 1 and 0 < j < cols - 1
+            if inner and (
+                mask[i - 1, j - 1] + mask[i - 1, j] + mask[i - 1, j + 1] + mask[i, j - 1]
+                + mask[i, j + 1] + mask[i + 1, j - 1] + mask[i + 1, j] + mask[i + 1, j + 1]
+            ) == 8:  # fmt: skip
+                out[i, j] = cap
+                continue
             here = max(np.int32(above[i, j]), 0)
-            for t in range(4):
-                r = i + (1 if t == 0 else -1 if t == 1 else 0)
-                c = j + (1 if t == 2 else -1 if t == 3 else 0)
-                if 0 <= r < rows and 0 <= c < cols and not mask[r, c]:
-                    there = -np.int32(above[r, c])
-                    best = min(best, STEP * here // (here + there + 1))
-            for t in range(4):
-                r = i + (1 if t < 2 else -1)
-                c = j + (1 if t % 2 == 0 else -1)
-                if 0 <= r < rows and 0 <= c < cols and not mask[r, c]:
-                    there = -np.int32(above[r, c])
-                    best = min(best, _DIAGONAL * here // (here + there + 1))
+            for r in range(max(i - 1, 0), min(i + 2, rows)):
+                for c in range(max(j - 1, 0), min(j + 2, cols)):
+                    if not mask[r, c]:
+                        there = -np.int32(above[r, c])
+                        length = STEP if r == i or c == j else _DIAGONAL
+                        best = min(best, length * here // (here + there + 1))
             out[i, j] = best
-    for i in range(rows):
-        for j in range(cols):
-            if mask[i, j]:
-                d = np.int32(out[i, j])
-                if i > 0:
-                    d = min(d, np.int32(out[i - 1, j]) + STEP)
-                    if j > 0:
-                        d = min(d, np.int32(out[i - 1, j - 1]) + _DIAGONAL)
-                    if j < cols - 1:
-                        d = min(d, np.int32(out[i - 1, j + 1]) + _DIAGONAL)
-                if j > 0:
-                    d = min(d, np.int32(out[i, j - 1]) + STEP)
-                out[i, j] = d
-    for i in range(rows - 1, -1, -1):
-        for j in range(cols - 1, -1, -1):
-            if mask[i, j]:
-                d = np.int32(out[i, j])
-                if i < rows - 1:
-                    d = min(d, np.int32(out[i + 1, j]) + STEP)
-                    if j > 0:
-                        d = min(d, np.int32(out[i + 1, j - 1]) + _DIAGONAL)
-                    if j < cols - 1:
-                        d = min(d, np.int32(out[i + 1, j + 1]) + _DIAGONAL)
-                if j < cols - 1:
-                    d = min(d, np.int32(out[i, j + 1]) + STEP)
-                out[i, j] = d
-    return out

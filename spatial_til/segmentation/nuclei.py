@@ -13,17 +13,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.segmentation.basins import Basins, find_basins
-from spatial_til.segmentation.foreground import (
-    STEP,
-    depth_in,
-    fill_holes,
-    foreground_level,
-    level_px,
-    nuclear_contrast,
-)
+from spatial_til.segmentation.foreground import SCALE, STEP, above_level, depth_in, fill_holes
 from spatial_til.segmentation.merge import join_basins
 from spatial_til.segmentation.settings import NucleusSettings
-from spatial_til.segmentation.smooth import SCALE, above_surface, gaussian_weights, smooth
+from spatial_til.segmentation.smooth import smooth
 
 
 class Nuclei(NamedTuple):
@@ -38,18 +31,19 @@ class Nuclei(NamedTuple):
 
 
 def support_px(settings: NucleusSettings, px_um: float) -> int:
-    """Return how far from its peak a nucleus may depend on pixels."""
-    reach_um = settings.background_um + 2 * settings.block_um + 3 * settings.max_radius_um
-    return int(np.ceil(reach_um / px_um))
+    """Return how far from a cell's centre its nucleus, and those it touches, may depend on pixels."""
+    touching_um = 2 * settings.max_radius_um
+    level_um = settings.local_um + 2 * settings.block_um
+    return int(np.ceil((touching_um + settings.max_depth_um + level_um + 6.0) / px_um))
 
 
-def find_nuclei(signal: NDArray[Any], *, px_um: float, typical: float, settings: NucleusSettings) -> Nuclei:
+def find_nuclei(contrast: NDArray[np.int16], *, px_um: float, typical: float, settings: NucleusSettings) -> Nuclei:
     """Label nuclei in a plane of nuclear stain.
 
     Parameters
     ----------
-    signal
-        (rows, cols) int16 or uint8, stain in any unit, within ±511; membrane stain already subtracted.
+    contrast
+        (rows, cols) stain above local background, see `foreground.nuclear_contrast`.
     px_um
         Side of a pixel.
     typical
@@ -61,12 +55,10 @@ def find_nuclei(signal: NDArray[Any], *, px_um: float, typical: float, settings:
     basins that together look like one nucleus join; each nucleus grows to half its own level; objects too
     small, too large or with too weak an edge are dropped.
     """
-    contrast = nuclear_contrast(signal, px_um=px_um, settings=settings)
-    level = foreground_level(contrast, px_um=px_um, typical=typical, settings=settings)
-    above = above_surface(contrast, level, level_px(settings, px_um))
-    mask = fill_holes(above, round(settings.max_hole_um2 / px_um**2))
-    depth = depth_in(above, mask, int(settings.max_radius_um / px_um * STEP))
-    landscape = smooth(depth, gaussian_weights(settings.landscape_blur_um / px_um), 12)
+    above = above_level(contrast, px_um=px_um, typical=typical, settings=settings)
+    mask = fill_holes(above, settings.max_hole_um, px_um)
+    depth = depth_in(above, mask, int(settings.max_depth_um / px_um * STEP))
+    landscape = smooth(depth, settings.landscape_blur_um / px_um, 1)
     basins = find_basins(landscape, mask, contrast, round(settings.max_radius_um / px_um))
     root = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
     return _nuclei(basins, root, contrast, px_um, typical, settings)

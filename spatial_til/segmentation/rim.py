@@ -14,16 +14,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spatial_til.segmentation.cells import TERRITORY_COST, label_of
+
 RAYS = 24
 #: The score is the mean over these ranks of the rays, from the weakest: the upper half without the top two.
 _FIRST, _LAST = 12, 22
 #: Rank of the level a ray falls to where its stain is the neighbour's.
 _LOW = 2
-#: µm: where a membrane may lie outside the nuclear rim and past the territory, and what it is compared with.
+#: µm. Where a membrane may lie outside the nuclear rim, and past the territory.
 _OFF_RIM_UM, _PAST_END_UM = 0.25, 0.5
+#: µm. How far beyond and before it the surroundings lie that it must stand above.
 _BEYOND_UM, _BEFORE_UM = (1.0, 3.0), (1.0, 2.5)
-_FACING_UM = 1.5
-_LONGEST_UM = 11.0
+#: µm. How far past the territory another cell is faced, and the longest way from the nuclear rim.
+_FACING_UM, _LONGEST_UM = 1.5, 11.0
 
 _ANGLES = 2 * np.pi * np.arange(RAYS) / RAYS
 #: Ray directions in 1/256 pixel: whole numbers, so that a ray reads the same pixels in every tile.
@@ -32,9 +35,9 @@ _DCOL = np.round(256 * np.cos(_ANGLES)).astype(np.int64)
 
 
 def rim_stain(
-    territory: NDArray[np.int32],
-    nuclei: NDArray[np.int32],
+    keys: NDArray[np.uint32],
     centre_16: NDArray[np.int64],
+    wanted: NDArray[np.bool_],
     planes: NDArray[Any],
     *,
     px_um: float,
@@ -43,129 +46,147 @@ def rim_stain(
 
     Parameters
     ----------
-    territory, nuclei
-        (rows, cols) labels 1..n of the same cells.
+    keys
+        (rows, cols) cells and territories, see `cells.grow_cells`.
     centre_16
         (n, 2) row and column of the nuclear centroid in 1/16 pixel.
+    wanted
+        (n,) cells to look at; the others only where a wanted one faces them.
     planes
         (markers, rows, cols) stain amounts, smoothed.
     px_um
         Side of a pixel.
     """
-    reach = np.array(
-        [_OFF_RIM_UM, _PAST_END_UM, _BEYOND_UM[0], _BEYOND_UM[1], _BEFORE_UM[0], _BEFORE_UM[1], _FACING_UM, _LONGEST_UM]
-    )
-    steps = np.maximum(np.round(reach / px_um), 1).astype(np.int64)
-    steps[0] = np.int64(np.ceil(_OFF_RIM_UM / px_um))
-    rays, facing = _ridges(territory, nuclei, centre_16, planes, steps)
-    return np.asarray(_scores(rays, facing))
+    reach = (_PAST_END_UM, *_BEYOND_UM, *_BEFORE_UM, _FACING_UM, _LONGEST_UM)
+    steps = [int(np.ceil(_OFF_RIM_UM / px_um)), *(max(round(um / px_um), 1) for um in reach)]
+    n, m = len(centre_16), len(planes)
+    rays = np.zeros((n, m, RAYS), dtype=np.float32)
+    facing = np.zeros((n, RAYS), dtype=np.int32)
+    _ridges(keys, centre_16, wanted, planes, np.array(steps, dtype=np.int64), rays, facing)
+    faced = np.zeros(n + 1, dtype=np.bool_)
+    faced[facing[wanted]] = True
+    others = faced[1:] & ~wanted
+    _ridges(keys, centre_16, others, planes, np.array(steps, dtype=np.int64), rays, facing)
+    return np.asarray(_scores(rays, facing, wanted))
 
 
 @njit(cache=True, nogil=True)
-def _ridges(territory: Any, nuclei: Any, centre_16: Any, planes: Any, steps: Any) -> Any:
-    """Return the ridge of each marker on each ray (n, markers, RAYS), and the cell beyond (n, RAYS)."""
+def _ridges(keys: Any, centre_16: Any, chosen: Any, planes: Any, steps: Any, rays: Any, facing: Any) -> None:
+    """Write the ridge of each marker on each ray (n, markers, RAYS), and the cell beyond (n, RAYS)."""
     n, m = len(centre_16), planes.shape[0]
-    rows, cols = nuclei.shape
+    rows, cols = keys.shape
     before, longest = steps[5], steps[7]
     length = before + longest + steps[3] + steps[1] + 2
-    rays = np.zeros((n, m, RAYS), dtype=np.float32)
-    facing = np.zeros((n, RAYS), dtype=np.int32)
     profile = np.zeros((m, RAYS, length), dtype=np.float32)
+    line = np.empty(length, dtype=np.float32)
     last = np.zeros(RAYS, dtype=np.int64)
+    start = np.zeros(RAYS, dtype=np.int64)
     for k in range(n):
-        label = k + 1
+        if not chosen[k]:
+            continue
         r0, c0 = centre_16[k, 0] * 16 + 128, centre_16[k, 1] * 16 + 128
+        furthest = 0
         for t in range(RAYS):
-            rim, end = _extent(territory, nuclei, label, r0, c0, t, longest)
-            last[t] = min(end - rim, longest)
-            facing[k, t] = _beyond(territory, label, r0, c0, t, rim + last[t], steps[6])
-            for s in range(length):
-                at = max(rim + s - before, 0)
+            rim, end, facing[k, t] = _extent(keys, k + 1, r0, c0, t, longest, steps[6])
+            start[t], last[t] = rim - before, end - rim + steps[1]
+            furthest = max(furthest, last[t])
+        used = min(before + furthest + steps[3] + 1, length)
+        for t in range(RAYS):
+            for s in range(used):
+                at = max(start[t] + s, 0)
                 i = min(max((r0 + at * _DROW[t]) >> 8, 0), rows - 1)
                 j = min(max((c0 + at * _DCOL[t]) >> 8, 0), cols - 1)
                 for p in range(m):
                     profile[p, t, s] = planes[p, i, j]
         for p in range(m):
             for t in range(RAYS):
-                rays[k, p, t] = _ridge(profile[p], t, before, last[t] + steps[1], steps)
-    return rays, facing
+                left, right = profile[p, (t + RAYS - 1) % RAYS], profile[p, (t + 1) % RAYS]
+                for s in range(used):
+                    line[s] = np.float32(0.25) * (left[s] + right[s]) + np.float32(0.5) * profile[p, t, s]
+                rays[k, p, t] = _ridge(line, before, last[t], steps)
 
 
 @njit(cache=True, nogil=True)
-def _extent(territory: Any, nuclei: Any, label: int, r0: int, c0: int, t: int, longest: int) -> Any:
-    """Return the last step in the nucleus, and the last in the territory."""
-    rows, cols = nuclei.shape
-    rim, end = 0, 0
+def _extent(keys: Any, label: int, r0: int, c0: int, t: int, longest: int, facing: int) -> Any:
+    """Return the last step in the nucleus and in the territory, and the first other cell past its end."""
+    rows, cols = keys.shape
+    rim, end, other = 0, 0, 0
     for s in range(1, 4 * longest):
         i = (r0 + s * _DROW[t]) >> 8
         j = (c0 + s * _DCOL[t]) >> 8
-        if i < 0 or j < 0 or i >= rows or j >= cols:
+        if i < 0 or j < 0 or i >= rows or j >= cols or s > max(end, 1) + facing or s - rim > longest:
             break
-        if nuclei[i, j] == label:
-            rim = s
-        if territory[i, j] == label:
+        key = keys[i, j]
+        found = label_of(key, TERRITORY_COST)
+        if found == label and not other:
             end = s
-        elif s > end + 1:
+            if label_of(key, 0):
+                rim = s
+        elif found and found != label and s > rim:
+            other = found
             break
-    return rim, max(end, rim)
+    return rim, max(end, rim), other
 
 
 @njit(cache=True, nogil=True)
-def _beyond(territory: Any, label: int, r0: int, c0: int, t: int, end: int, steps: int) -> int:
-    """Return the first other label within `steps` past the end, 0 if there is none."""
-    rows, cols = territory.shape
-    for s in range(end + 1, end + steps + 1):
-        i = (r0 + s * _DROW[t]) >> 8
-        j = (c0 + s * _DCOL[t]) >> 8
-        if i < 0 or j < 0 or i >= rows or j >= cols:
-            break
-        if territory[i, j] and territory[i, j] != label:
-            return int(territory[i, j])
-    return 0
-
-
-@njit(cache=True, nogil=True)
-def _ridge(profile: Any, t: int, rim: int, last: int, steps: Any) -> float:
-    """Return the highest ridge on one ray, smoothed with the rays beside it.
+def _ridge(line: Any, rim: int, last: int, steps: Any) -> float:
+    """Return the highest ridge on one ray.
 
     Half how far stain stands above the lowest beyond, half the same or how far above the lowest before,
     whichever is less: a cell full of stain still counts by half.
     """
-    left, right = profile[(t + RAYS - 1) % RAYS], profile[(t + 1) % RAYS]
-    line = 0.25 * left + 0.5 * profile[t] + 0.25 * right
     best = np.float32(0.0)
     for s in range(rim + steps[0], rim + last + 1):
+        if line[s] <= best:
+            continue
         beyond = line[s + steps[2]]
-        for u in range(s + steps[2], s + steps[3] + 1):
+        for u in range(s + steps[2] + 1, s + steps[3] + 1):
             beyond = min(beyond, line[u])
         drop = line[s] - beyond
         if drop <= best:
             continue
         ahead = line[s - steps[4]]
-        for u in range(max(s - steps[5], 0), s - steps[4] + 1):
+        for u in range(max(s - steps[5], 0), s - steps[4]):
             ahead = min(ahead, line[u])
         best = max(best, np.float32(0.5) * (drop + min(drop, line[s] - ahead)))
     return best
 
 
 @njit(cache=True, nogil=True)
-def _scores(rays: Any, facing: Any) -> Any:
+def _scores(rays: Any, facing: Any, wanted: Any) -> Any:
     n, m, _ = rays.shape
     middle = np.zeros((n, m), dtype=np.float32)
+    low = np.zeros((n, m), dtype=np.float32)
     scores = np.zeros((n, m, 2), dtype=np.float32)
+    ordered = np.empty(RAYS, dtype=np.float32)
+    for k in range(n):
+        for p in range(m):
+            _sort_into(ordered, rays[k, p])
+            middle[k, p] = 0.5 * (ordered[RAYS // 2 - 1] + ordered[RAYS // 2])
+            low[k, p] = ordered[_LOW]
+            scores[k, p, 0] = ordered[_FIRST:_LAST].mean()
     own = np.empty(RAYS, dtype=np.float32)
     for k in range(n):
+        if not wanted[k]:
+            continue
         for p in range(m):
-            ordered = np.sort(rays[k, p])
-            middle[k, p] = 0.5 * (ordered[RAYS // 2 - 1] + ordered[RAYS // 2])
-            scores[k, p, 0] = ordered[_FIRST:_LAST].mean()
-    for k in range(n):
-        for p in range(m):
-            low = np.sort(rays[k, p])[_LOW]
             for t in range(RAYS):
                 own[t] = rays[k, p, t]
                 f = facing[k, t]
                 if f and middle[f - 1, p] > middle[k, p]:
-                    own[t] = min(own[t], low)
-            scores[k, p, 1] = np.sort(own)[_FIRST:_LAST].mean()
+                    own[t] = min(own[t], low[k, p])
+            _sort_into(ordered, own)
+            scores[k, p, 1] = ordered[_FIRST:_LAST].mean()
     return scores
+
+
+@njit(cache=True, nogil=True)
+def _sort_into(ordered: Any, values: Any) -> None:
+    """Sort a few values by insertion."""
+    for t in range(len(values)):
+        value = values[t]
+        u = t
+        while u > 0 and ordered[u - 1] > value:
+            ordered[u] = ordered[u - 1]
+            u -= 1
+        ordered[u] = value

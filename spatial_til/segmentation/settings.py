@@ -21,12 +21,13 @@ class NucleusSettings:
     typical_share: float = 0.55  # of the slide's typical contrast
     local_share: float = 0.65  # of the level of nuclei nearby
     blur_um: float = 0.45
-    block_um: float = 4.0
+    block_um: float = 2.0
     background_um: float = 15.0
     local_um: float = 8.0
-    max_radius_um: float = 9.0
+    max_radius_um: float = 9.0  # from the deepest point
+    max_depth_um: float = 6.0
     landscape_blur_um: float = 0.4
-    max_hole_um2: float = 6.0
+    max_hole_um: float = 2.5
     edge_level: float = 0.5  # a nucleus ends where its contrast falls to this share of its mean
     rim_um: float = 0.5
     edge_share: float = 0.2  # mean edge gradient per µm, of the typical contrast
@@ -75,6 +76,7 @@ class MeasureSettings:
     large_nucleus_um2: float = 45.0
     large_expansion_um: float = 5.0
     membrane_um: float = 1.0
+    membrane_blur_um: float = 0.5
     min_tissue_mm2: float = 0.05
     max_tissue_hole_mm2: float = 0.01
     max_artefact_fraction: float = 0.3

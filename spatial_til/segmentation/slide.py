@@ -14,8 +14,8 @@ from shapely.geometry import MultiPolygon
 from spatial_til.model import Cells, PixelSource
 from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_boxes
 from spatial_til.segmentation.cells import grow_cells
-from spatial_til.segmentation.measure import column_names, measure_cells, smooth_markers
 from spatial_til.segmentation.foreground import block_px
+from spatial_til.segmentation.measure import column_names, measure_cells
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
 from spatial_til.segmentation.qc import QC, judge
 from spatial_til.segmentation.settings import MeasureSettings
@@ -35,7 +35,7 @@ class _Part(NamedTuple):
 
     row: NDArray[np.float64]
     col: NDArray[np.float64]
-    nucleus_px: NDArray[np.int64]
+    nucleus_px: NDArray[np.int32]
     cell_px: NDArray[np.int64]
     values: NDArray[np.float32]
 
@@ -48,7 +48,7 @@ def measure_slide(
     tissue: MultiPolygon | None = None,
     labels: PixelSource | None = None,
     threads: int = 1,
-    tile_px: int = 1024,
+    tile_px: int = 2048,
     progress: Callable[[int, int], None] | None = None,
 ) -> MeasuredSlide:
     """Find every cell of a slide and measure its markers.
@@ -115,10 +115,11 @@ def _measure_tile(
     box = (tile.read_row0, tile.read_row1, tile.read_col0, tile.read_col1)
     nuclear, markers = constants.planes(source.read(*box))
     if labels is None:
-        found = find_nuclei(nuclear, px_um=px.mean_um, typical=constants.typical, settings=settings.nucleus)
+        contrast = constants.contrast(nuclear, (tile.read_row0, tile.read_col0), px)
+        found = find_nuclei(contrast, px_um=px.mean_um, typical=constants.typical, settings=settings.nucleus)
     else:
         found = given_nuclei(labels.read(*box)[:, :, 0])
-    cells, territory = grow_cells(
+    keys = grow_cells(
         found.labels,
         found.area_px * px.area_um2,
         px_um=px.mean_um,
@@ -130,20 +131,18 @@ def _measure_tile(
     col = tile.read_col0 + found.peak_col + found.col
     wanted = (row >= tile.row0 - 0.5) & (row < tile.row1 - 0.5) & (col >= tile.col0 - 0.5) & (col < tile.col1 - 0.5)
     if not whole:
-        x, y = (col + 0.5) * px.x_um, (row + 0.5) * px.y_um
-        wanted &= shapely.contains_xy(constants.tissue, x, y)
-    values, area = measure_cells(
-        cells,
-        territory,
-        found.labels,
+        wanted &= shapely.contains_xy(constants.tissue, (col + 0.5) * px.x_um, (row + 0.5) * px.y_um)
+    pixels, rims, area = measure_cells(
+        keys,
         _centre_16(found),
         wanted,
         markers,
-        smooth_markers(markers, px.mean_um),
+        constants.membrane_planes(markers, px.mean_um),
         px_um=px.mean_um,
         membrane_um=settings.membrane_um,
     )
-    return _Part(row[wanted], col[wanted], found.area_px[wanted].astype(np.int64), area[wanted], values[wanted])
+    values = np.concatenate((pixels * constants.marker_unit, rims * constants.membrane_unit[:, None]), axis=2)
+    return _Part(row[wanted], col[wanted], found.area_px[wanted], area[wanted], values[wanted].astype(np.float32))
 
 
 def _centre_16(found: Nuclei) -> NDArray[np.int64]:
@@ -162,7 +161,7 @@ def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration) -
     columns: dict[str, NDArray[np.floating[Any]]] = {}
     for k, marker in enumerate(markers):
         for s, name in enumerate(column_names(marker)):
-            columns[name] = (values[order, k, s] * np.float32(constants.marker_unit)).astype(np.float32)
+            columns[name] = values[order, k, s]
     return Cells(
         x_um=(col[order] + 0.5) * px.x_um,
         y_um=(row[order] + 0.5) * px.y_um,

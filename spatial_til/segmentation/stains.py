@@ -8,6 +8,7 @@ serves to tell positive from negative, not as a level of expression.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any
@@ -202,10 +203,27 @@ def _level_lookup(white: FloatArray) -> tuple[NDArray[np.uint8], FloatArray]:
     return lookup, density
 
 
+@dataclass(frozen=True)
 class UnmixTable:
-    """A colour table from 8-bit RGB to stain amounts in steps of 0.01 OD.
+    """A colour table from 8-bit RGB to planes; the same colour gives the same values in every tile.
 
-    The same colour always gives the same amounts, whatever tile it lies in.
+    Attributes
+    ----------
+    lookup
+        (3, 256) grey level to optical-density level of each channel.
+    table
+        (levels ** 3, 4) values of up to four planes.
+    n_planes
+        Planes in use.
+    """
+
+    lookup: NDArray[np.uint8]
+    table: NDArray[np.uint8]
+    n_planes: int
+
+
+def amounts_table(matrix: FloatArray, white: ArrayLike) -> UnmixTable:
+    """Return the table of non-negative stain amounts and, last, the residual, in 0.01 OD.
 
     Parameters
     ----------
@@ -214,24 +232,23 @@ class UnmixTable:
     white
         Background intensity of each channel.
     """
+    lookup, density = _level_lookup(np.asarray(white, dtype=np.float64))
+    solvers, members = _subset_solvers(matrix)
+    table = np.zeros((_LEVELS, _LEVELS, _LEVELS, 4), dtype=np.uint8)
+    _nnls_table(density, solvers, members, np.ascontiguousarray(matrix), table)
+    table[..., len(matrix)] = table[..., 3]
+    return UnmixTable(lookup, table.reshape(-1, 4), len(matrix) + 1)
 
-    def __init__(self, matrix: FloatArray, white: ArrayLike) -> None:
-        self.n_stains = len(matrix)
-        self.lookup, density = _level_lookup(np.asarray(white, dtype=np.float64))
-        solvers, members = _subset_solvers(matrix)
-        self.table = np.zeros((_LEVELS, _LEVELS, _LEVELS, 4), dtype=np.uint8)
-        _nnls_table(density, solvers, members, np.ascontiguousarray(matrix), self.table)
 
-    def apply(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return (k + 1, rows, cols) non-negative amounts of the stains, then the residual, in 0.01 OD."""
-        planes = np.empty((self.n_stains + 1, *rgb.shape[:2]), dtype=np.uint8)
-        _apply(rgb, self.lookup, self.table.reshape(-1, 4), planes)
-        return planes
+def apply_table(rgb: NDArray[np.uint8], table: UnmixTable) -> NDArray[np.uint8]:
+    """Return the planes (n_planes, rows, cols) of an RGB image (rows, cols, 3)."""
+    planes = np.empty((table.n_planes, *rgb.shape[:2]), dtype=np.uint8)
+    _apply(rgb, table.lookup, table.table, planes)
+    return planes
 
 
 @njit(cache=True, nogil=True)
 def _apply(rgb: Any, lookup: Any, table: Any, planes: Any) -> None:
-    k = planes.shape[0] - 1
     for i in range(rgb.shape[0]):
         for j in range(rgb.shape[1]):
             at = (
@@ -239,6 +256,5 @@ def _apply(rgb: Any, lookup: Any, table: Any, planes: Any) -> None:
                 | (np.int64(lookup[1, rgb[i, j, 1]]) << 7)
                 | np.int64(lookup[2, rgb[i, j, 2]])
             )
-            for s in range(k):
+            for s in range(planes.shape[0]):
                 planes[s, i, j] = table[at, s]
-            planes[k, i, j] = table[at, 3]
