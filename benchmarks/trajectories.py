@@ -267,7 +267,8 @@ Three biopsies; the call from on treatment to progression, VMR 3, percent of pat
 Every slide is another block, whose densities in core, inner and outer margin differ from the tumour's by independent
 factors with this spread: at 1, a block has typically half or twice the density. *False*: nothing changed in the tumour,
 drawn as above. *Found*: 400/400 → 100/400. **Intervals within a slide cannot see this**: at a spread of 0.5 false calls
-reach the bar, beyond it they pass it, and more tissue of the same block does not help. Three slides of different blocks, summed at each
+reach the bar, beyond it they pass it, and more tissue of the same block does not help. Three slides of different
+blocks, summed at each
 time point, bring false calls down, at the price of power: three slides tell little about how much slides differ.
 
 {blocks}
