@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("study", type=Path, metavar="STUDY")
     check.add_argument("--protocol", type=Path, metavar="P")
     check.add_argument("--locked", metavar="HASH", help="refuse a protocol whose fingerprint is another")
+    check.add_argument("--estimate", action="store_true", help="time and memory, from a trial on small windows")
+    _add_workers(check)
     check.set_defaults(run=_check)
 
     score = commands.add_parser("score", parents=[common], help="score a study")
@@ -161,7 +163,13 @@ def _init(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from spatial_til.batch import check_study
 
-    report = check_study(options.study, options.protocol, locked=options.locked)
+    report = check_study(
+        options.study,
+        options.protocol,
+        locked=options.locked,
+        with_estimate=options.estimate,
+        workers=options.workers,
+    )
     for line in report.lines:
         print(line)
     for problem in report.problems:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from spatial_til.batch.estimate import estimate
 from spatial_til.checking import slide_problems
+from spatial_til.errors import SpatialTilError
 from spatial_til.study import load_study
 
 
@@ -17,17 +19,39 @@ class CheckReport:
     problems: tuple[str, ...]
 
 
-def check_study(path: Path, protocol_path: Path | None, *, locked: str | None = None) -> CheckReport:
-    """Validate a study without reading pixels: sheet, protocols, headers of slides, annotations."""
+def check_study(
+    path: Path,
+    protocol_path: Path | None,
+    *,
+    locked: str | None = None,
+    with_estimate: bool = False,
+    workers: int | None = None,
+) -> CheckReport:
+    """Validate a study without reading pixels: sheet, protocols, headers of slides, annotations.
+
+    Parameters
+    ----------
+    locked
+        The fingerprint that the protocol must have.
+    with_estimate
+        Say how long scoring takes and how much memory, from trials on small windows of three slides.
+    workers
+        Processes that the estimate is for.
+    """
     study = load_study(path, protocol_path)
     problems = [problem for job in study.jobs for problem in slide_problems(job)]
     fingerprint = study.protocol.fingerprint()
     if locked is not None and locked != fingerprint:
         problems.append(f"the protocol's fingerprint is {fingerprint}, not {locked}: use the locked protocol unchanged")
     patients = {job.meta.patient_id for job in study.jobs if job.meta.patient_id}
-    lines = (
+    lines = [
         f"{len(study.jobs)} slides of {len(patients)} patients",
         f"protocol fingerprint {fingerprint}",
         f"{len(problems)} problems" if problems else "no problems",
-    )
-    return CheckReport(lines, tuple(problems))
+    ]
+    if with_estimate:
+        try:
+            lines.append(str(estimate(study.jobs, workers)))
+        except SpatialTilError as error:
+            problems.append(f"no estimate: {error}")
+    return CheckReport(tuple(lines), tuple(problems))
