@@ -169,13 +169,17 @@ def immune_area(cells: Pdl1Cells, region: str, tile_area_mm2: Mapping[str, Float
         return Score("ic_percent", region, _NO_IMMUNE_MARKER, None, area_mm2)
     inside = in_region(cells.compartment, region)
     counted = cells.pdl1 & cells.immune & ~cells.tumor_cell & inside
-    covered_mm2 = mm2(float(cells.cell_area_um2[counted].sum()))
+    known = np.isfinite(cells.cell_area_um2)
+    all_known = bool(known[counted].all() and known[inside].any())
+    covered_mm2 = mm2(float(cells.cell_area_um2[counted].sum())) if all_known else None
     value = _too_few(int((cells.tumor_cell & inside).sum()), gates)
+    if value is None and not all_known:
+        value = Value(None, reason="the areas of cells are not known")
     if value is None and area_mm2 == 0:
         value = Value(None, reason="the area of the region is not known", flags=("area_unknown",))
     if value is None:
         tiles = _area_by_tile(cells, counted, {part: tile_area_mm2[part] for part in parts})
-        one = mm2(float(cells.cell_area_um2[inside].mean()))
+        one = mm2(float(cells.cell_area_um2[inside & known].mean()))
         value = ratio_percent(tiles, gates, one=one)
     return Score("ic_percent", region, value, covered_mm2, area_mm2)
 

@@ -10,7 +10,7 @@ from shapely.geometry import MultiPolygon
 
 from spatial_til.errors import AnnotationError
 from spatial_til.geometry.compartments import build_compartments
-from spatial_til.io.annotations import check_tumor_fits, read_annotations
+from spatial_til.io.annotations import check_cells_fit, check_tumor_fits, read_annotations
 from spatial_til.io.measured import Measured
 from spatial_til.model import Annotations, BoolArray, Compartments
 from spatial_til.protocol import Protocol
@@ -44,7 +44,7 @@ def find_regions(job: Job, measured: Measured, tumor_cell: BoolArray | None) -> 
         msg = f"{job.slide_id}: no tissue is known: add a `Tissue` annotation"
         raise AnnotationError(msg)
     flags = ["annotation_repaired"] if drawn.repairs else []
-    notes = list(drawn.repairs)
+    notes = [*drawn.repairs, *filter(None, [check_cells_fit(measured.cells.xy_um, tissue)])]
     if drawn.ignored_classes:
         notes.append(f"annotation classes without meaning here were ignored: {', '.join(drawn.ignored_classes)}")
     tumor = drawn.tumor
@@ -61,8 +61,9 @@ def find_regions(job: Job, measured: Measured, tumor_cell: BoolArray | None) -> 
             "draw the tumour, or set tumor.method to marker"
         )
         raise AnnotationError(msg)
-    elif tumor is not None and measured.image_box is not None:
-        check_tumor_fits(tumor, tissue, shapely.box(*measured.image_box))
+    elif tumor is not None:
+        box = measured.image_box
+        check_tumor_fits(tumor, tissue, None if box is None else shapely.box(*box))
     return Regions(tissue, tumor, drawn.exclude, drawn.no_margin, tuple(flags), tuple(notes))
 
 

@@ -233,9 +233,16 @@ def comparable_settings(scene: Scene, cuts: Mapping[str, Any]) -> dict[str, str]
         "inner width": f"{scene.compartments.inner_um:g} µm",
         "outer width": f"{scene.compartments.outer_um:g} µm",
     }
+    keys = scene.protocol.compartments
+    region = {
+        "tumour region": scene.protocol.tumor.method,
+        "holes": keys.holes,
+        "tissue edge": keys.tissue_edge,
+        "edge tolerance": f"{keys.edge_tolerance_um:g} µm",
+    }
     thresholds = {
         f"threshold of {marker}": "none" if cut.threshold.threshold is None else f"{cut.threshold.threshold:.4g}"
         for marker, cut in cuts.items()
         if marker not in scene.measured.cells.calls
     }
-    return {**scene.measured.settings, **widths, **thresholds}
+    return {**scene.measured.settings, **widths, **region, **thresholds}

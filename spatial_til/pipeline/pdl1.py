@@ -83,7 +83,7 @@ def _pdl1_cells(scene: Scene) -> Pdl1Cells | None:
         pdl1=calls.positive["PD-L1"],
         tumor_cell=calls.tumor_cell,
         immune=immune_cells(calls, IMMUNE_MARKERS),
-        cell_area_um2=np.nan_to_num(scene.measured.cells.cell_area_um2),
+        cell_area_um2=scene.measured.cells.cell_area_um2,
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shapely
 from shapely.geometry import MultiPolygon, Polygon
 
 from spatial_til.errors import AnnotationError
+from spatial_til.model import XY
 
 MIN_SHARE_IN_IMAGE = 0.5
 MIN_SHARE_TISSUE = 0.01
+#: Cells that are looked at; the share of so many is known well enough.
+MAX_CELLS = 20_000
 
 
 def check_in_image(name: str, region: MultiPolygon, image_box: Polygon) -> None:
@@ -27,7 +31,7 @@ def check_in_image(name: str, region: MultiPolygon, image_box: Polygon) -> None:
         raise AnnotationError(msg)
 
 
-def check_tumor_fits(tumor: MultiPolygon, tissue: MultiPolygon, image_box: Polygon) -> None:
+def check_tumor_fits(tumor: MultiPolygon, tissue: MultiPolygon, image_box: Polygon | None) -> None:
     """Refuse a tumour that is mostly outside the image, or that holds next to no tissue.
 
     Parameters
@@ -35,14 +39,15 @@ def check_tumor_fits(tumor: MultiPolygon, tissue: MultiPolygon, image_box: Polyg
     tumor, tissue
         In µm; tissue as detected or annotated.
     image_box
-        The image's extent in µm.
+        The image's extent in µm; None where there is no image.
 
     Raises
     ------
     AnnotationError
         Less than half of the tumour is in the image, or less than 1 % of it is tissue.
     """
-    check_in_image("tumor", tumor, image_box)
+    if image_box is not None:
+        check_in_image("tumor", tumor, image_box)
     share = tumor.intersection(tissue).area / tumor.area if tumor.area > 0 else 1.0
     if share < MIN_SHARE_TISSUE:
         msg = (
@@ -50,3 +55,30 @@ def check_tumor_fits(tumor: MultiPolygon, tissue: MultiPolygon, image_box: Polyg
             "slide or at another scale, or tissue was not found. Check it, or add a Tissue annotation."
         )
         raise AnnotationError(msg)
+
+
+def check_cells_fit(xy_um: XY, tissue: MultiPolygon) -> str:
+    """Refuse cells of which next to none lie on the tissue; say how many do not where these are more than half.
+
+    Parameters
+    ----------
+    xy_um
+        (n, 2) x, y of the cells, in µm.
+    tissue
+        Before exclusions, in µm.
+
+    Raises
+    ------
+    AnnotationError
+        Less than 1 % of the cells lie on tissue.
+    """
+    some = xy_um[:: max(1, len(xy_um) // MAX_CELLS)]
+    shapely.prepare(tissue)
+    share = float(shapely.contains_xy(tissue, some).mean()) if len(some) else 1.0
+    if share < MIN_SHARE_TISSUE:
+        msg = (
+            f"The cells must lie on the tissue, but {100 * share:.2g} % of them do: the annotation belongs to another "
+            "slide, or pixel_size_um is not the µm in one of its pixels. Correct the sheet."
+        )
+        raise AnnotationError(msg)
+    return f"{100 * (1 - share):.0f} % of the cells lie outside the tissue" if share < MIN_SHARE_IN_IMAGE else ""
