@@ -1,5 +1,6 @@
 """One run a folder: the second is refused and told who runs, a lock left by a dead run is no obstacle."""
 
+import errno
 import json
 import os
 import re
@@ -64,7 +65,10 @@ def test_a_killed_run_leaves_no_closed_door(path, other_run):
 
 
 def test_without_locks_of_the_file_system_the_content_decides(path, other_run, monkeypatch):
-    monkeypatch.setattr(locks, "fcntl", None)
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     with pytest.raises(SpatialTilError, match=f"process {other_run.pid}"), locked(path):
         pytest.fail("two runs hold one folder")
     other_run.kill()

@@ -129,15 +129,15 @@ def _folder(out: Path) -> Iterator[ScoredFolder]:
         msg = f"{out}: cannot be made ({error.strerror}): give another --out"
         raise SpatialTilError(msg) from None
     folder = ScoredFolder(out.resolve())
-    with locked(folder.lock):
-        remove_parts(folder.root)
-        try:
+    try:
+        with locked(folder.lock):
+            remove_parts(folder.root)
             yield folder
-        except OSError as error:  # the disk is full, or gone
-            raise SpatialTilError(describe(error)) from error
-        for path in folder.running.iterdir():
-            if path != folder.lock:
-                path.unlink()
+            for path in folder.running.iterdir():
+                if path != folder.lock:
+                    path.unlink()
+    except OSError as error:  # the disk is full, read-only, or gone
+        raise SpatialTilError(describe(error)) from error
     with suppress(OSError):  # the next run may be in it already
         folder.running.rmdir()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -16,11 +17,6 @@ from typing import Any
 import psutil
 
 from spatial_til.errors import SpatialTilError
-
-try:
-    import fcntl
-except ImportError:  # Windows: the content of the file alone decides
-    fcntl = None  # type: ignore[assignment]
 
 HEARTBEAT_S = 30.0
 STALE_AFTER_S = 300.0
@@ -87,8 +83,6 @@ def _require_free(descriptor: int, path: Path) -> None:
 
 
 def _flock(descriptor: int) -> bool:
-    if fcntl is None:
-        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
