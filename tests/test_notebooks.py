@@ -1,0 +1,53 @@
+"""The notebooks run from top to bottom, in under a minute each, and are stored without outputs."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+NEEDS_SAMPLES = {"02_three_biopsies"}
+
+
+def cells(path, kind):
+    return [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if cell["cell_type"] == kind]
+
+
+def test_there_are_four():
+    assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_outputs_are_cleared(path):
+    assert all(not cell["outputs"] and cell["execution_count"] is None for cell in cells(path, "code"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_piece_of_code_is_introduced(path):
+    everything = json.loads(path.read_text("utf-8"))["cells"]
+    kinds = [cell["cell_type"] for cell in everything]
+    assert kinds[0] == "markdown"
+    assert "".join(everything[0]["source"]).startswith("# ")
+    words = sum(len("".join(cell["source"]).split()) for cell in cells(path, "markdown"))
+    assert words > 150  # it teaches
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_under_a_minute(path):
+    nbformat = pytest.importorskip("nbformat", reason="nbclient is not installed")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    if path.stem in NEEDS_SAMPLES and not (FOLDER.parent / "sample_slides" / "truth").exists():
+        pytest.skip("sample_slides/ is not there: make samples")
+    book = nbformat.read(path, as_version=4)
+    start = time.perf_counter()
+    client = nbclient.NotebookClient(book, timeout=120, kernel_name="python3", resources={"metadata": {"path": FOLDER}})
+    client.execute()
+    assert time.perf_counter() - start < 60
+    shown = [output for cell in book.cells for output in cell.get("outputs", [])]
+    assert not [o for o in shown if o["output_type"] == "stream" and o["name"] == "stderr" and "Warning" in o["text"]]
