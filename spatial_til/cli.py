@@ -71,6 +71,22 @@ def _parser() -> argparse.ArgumentParser:
     _add_workers(check)
     check.set_defaults(run=_check)
 
+    _add_scoring(commands, common)
+
+    status = commands.add_parser("status", parents=[common], help="what is done, running, failed")
+    status.add_argument("dir", type=Path, metavar="DIR")
+    status.set_defaults(run=_status)
+
+    _add_outputs(commands, common)
+
+    demo = commands.add_parser("demo", parents=[common], help="score sample_slides/ end to end")
+    demo.add_argument("--out", type=Path, default=Path("demo_results"), metavar="DIR")
+    _add_workers(demo)
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_scoring(commands: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     score = commands.add_parser("score", parents=[common], help="score a study")
     score.add_argument("study", type=Path, metavar="STUDY")
     score.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -97,18 +113,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_workers(rescore)
     rescore.set_defaults(run=_rescore)
 
-    status = commands.add_parser("status", parents=[common], help="what is done, running, failed")
-    status.add_argument("dir", type=Path, metavar="DIR")
-    status.set_defaults(run=_status)
-
-    _add_outputs(commands, common)
-
-    demo = commands.add_parser("demo", parents=[common], help="score sample_slides/ end to end")
-    demo.add_argument("--out", type=Path, default=Path("demo_results"), metavar="DIR")
-    _add_workers(demo)
-    demo.set_defaults(run=_demo)
-    return parser
-
 
 def _add_outputs(commands: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     report = commands.add_parser("report", parents=[common], help="write report.html of a scored folder again")
@@ -124,7 +128,7 @@ def _add_outputs(commands: argparse._SubParsersAction[_Parser], common: _Parser)
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=_count, metavar="N", help="processes; default: the cores available")
+    parser.add_argument("--workers", type=_count, metavar="N", help="processes; default: as cores and memory allow")
 
 
 def _version() -> str:
