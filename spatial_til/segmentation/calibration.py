@@ -69,12 +69,12 @@ class Calibration:
         return replace(self, floor=nuclear_floor(self.planes(picture)[0], px, self.settings.nucleus))
 
     def membrane_planes(self, markers: NDArray[Any], px_um: float) -> NDArray[np.int16]:
-        """Return marker planes smoothed for membranes, in steps of `membrane_unit`."""
+        """Return marker planes (rows, cols, markers) smoothed for membranes, in steps of `membrane_unit`."""
         sigma = self.settings.membrane_blur_um / px_um
         if self.marker_level is None:
-            return np.stack([smooth(plane, sigma, SCALE) for plane in markers])
+            return np.stack([smooth(plane, sigma, SCALE) for plane in markers], axis=2)
         levels = np.minimum(np.round(markers / self.marker_level[:, None, None]), _TOP_LEVEL).astype(np.int16)
-        return np.stack([smooth(plane, sigma, _LEVEL_SCALE) for plane in levels])
+        return np.stack([smooth(plane, sigma, _LEVEL_SCALE) for plane in levels], axis=2)
 
     @property
     def marker_unit(self) -> float:

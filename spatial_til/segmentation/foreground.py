@@ -154,30 +154,30 @@ def depth_in(above: Any, mask: Any, cap: int) -> Any:
 @njit(cache=True, nogil=True)
 def _from_row(line: Any, other: Any) -> None:
     """Lower a row of depths by what the row beside it allows."""
-    last = len(line) - 1
-    for j in range(1, last):
-        beside = min(np.int16(other[j - 1] + np.int16(_DIAGONAL)), np.int16(other[j + 1] + np.int16(_DIAGONAL)))
-        line[j] = min(line[j], min(np.int16(other[j] + np.int16(STEP)), beside))
-    line[0] = min(line[0], min(other[0] + STEP, other[min(1, last)] + _DIAGONAL))
-    line[last] = min(line[last], min(other[last] + STEP, other[max(last - 1, 0)] + _DIAGONAL))
+    for j in range(len(line)):
+        line[j] = min(line[j], np.int16(other[j] + np.int16(STEP)))
+    for j in range(1, len(line)):
+        line[j] = min(line[j], np.int16(other[j - 1] + np.int16(_DIAGONAL)))
+    for j in range(len(line) - 1):
+        line[j] = min(line[j], np.int16(other[j + 1] + np.int16(_DIAGONAL)))
 
 
 @njit(cache=True, nogil=True)
 def _first_depths(above: Any, mask: Any, cap: int, out: Any) -> None:
     """Write `cap` inside the foreground, and on its edge the distance to where the cut-off is crossed."""
     rows, cols = mask.shape
+    around = np.empty(cols, dtype=np.uint8)
     for i in range(rows):
+        up, down = mask[max(i - 1, 0)], mask[min(i + 1, rows - 1)]
+        for j in range(cols):
+            around[j] = np.uint8(up[j] & mask[i, j] & down[j])
         for j in range(cols):
             if not mask[i, j]:
                 continue
-            best = cap
-            inner = 0 < i < rows - 1 and 0 < j < cols - 1
-            if inner and (
-                mask[i - 1, j - 1] + mask[i - 1, j] + mask[i - 1, j + 1] + mask[i, j - 1]
-                + mask[i, j + 1] + mask[i + 1, j - 1] + mask[i + 1, j] + mask[i + 1, j + 1]
-            ) == 8:  # fmt: skip
+            if around[max(j - 1, 0)] & around[j] & around[min(j + 1, cols - 1)]:
                 out[i, j] = cap
                 continue
+            best = cap
             here = max(np.int32(above[i, j]), 0)
             for r in range(max(i - 1, 0), min(i + 2, rows)):
                 for c in range(max(j - 1, 0), min(j + 2, cols)):

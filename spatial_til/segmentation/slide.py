@@ -18,6 +18,7 @@ from spatial_til.segmentation.foreground import block_px
 from spatial_til.segmentation.measure import column_names, measure_cells
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
 from spatial_til.segmentation.qc import QC, judge
+from spatial_til.segmentation.rim import FRACTION
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.tiles import Tile, tile_grid
 
@@ -134,7 +135,7 @@ def _measure_tile(
         wanted &= shapely.contains_xy(constants.tissue, (col + 0.5) * px.x_um, (row + 0.5) * px.y_um)
     pixels, rims, area = measure_cells(
         keys,
-        _centre_16(found),
+        _centre_px(found),
         wanted,
         markers,
         constants.membrane_planes(markers, px.mean_um),
@@ -145,10 +146,10 @@ def _measure_tile(
     return _Part(row[wanted], col[wanted], found.area_px[wanted], area[wanted], values[wanted].astype(np.float32))
 
 
-def _centre_16(found: Nuclei) -> NDArray[np.int64]:
-    """Return the nuclear centroids in 1/16 pixel of the array, exact relative to the peak."""
-    row = found.peak_row * 16 + np.round(found.row * 16)
-    col = found.peak_col * 16 + np.round(found.col * 16)
+def _centre_px(found: Nuclei) -> NDArray[np.int64]:
+    """Return nuclear centroids from the array's corner in fractions of a pixel, exact relative to the peak."""
+    row = found.peak_row * FRACTION + np.round((found.row + 0.5) * FRACTION)
+    col = found.peak_col * FRACTION + np.round((found.col + 0.5) * FRACTION)
     return np.column_stack((row, col)).astype(np.int64)
 
 
