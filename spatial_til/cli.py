@@ -7,9 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from spatial_til.errors import ProblemsError, SpatialTilError
+
+if TYPE_CHECKING:
+    from spatial_til.batch import Summary
 
 OK, SOME_FAILED, UNUSABLE = 0, 1, 2
 
@@ -195,20 +198,22 @@ def _score(options: argparse.Namespace) -> int:
         only=tuple(options.only),
         quiet=options.quiet,
     )
-    return _close(summary)
+    return _close(summary, options.out)
 
 
 def _slide(options: argparse.Namespace) -> int:
     from spatial_til.batch import score_study, single_study
 
     study = single_study(options.image, options.protocol, options.annotation, options.pixel_size)
-    return _close(score_study(study, options.out, workers=options.workers, quiet=options.quiet))
+    summary = score_study(study, options.out, workers=options.workers, quiet=options.quiet)
+    return _close(summary, options.out)
 
 
 def _rescore(options: argparse.Namespace) -> int:
     from spatial_til.batch import rescore
 
-    return _close(rescore(options.dir, options.protocol, out=options.out, workers=options.workers, quiet=options.quiet))
+    summary = rescore(options.dir, options.protocol, out=options.out, workers=options.workers, quiet=options.quiet)
+    return _close(summary, options.out or options.dir)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -237,15 +242,18 @@ def _export(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from spatial_til.batch import sample_study, score_study
 
-    return _close(score_study(sample_study(), options.out, workers=options.workers, quiet=options.quiet))
+    summary = score_study(sample_study(), options.out, workers=options.workers, quiet=options.quiet)
+    return _close(summary, options.out)
 
 
-def _close(summary: object) -> int:
-    from spatial_til.batch import Summary
+def _close(summary: Summary, folder: Path) -> int:
+    """Write the report of a run that ended, and say what it came to."""
+    from spatial_til.report.html import write_report
 
-    assert isinstance(summary, Summary)  # noqa: S101 - narrows the lazily imported type
+    report = write_report(folder)
     for line in summary.lines:
         print(line)
+    print(f"report: {report}")
     for failure in summary.failures:
         print(failure, file=sys.stderr)
     return SOME_FAILED if summary.failures else OK
