@@ -9,6 +9,7 @@ from spatial_til.errors import SpatialTilError
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.slides import open_slide, select_channels
 from spatial_til.pipeline.calls import require_markers
+from spatial_til.pipeline.measure import open_labels
 from spatial_til.pipeline.tables_in import measure_cell_table
 from spatial_til.study import Job
 from spatial_til.units import PixelSize
@@ -35,6 +36,9 @@ def _check_image(job: Job, image: Path, problems: list[str]) -> None:
             elif not slide.is_rgb:
                 problems.append(f"{image}: the panel is brightfield, but the image is no RGB picture")
             _collect(problems, slide.require_pixel_size)
+            labels = job.labels
+            if labels is not None:
+                _collect(problems, lambda: open_labels(labels, slide))
             if slide.pixel_size is not None and job.annotations:
                 px = slide.pixel_size
                 _collect(

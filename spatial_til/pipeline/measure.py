@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
 from shapely.geometry import MultiPolygon
 
-from spatial_til.errors import SlideError
+from spatial_til.errors import CellTableError, SlideError
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import identify
@@ -188,17 +189,34 @@ class _Named:
         return self.source.read(row0, row1, col0, col1)
 
 
-class _LabelGrid:
-    """A label image on the working grid: the label at the middle of each of its pixels."""
+def open_labels(path: Path, slide: Slide) -> LabelImage:
+    """Open the label image of a slide.
 
-    def __init__(self, labels: LabelImage, grid: PixelSource) -> None:
+    Raises
+    ------
+    CellTableError
+        Where it is none, or has another number of pixels than the slide.
+    """
+    labels = LabelImage(path)
+    if labels.shape != slide.shape:
+        found, needed = (f"{cols} x {rows}" for rows, cols in (labels.shape, slide.shape))
+        msg = f"{path}: labels must have the image's {needed} pixels, found {found}: give this image's labels"
+        raise CellTableError(msg)
+    return labels
+
+
+class _LabelGrid:
+    """A label image on the working grid: the label at the middle of each of its pixels, (rows, cols, 1) when read."""
+
+    def __init__(self, labels: LabelImage, slide: Slide, grid: PixelSource) -> None:
         self.labels, self.shape, self.pixel_size, self.channels = labels, grid.shape, grid.pixel_size, ("labels",)
-        self.step = tuple(full // size for full, size in zip(labels.shape, grid.shape, strict=True))
+        px = slide.require_pixel_size()
+        self.step = round(grid.pixel_size.y_um / px.y_um), round(grid.pixel_size.x_um / px.x_um)
 
     def read(self, row0: int, row1: int, col0: int, col1: int) -> np.ndarray[Any, Any]:
         dy, dx = self.step
         full = self.labels.read(row0 * dy, row1 * dy, col0 * dx, col1 * dx)
-        return full[dy // 2 :: dy, dx // 2 :: dx]
+        return full[dy // 2 :: dy, dx // 2 :: dx, None]
 
 
 def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None) -> Measured:
@@ -206,7 +224,7 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
     grid = _grid(slide, job, seg.pixel_size_um)
-    labels = None if job.labels is None else _LabelGrid(LabelImage(job.labels), grid)
+    labels = None if job.labels is None else _LabelGrid(open_labels(job.labels, slide), slide, grid)
     found = measure_slide(
         grid,
         _grid(slide, job, OVERVIEW_UM),
