@@ -31,7 +31,7 @@ def test_memory_decides_where_cores_would_allow_more(sheet, monkeypatch):
     monkeypatch.setattr(plans, "free_memory_mib", lambda: 2500.0)
     found = plan(jobs, None)
     assert found.workers == int(2500 * plans.SHARE_OF_FREE / found.memory_mib) == 3
-    assert str(found) == f"3 workers of about {found.memory_mib:.0f} MiB each (16 cores, 2500 MiB free)"
+    assert str(found) == f"3 workers of 1 thread and about {found.memory_mib:.0f} MiB each (16 cores, 2500 MiB free)"
     assert plan(jobs, 5).workers == 5
     monkeypatch.setattr(plans, "free_memory_mib", lambda: 10.0)
     assert plan(jobs, None).workers == 1
@@ -40,7 +40,8 @@ def test_memory_decides_where_cores_would_allow_more(sheet, monkeypatch):
 def test_few_slides_share_the_cores_by_threads(sheet, monkeypatch):
     monkeypatch.setattr(plans, "usable_cores", lambda: 8)
     monkeypatch.setattr(plans, "free_memory_mib", lambda: 1e6)
-    assert plan(load_study(sheet).jobs, None).threads == 4
+    found = plan(load_study(sheet).jobs, None)
+    assert (found.workers, found.threads) == (2, 4)
     assert plan(load_study(sheet).jobs * 4, None).threads == 1
 
 

@@ -32,7 +32,8 @@ class Plan:
 
     def __str__(self) -> str:
         return (
-            f"{self.workers} worker{'s' if self.workers > 1 else ''} of about {self.memory_mib:.0f} MiB each "
+            f"{self.workers} worker{'s' if self.workers > 1 else ''} of {self.threads} thread"
+            f"{'s' if self.threads > 1 else ''} and about {self.memory_mib:.0f} MiB each "
             f"({self.cores} cores, {self.free_mib:.0f} MiB free)"
         )
 
@@ -44,7 +45,7 @@ def plan(jobs: Sequence[Job], workers: int | None) -> Plan:
     fit = max(1, int(free * SHARE_OF_FREE / need))
     chosen = workers or max(1, min(cores, fit))
     threads = max(1, chosen // max(1, len(jobs)))
-    return Plan(chosen, threads, need + (threads - 1) * TILE_MIB, cores, free)
+    return Plan(min(chosen, len(jobs) or chosen), threads, need + (threads - 1) * TILE_MIB, cores, free)
 
 
 def memory_of_largest(jobs: Sequence[Job]) -> float:
