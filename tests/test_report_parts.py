@@ -40,7 +40,7 @@ def test_overview_puts_regions_and_cells_where_they_are(photo):
         "inner_margin": shapely.MultiPolygon([shapely.box(600, 200, 1200, 800)]),
         "Border stroma": shapely.MultiLineString([[(600, 200), (600, 800)]]),
     }
-    drawing = draw_overview(photo, (2400.0, 1200.0), regions, np.array([[1200.0, 300.0], [0.0, 1200.0]]))
+    drawing = draw_overview(photo, (0.0, 0.0, 2400.0, 1200.0), regions, np.array([[1200.0, 300.0], [0.0, 1200.0]]))
     assert (drawing.width, drawing.height) == (1200, 600)  # half a unit a µm
     assert set(drawing.regions[0].path.strip("MZ").split("L")) == {"300,100", "600,100", "600,400", "300,400"}
     assert drawing.borders[0].path == "M300,100L300,400"
@@ -50,9 +50,17 @@ def test_overview_puts_regions_and_cells_where_they_are(photo):
     assert (drawing.scale_units, drawing.scale_label) == (100.0, "200 µm")
 
 
+def test_overview_without_photograph_shows_its_frame_only():
+    regions = {"inner_margin": shapely.MultiPolygon([shapely.box(9000, 5000, 9600, 5300)])}
+    drawing = draw_overview(None, (8800.0, 4900.0, 10000.0, 5500.0), regions, np.array([[8800.0, 5500.0]]))
+    assert (drawing.photo, drawing.width, drawing.height) == ("", 1200, 600)
+    assert set(drawing.regions[0].path.strip("MZ").split("L")) == {"200,100", "800,100", "800,400", "200,400"}
+    assert drawing.cells == "M0,600h0"
+
+
 def test_overview_says_when_it_leaves_cells_out(photo):
     cells = np.random.default_rng(0).uniform(0, 1000, (5001, 2))
-    drawing = draw_overview(photo, (2400.0, 1200.0), {}, cells)
+    drawing = draw_overview(photo, (0.0, 0.0, 2400.0, 1200.0), {}, cells)
     assert drawing.cells.count("M") == 1667  # every third
     assert drawing.cells_note == "1,667 of 5,001 CD8+ cells drawn"
 

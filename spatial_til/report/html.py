@@ -135,11 +135,15 @@ def _slides(inputs: _Inputs) -> tuple[list[SlideView], dict[tuple[str, str], lis
 
 
 def _overview(folder: ScoredFolder, slide_id: str, measured: Measured | None, cells: ReportCells) -> Overview | None:
-    """Return the slide's picture: drawn over the stored overview where there is one, else the thumbnail."""
+    """Return the slide's picture: drawn over its photograph or on white, or else the thumbnail."""
     photo, regions = folder.overview(slide_id), folder.regions(slide_id)
-    if measured is not None and measured.pixel_size is not None and photo.exists() and regions.exists():
+    if measured is not None and measured.pixel_size is not None and regions.exists():
         shapes = read_regions(regions, pixel_size=measured.pixel_size)
-        return draw_overview(photo, tuple(measured.numbers["overview_um"]), shapes, cells.cd8_xy_um)
+        if photo.exists():
+            wide, high = measured.numbers["overview_um"]
+            return draw_overview(photo, (0.0, 0.0, wide, high), shapes, cells.cd8_xy_um)
+        if "Tissue" in shapes:
+            return draw_overview(None, shapes["Tissue"].bounds, shapes, cells.cd8_xy_um)
     thumbnail = folder.thumbnail(slide_id)
     return plain_overview(thumbnail) if thumbnail.exists() else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import shapely
@@ -18,6 +18,9 @@ _PHOTO_PX, _PHOTO_BYTES = 620, 65_000
 _UNITS = 1200  # the drawing is this wide: whole numbers are fine enough
 _MOST_CELLS = 2000
 _NICE = (1, 2, 5)
+
+
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 class Look(NamedTuple):
@@ -36,6 +39,7 @@ BORDERS = {
     "Border thin_rim": Look("thin rim: under 100 µm of tissue outward", "b-thin-rim"),
 }
 REGIONS = {
+    "core": Look("core", "r-core"),
     "inner_margin": Look("inner margin", "r-inner"),
     "outer_margin": Look("outer margin", "r-outer"),
     "tumor_unresolved": Look("tumour without evaluable border", "r-unresolved"),
@@ -66,34 +70,34 @@ class Overview:
     scale_label: str = ""
 
 
-def draw_overview(
-    photo: Path, extent_um: tuple[float, float], regions: Mapping[str, BaseGeometry], cd8_xy_um: XY
-) -> Overview:
+def draw_overview(photo: Path | None, frame_um: Box, regions: Mapping[str, BaseGeometry], cd8_xy_um: XY) -> Overview:
     """Return the drawing of one slide.
 
     Parameters
     ----------
     photo
-        The picture of the whole slide.
-    extent_um
-        Width and height that it covers, from the origin.
+        The picture of the frame; None leaves the ground white.
+    frame_um
+        x0, y0, x1, y1 of what is shown.
     regions
         As `io.regions.read_regions` returns them.
     cd8_xy_um
         (n, 2) positions; of more than 2000 cells every n-th is drawn, and the note says so.
     """
-    uri, (wide, high) = photo_uri(photo, _PHOTO_PX, _PHOTO_BYTES)
-    units_per_um = _UNITS / extent_um[0]
-    length = _scale_um(extent_um[0])
+    x0, y0, x1, y1 = frame_um
+    units_per_um = _UNITS / (x1 - x0)
+    length = _scale_um(x1 - x0)
+    uri = "" if photo is None else photo_uri(photo, _PHOTO_PX, _PHOTO_BYTES)[0]
+    moved = {name: shapely.transform(shape, lambda xy: xy - (x0, y0)) for name, shape in regions.items()}
     shown = cd8_xy_um[:: max(1, -(-len(cd8_xy_um) // _MOST_CELLS))]
     note = f"{len(cd8_xy_um):,} CD8+ cells"
     return Overview(
         photo=uri,
         width=_UNITS,
-        height=round(_UNITS * high / wide),
-        regions=tuple(_drawn(REGIONS, regions, units_per_um, area=True)),
-        borders=tuple(_drawn(BORDERS, regions, units_per_um, area=False)),
-        cells="".join(f"M{x},{y}h0" for x, y in np.rint(shown * units_per_um).astype(int).tolist()),
+        height=round(_UNITS * (y1 - y0) / (x1 - x0)),
+        regions=tuple(_drawn(REGIONS, moved, units_per_um, area=True)),
+        borders=tuple(_drawn(BORDERS, moved, units_per_um, area=False)),
+        cells="".join(f"M{x},{y}h0" for x, y in np.rint((shown - (x0, y0)) * units_per_um).astype(int).tolist()),
         cells_note=note if len(shown) == len(cd8_xy_um) else f"{len(shown):,} of {note} drawn",
         scale_units=length * units_per_um,
         scale_label=f"{length:g} µm" if length < 1000 else f"{length / 1000:g} mm",
