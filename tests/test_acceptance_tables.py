@@ -53,6 +53,16 @@ def _protocols(folder: Path) -> None:
         ("[cells.positive]", signal % "CD8" + signal % "PD-L1" + "[cells.positive]"),
         ('CD8 = "Classification=CD8"\n"PD-L1" = "Classification=PD-L1"\n', ""),
     )
+    (folder / "frozen").mkdir()
+    (folder / "frozen" / "thresholds.csv").write_text("batch,marker,threshold\nearlier,CD8,8\n")
+    frozen = signal.replace("threshold = 50", 'thresholds_from = "thresholds.csv"') % "CD8"
+    protocol(
+        folder,
+        "frozen/protocol.toml",
+        ("[cells.positive]", frozen + "[cells.positive]"),
+        ('CD8 = "Classification=CD8"\n"PD-L1" = "Classification=PD-L1"\n', ""),
+        ('Opal690 = { marker = "PD-L1" }\n', ""),
+    )
     protocol(folder, "signal.toml", ('CD8 = "Classification=CD8"\n"PD-L1" = "Classification=PD-L1"\n', ""))
     protocol(folder, "halo.toml", ('CD8 = "Classification=CD8"\n"PD-L1" = "Classification=PD-L1"\n', ""))
 
@@ -68,6 +78,7 @@ def _cells(folder: Path) -> None:
     write_qupath(folder / "scaled.csv", xy * SCALE, classes)
     kinds = np.where(np.arange(len(xy)) % 3 == 0, "CK", classes)
     write_qupath(folder / "tumor.csv", xy, np.where(np.arange(len(xy)) % 7 == 0, "CD8: PD-L1", kinds))
+    write_qupath(folder / "empty.csv", xy[:0], [])
     negative = np.random.default_rng(1).lognormal(2, 0.4, len(xy))
     centroids = {"X_centroid": xy[:, 0] / PIXEL_UM - 0.5, "Y_centroid": xy[:, 1] / PIXEL_UM - 0.5}
     pd.DataFrame({**centroids, "CD8": negative.clip(max=49), "PDL1": negative * 10}).to_csv(folder / "mcmicro.csv")
@@ -108,6 +119,8 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     add("no_areas", "tumor.csv", protocol="tumor.toml")
     add("failed_stain", "mcmicro.csv", protocol="fixed.toml", batch="b")
     add("no_signal", "mcmicro.csv", protocol="signal.toml")
+    add("empty", "empty.csv")
+    add("frozen", "mcmicro.csv", protocol="frozen/protocol.toml", batch="later")
     add("large", protocol="adaptive.toml", patient_id="adaptive")
     add("small", annotation="small.geojson", protocol="adaptive.toml", patient_id="adaptive", timepoint="progression")
     for core, area in (("TMA1_[3,B]", 0.90322), ("TMA2_[3,B]", 0.89008)) if DATA.exists() else ():
@@ -131,11 +144,12 @@ def slides(scored: Path) -> dict[str, dict[str, str]]:
 
 def test_only_the_unusable_slides_fail_and_each_says_why(scored):
     failed = {row["slide_id"]: row["message"] for row in table(scored, "errors.csv")}
-    assert set(failed) == {"off", "far", "no_signal"}
+    assert set(failed) == {"off", "far", "no_signal", "empty"}
     assert "tumor annotation must cover tissue" in failed["off"]
     assert "cells must lie on the tissue" in failed["far"]
     assert "not called for CD8" in failed["no_signal"]
     assert "found: CD8_cell_mean" in failed["no_signal"]
+    assert "not one cell was found" in failed["empty"]  # and is no desert
 
 
 def test_areas_of_the_disk_are_its_closed_forms(density):
@@ -252,6 +266,15 @@ def test_a_fixed_cut_that_no_cell_of_the_batch_reaches_makes_no_desert(scored, s
     assert "stain_unverified" in row["flags"]
     (cut,) = (r for r in table(scored, "tables/thresholds.csv") if r["batch"] == "b" and r["marker"] == "CD8")
     assert (cut["n_positive"], cut["evaluable"]) == ("0", "false")
+
+
+def test_a_frozen_cut_is_found_beside_its_protocol(scored, slides):
+    (cut,) = (r for r in table(scored, "tables/thresholds.csv") if (r["batch"], r["marker"]) == ("later", "CD8"))
+    assert (cut["threshold"], cut["method"]) == ("8", "frozen")
+    signal = pd.read_csv(scored.parent / "mcmicro.csv")
+    x_um, y_um = ((signal[name] + 0.5) * PIXEL_UM for name in ("X_centroid", "Y_centroid"))
+    on_tissue = x_um.between(0, 1200) & y_um.between(0, 1000)
+    assert int(slides["frozen"]["n_cd8"]) == int((on_tissue & (signal["CD8"] >= 8)).sum())
 
 
 def test_adaptive_widths_are_one_for_a_lesion(slides):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from spatial_til.errors import CellTableError
 from spatial_til.geometry.place import place_cells
 from spatial_til.io.cells import write_cells
 from spatial_til.io.folder import ScoredFolder
@@ -60,6 +61,11 @@ def score(task: ScoreTask) -> StageReport:
     start = time.perf_counter()
     job, target = task.job, task.target
     measured = read_measured(task.source.measured(job.slide_id))
+    if not len(measured.cells):
+        msg = (
+            f"{job.slide_id}: not one cell was found: a failed stain, focus or export, not a desert; look at the slide"
+        )
+        raise CellTableError(msg)
     calls = call_cells(job, measured, task.cuts, {})
     if measured.tissue is None and not job.annotations:
         from spatial_til.pipeline.tables_in import score_cell_table
