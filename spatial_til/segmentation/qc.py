@@ -1,14 +1,39 @@
-"""Quality of one slide in numbers and flags."""
+"""Quality of one slide in numbers and flags, from boxes spread over its tissue and from its overview."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import shapely
+from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
-from spatial_til.model import EMPTY_POLYGON
+from spatial_til.model import EMPTY_POLYGON, BoolArray, FloatArray, PixelSource
+from spatial_til.segmentation.artefacts import find_artefacts, regions_of
+from spatial_til.segmentation.focus import BLURRED_UM, edge_widths_um
+from spatial_til.segmentation.overview import sample_boxes
+from spatial_til.segmentation.pigment import (
+    MAX_PIGMENT_FRACTION,
+    ColourVariation,
+    colour_variation,
+    pigment_fraction,
+)
+from spatial_til.segmentation.residual import saturated_channels, saturated_rgb, unexplained_od
+from spatial_til.segmentation.stains import optical_density, stain_matrix
+from spatial_til.segmentation.tissue import mask_of
+from spatial_til.units import PixelSize
+
+#: Pixels above this size do not resolve membranes.
+COARSE_UM = 0.6
+#: Least range of a block in which edges are judged: grey levels, and share of a typical nucleus.
+_LEAST_GREY, _LEAST_NUCLEAR = 12.0, 0.3
+#: Tissue of a box is drawn in pixels of this many.
+_MASK_STEP = 8
+#: The residual is read at every third pixel of rows and columns.
+_RESIDUAL_STEP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +53,7 @@ class QC:
     artefact
         Pen, folds and debris, in µm; part of `tissue`.
     artefact_fraction
-        Share of tissue that is artefact.
+        Share of tissue that is artefact; None where it was not looked for.
     warnings
         Sentences about the stains.
     """
@@ -38,20 +63,128 @@ class QC:
     white: tuple[float, float, float] | None = None
     vectors: Mapping[str, Any] = field(default_factory=dict)
     artefact: MultiPolygon = EMPTY_POLYGON
-    artefact_fraction: float = 0.0
+    artefact_fraction: float | None = None
     warnings: tuple[str, ...] = ()
 
 
-def judge(constants: Any, source: Any) -> QC:
-    """Return the quality of one slide from its constants and a sample of its pixels."""
-    flags = []
-    if source.pixel_size.mean_um > 0.6:
+class _BoxFigures(NamedTuple):
+    """What one box of pixels tells."""
+
+    tissue_px: int
+    saturated_px: int
+    edge_um: FloatArray
+    residual_od: FloatArray
+    variation: ColourVariation | None
+
+
+def judge(
+    constants: Any,
+    source: PixelSource,
+    *,
+    picture: tuple[NDArray[Any], PixelSize] | None = None,
+    max_blurred_fraction: float = 0.1,
+    max_saturated_fraction: float = 0.01,
+    max_residual_od: float = 0.15,
+) -> QC:
+    """Return the quality of one slide.
+
+    Parameters
+    ----------
+    constants
+        Calibration of the slide.
+    source
+        The slide at the pixel size it was measured at.
+    picture
+        Overview of the slide and its pixel size, see `read_overview`; with None artefacts are not looked for.
+    max_blurred_fraction, max_saturated_fraction, max_residual_od
+        Limits above which the slide is flagged.
+
+    Notes
+    -----
+    Everything but artefacts comes from at most 24 boxes of 512 pixels, the same ones each time, so the cost
+    does not grow with the slide.
+    """
+    white, px = constants.white, source.pixel_size
+    matrix = None if white is None else stain_matrix(list(constants.vectors.values()))
+    artefact, share = EMPTY_POLYGON, None
+    if matrix is not None and picture is not None:
+        artefact = find_artefacts(*picture, white=white.rgb, matrix=matrix, tissue=constants.tissue)
+        share = float(artefact.area / constants.tissue.area)
+    clean = regions_of(constants.tissue.difference(artefact))  # ink is neither stain nor pigment
+    boxes = [_figures(constants, source, box, clean, matrix) for box in sample_boxes(clean, source.shape, px)]
+    numbers = {"typical_nuclear_contrast": float(constants.typical), **_numbers(boxes)}
+    limits = {
+        "blurred": ("blurred_fraction", max_blurred_fraction),
+        "saturated": ("saturated_fraction", max_saturated_fraction),
+        "high_residual": ("residual_od_95", max_residual_od),
+        "melanin_suspected": ("pigment_fraction", MAX_PIGMENT_FRACTION),
+    }
+    flags = [flag for flag, (name, limit) in limits.items() if (numbers[name] or 0.0) > limit]
+    if px.mean_um > COARSE_UM:
         flags.append("pixel_size_coarse")
-    white = constants.white
     return QC(
         flags=tuple(flags),
-        numbers={"typical_nuclear_contrast": constants.typical},
+        numbers=numbers,
         white=None if white is None else white.rgb,
         vectors=constants.vectors or {},
+        artefact=artefact,
+        artefact_fraction=share,
         warnings=constants.warnings,
     )
+
+
+def _figures(
+    constants: Any,
+    source: PixelSource,
+    box: tuple[int, int, int, int],
+    clean: MultiPolygon,
+    matrix: FloatArray | None,
+) -> _BoxFigures:
+    """Return the figures of one box."""
+    import cv2
+
+    pixels, px = source.read(*box), source.pixel_size
+    tissue = _tissue_in(clean, box, px)
+    if matrix is None:
+        saturated = saturated_channels(pixels[:, :, list(constants.channel_index)])
+        plane, least = constants.planes(pixels)[0], _LEAST_NUCLEAR * constants.typical
+        residual, variation = np.empty(0), None
+    else:
+        saturated = saturated_rgb(pixels)
+        plane, least = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), _LEAST_GREY
+        od = np.asarray(cv2.LUT(pixels, _od_of_levels(constants.white.rgb)), dtype=np.float32)
+        step = (slice(None, None, _RESIDUAL_STEP),) * 2
+        residual = unexplained_od(od[step][tissue[step]], matrix)
+        variation = colour_variation(od, tissue, px_um=px.mean_um)
+    edges = edge_widths_um(plane, tissue, px_um=px.mean_um, least_range=least)
+    return _BoxFigures(int(tissue.sum()), int((saturated & tissue).sum()), edges, residual, variation)
+
+
+def _od_of_levels(white: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Return the optical density of every grey level (1, 256, 3)."""
+    return optical_density(np.arange(256)[None, :, None], white).astype(np.float32)
+
+
+def _tissue_in(tissue: MultiPolygon, box: tuple[int, int, int, int], px: PixelSize) -> BoolArray:
+    """Return which pixels (rows, cols) of a box are tissue, drawn in steps of 8 pixels."""
+    row0, row1, col0, col1 = box
+    x0, y0 = col0 * px.x_um, row0 * px.y_um
+    part = shapely.clip_by_rect(tissue, x0, y0, col1 * px.x_um, row1 * px.y_um)
+    shifted = shapely.transform(part, lambda xy: xy - (x0, y0))
+    rows, cols = (-(-n // _MASK_STEP) for n in (row1 - row0, col1 - col0))
+    coarse = mask_of(regions_of(shifted), (rows, cols), px.scaled(_MASK_STEP, _MASK_STEP))
+    return coarse.repeat(_MASK_STEP, axis=0).repeat(_MASK_STEP, axis=1)[: row1 - row0, : col1 - col0]
+
+
+def _numbers(boxes: list[_BoxFigures]) -> dict[str, float | None]:
+    """Return the slide's figures from those of its boxes; None where nothing could be judged."""
+    edges = np.concatenate([np.empty(0), *(b.edge_um for b in boxes)])
+    residual = np.concatenate([np.empty(0), *(b.residual_od for b in boxes)])
+    tissue_px = sum(b.tissue_px for b in boxes)
+    return {
+        "edge_width_um": float(np.median(edges)) if len(edges) else None,
+        "blurred_fraction": float((edges > BLURRED_UM).mean()) if len(edges) else None,
+        "saturated_fraction": sum(b.saturated_px for b in boxes) / tissue_px if tissue_px else None,
+        "residual_od_95": float(np.percentile(residual, 95)) if len(residual) else None,
+        "pigment_fraction": pigment_fraction([b.variation for b in boxes if b.variation is not None]),
+    }

@@ -1,0 +1,68 @@
+"""Colour that no stain of the panel explains, and pixels at the end of the scale."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.model import BoolArray, FloatArray
+from spatial_til.segmentation.stains import SATURATED_LEVEL
+
+#: Ends of the scale of common cameras: 8 to 16 bits.
+_CEILINGS = (255, 1023, 4095, 16383, 65535)
+
+
+def unexplained_od(od: NDArray[np.floating[Any]], matrix: FloatArray) -> FloatArray:
+    """Return the optical density left over by the best non-negative mix of stains.
+
+    Parameters
+    ----------
+    od
+        (n, 3) optical densities.
+    matrix
+        (k, 3) unit stain vectors, one to three.
+
+    Notes
+    -----
+    Exact non-negative least squares: of all subsets of stains, the feasible one that leaves least.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> unexplained_od(np.array([[0.3, 0.4, 0.0]]), np.array([[0.0, 1.0, 0.0]])).round(3).tolist()
+    [0.3]
+    """
+    least = np.einsum("ij,ij->i", od, od)
+    for size in range(1, len(matrix) + 1):
+        for chosen in combinations(range(len(matrix)), size):
+            vectors = matrix[list(chosen)]
+            amounts = od @ np.linalg.pinv(vectors)
+            rest = od - amounts @ vectors
+            feasible = amounts.min(axis=1) >= 0
+            least[feasible] = np.minimum(least, np.einsum("ij,ij->i", rest, rest))[feasible]
+    return np.asarray(np.sqrt(least), dtype=np.float64)
+
+
+def saturated_rgb(rgb: NDArray[np.uint8]) -> BoolArray:
+    """Return pixels (rows, cols) too dark in a channel, or clipped in some channels but not in all.
+
+    White in all channels is glass in a gap of the tissue, not lost stain.
+    """
+    r, g, b = (rgb[:, :, c] for c in range(3))
+    darkest, lightest = np.minimum(np.minimum(r, g), b), np.maximum(np.maximum(r, g), b)
+    return np.asarray((darkest <= SATURATED_LEVEL) | ((lightest == 255) & (darkest < 255)))
+
+
+def saturated_channels(pixels: NDArray[Any]) -> BoolArray:
+    """Return pixels (rows, cols) with a channel at the end of the scale of its camera.
+
+    The end is the highest value of the channel where that is 2**8, 10, 12, 14 or 16 less 1. Floating-point
+    images have no known end: nothing is saturated.
+    """
+    if pixels.dtype.kind not in "ui":
+        return np.zeros(pixels.shape[:2], dtype=np.bool_)
+    top = pixels.max(axis=(0, 1))
+    return np.asarray(((pixels == top) & np.isin(top, _CEILINGS)).any(axis=2))
