@@ -31,7 +31,7 @@ def histogram_figure(scores: NDArray[Any], threshold: float | None, *, title: st
 
     Notes
     -----
-    Counts are drawn on a square-root scale, so that a small positive population can be seen beside a large
+    Counts are drawn on a logarithmic scale, so that a small positive population can be seen beside a large
     negative one.
     """
     figure = new_figure(5.2, 2.7)
@@ -47,7 +47,8 @@ def histogram_figure(scores: NDArray[Any], threshold: float | None, *, title: st
         negative = edges[:-1] < (np.inf if threshold is None else threshold)
         for part, color in ((negative, "#B8B8B8"), (~negative, BLUE)):
             axes.bar(edges[:-1][part], counts[part], np.diff(edges)[part], align="edge", color=color, linewidth=0)
-        axes.set_yscale("function", functions=(np.sqrt, np.square))
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=0.7)
     if threshold is not None:
         axes.axvline(threshold, color=VERMILLION, linewidth=1.4)
         axes.annotate(
@@ -61,7 +62,7 @@ def histogram_figure(scores: NDArray[Any], threshold: float | None, *, title: st
             fontsize=FONT_PT - 1,
         )
     axes.set_xlabel(unit, fontsize=FONT_PT)
-    axes.set_ylabel("cells (square-root scale)", fontsize=FONT_PT - 1)
+    axes.set_ylabel("cells", fontsize=FONT_PT - 1)
     if title:
         axes.set_title(text_as_is(title), fontsize=FONT_PT + 1)
     return figure

@@ -44,7 +44,7 @@ from spatial_til.report.patients import PatientView, Picture, changes_shown, pat
 from spatial_til.report.pictures import figure_png, png_uri
 from spatial_til.report.slides import Explained, SlideView, slide_view
 from spatial_til.report.stored_cells import ReportCells, read_report_cells
-from spatial_til.report.words import in_words, interval, number, percent
+from spatial_til.report.words import in_words, level, number, percent, setting
 from spatial_til.run_record import jobs_from_record
 from spatial_til.study import Study
 
@@ -234,8 +234,7 @@ def _render(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "words": in_words, "percent": percent}
-    environment.globals |= {"interval": interval}
+    environment.filters |= {"number": number, "level": level, "setting": setting, "words": in_words, "percent": percent}
     script = _page_file("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spatial_til.protocol import Protocol
-from spatial_til.report.words import number
+from spatial_til.report.words import setting
 
 _KATHER = 295.0
 _PART = {"nucleus": "nuclei", "cytoplasm": "cytoplasm", "membrane": "membranes", "cell": "whole cells"}
@@ -33,7 +33,7 @@ def methods_paragraphs(protocol: Protocol, run: Mapping[str, Any]) -> list[str]:
 
 
 def _n(value: float) -> str:
-    return number(float(value))
+    return setting(float(value))
 
 
 def _staining(protocol: Protocol, versions: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from spatial_til.report.figures_depth import depth_figure
 from spatial_til.report.figures_longitudinal import patient_figure
 from spatial_til.report.pictures import figure_png, png_uri
 from spatial_til.report.slides import Explained, explain
-from spatial_til.report.words import in_words, interval, number
+from spatial_til.report.words import in_words, level
 
 _CHANGES = {
     "log2_fold_core_cd8": "core",
@@ -102,13 +102,13 @@ def _transition(row: TransitionRow) -> Transition:
     return Transition(
         row,
         tuple(_change(row.deltas.get(name)) for name in _CHANGES),
-        number(None if main is None else minimum_detectable_change(main)),
+        level(None if main is None else minimum_detectable_change(main)),
         explain(row.flags),
     )
 
 
 def _change(value: Value | None) -> str:
-    return "not available" if value is None else interval(value.value, value.ci_low, value.ci_high)
+    return level(None) if value is None else level(value.value, value.ci_low, value.ci_high)
 
 
 def _course(row: PatientRow, groups: Sequence[Biopsy], protocol: Protocol) -> Picture | None:

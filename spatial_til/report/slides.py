@@ -12,7 +12,7 @@ from spatial_til.model import AGGREGATES, COMPARTMENTS, SlideScore
 from spatial_til.protocol import Protocol
 from spatial_til.report.depth_svg import DepthDrawing, draw_depth
 from spatial_til.report.overview import Overview
-from spatial_til.report.words import NOT_AVAILABLE, in_words, interval, number, percent, runs
+from spatial_til.report.words import NOT_AVAILABLE, in_words, interval, level, number, percent, runs, setting
 
 _MARKERS = {"cd8": "CD8", "pdl1": "PD-L1", "combined": "together"}
 _SHOWN = ("core", "inner_margin", "outer_margin", *AGGREGATES, "tumor_unresolved")
@@ -28,6 +28,13 @@ _PDL1 = {
     "cps": "CPS (computer-estimated)",
     "ic_percent": "IC, % (computer-estimated)",
     "pdl1_induction_log2": "PD-L1 induction near CD8+ cells, log2 odds ratio",
+}
+#: Logarithms and indices: two decimals, whatever their size.
+_LEVELS = {*_VALUES, "pdl1_induction_log2"}
+_PARAMETERS = {
+    "hot_cd8_per_mm2": "cut-off of hot, CD8+ per mm²",
+    "margin_width_um": "width of the margin, µm",
+    "threshold_factor_CD8": "cut-off of CD8, times",
 }
 _GATES = (
     ("core_mm2", "min_core_mm2", "core, mm²", False),
@@ -158,7 +165,7 @@ def _density(row: Mapping[str, Any]) -> Density:
 
 def _value_facts(score: SlideScore, names: Mapping[str, str]) -> tuple[Fact, ...]:
     return tuple(
-        Fact(label, interval(value.value, value.ci_low, value.ci_high), value.reason)
+        Fact(label, (level if name in _LEVELS else interval)(value.value, value.ci_low, value.ci_high), value.reason)
         for name, label in names.items()
         if (value := score.values.get(name)) is not None
     )
@@ -182,7 +189,7 @@ def _gates(score: SlideScore, protocol: Protocol) -> tuple[tuple[Fact, bool], ..
         if value is not None:
             passed = value <= limit if at_most else value >= limit
             sign = "at most" if at_most else "at least"
-            found.append((Fact(label, number(value), f"{sign} {number(limit)}"), passed))
+            found.append((Fact(label, number(value), f"{sign} {setting(limit)}"), passed))
     return tuple(found)
 
 
@@ -220,6 +227,9 @@ def _sensitivity(
     for row in rows:
         by_parameter.setdefault(row["parameter"], []).append((row["value"], row["immunophenotype"]))
     return tuple(
-        (in_words(name), tuple((values, in_words(found), found != call) for values, found in runs(of)))
+        (
+            _PARAMETERS.get(name, in_words(name)),
+            tuple((values, in_words(found), found != call) for values, found in runs(of)),
+        )
         for name, of in by_parameter.items()
     )

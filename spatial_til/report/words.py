@@ -51,6 +51,38 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
     return f"{number(value)} ({' to '.join(ends)})"
 
 
+def level(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """Return a logarithm or an index with two decimals, and its interval where there is one.
+
+    Examples
+    --------
+    >>> level(-5.0099, -6.57, -3.692), level(0.0042), level(None), level(9.146, 6.215, None)
+    ('−5.01 (−6.57 to −3.69)', '0.00', 'not available', '9.15 (6.21 to …)')
+    """
+    if value is None or math.isnan(value):
+        return NOT_AVAILABLE
+    if low is None and high is None:
+        return _two_decimals(value)
+    ends = ("…" if end is None else _two_decimals(end) for end in (low, high))
+    return f"{_two_decimals(value)} ({' to '.join(ends)})"
+
+
+def _two_decimals(value: float) -> str:
+    text = f"{abs(value):.2f}"
+    return f"−{text}" if value < 0 and text.strip("0.") else text
+
+
+def setting(value: float) -> str:
+    """Return a setting as it was given.
+
+    Examples
+    --------
+    >>> setting(0.025), setting(1000.0), setting(-1.0)
+    ('0.025', '1,000', '−1')
+    """
+    return f"{value:,g}".replace("-", "−")
+
+
 def percent(fraction: float | None) -> str:
     """Return a fraction in percent.
 
@@ -84,11 +116,11 @@ def runs(values: Sequence[tuple[Any, str]]) -> list[tuple[str, str]]:
 
     Examples
     --------
-    >>> runs([(100, "hot"), (150, "hot"), (200, "cold")])
-    [('100 to 150', 'hot'), ('200', 'cold')]
+    >>> runs([(0.8, "hot"), (150, "hot"), (200, "cold")])
+    [('0.8 to 150', 'hot'), ('200', 'cold')]
     """
     stretches = []
     for outcome, group in groupby(values, key=lambda pair: pair[1]):
-        of = [text if isinstance(text, str) else number(float(text)) for text, _ in group]
+        of = [setting(float(value)) for value, _ in group]
         stretches.append((of[0] if len(of) == 1 else f"{of[0]} to {of[-1]}", outcome))
     return stretches
