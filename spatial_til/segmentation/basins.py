@@ -21,16 +21,15 @@ class Basins(NamedTuple):
     pairs: NDArray[np.int32]  # (m, 2) touching basins, first < second
 
 
-def find_basins(
-    landscape: NDArray[np.int16], mask: NDArray[np.uint8], contrast: NDArray[np.int16], reach_px: int
-) -> Basins:
-    """Assign each foreground pixel to the peak that steepest ascent leads to.
+def find_basins(landscape: NDArray[np.int16], contrast: NDArray[np.int16], reach_px: int) -> Basins:
+    """Assign each pixel above 0 of a landscape to the peak that steepest ascent leads to.
 
     Equal heights go to the pixel that comes first in raster order, so the result does not depend on where
-    the array was cut. Pixels further than `reach_px` from their peak are left out, which bounds the support.
+    the array was cut. Runs that reach further than `reach_px` from their peak are left out, which bounds
+    the support.
     """
-    labels, peak = _ascend(landscape, mask, reach_px)
-    return Basins(labels, peak, _sums(labels, peak, contrast), _touching(labels, len(peak)))
+    labels, peak = _ascend(landscape)
+    return Basins(labels, peak, _sums(labels, peak, contrast, reach_px), _touching(labels, len(peak)))
 
 
 #: Codes of the neighbours, highest first among equal heights: those that come first in raster order.
@@ -38,57 +37,67 @@ _UP_LEFT, _UP, _UP_RIGHT, _LEFT, _SELF, _RIGHT, _DOWN_LEFT, _DOWN, _DOWN_RIGHT =
 
 
 @njit(cache=True, nogil=True)
-def _ascend(landscape: Any, mask: Any, reach: int) -> Any:
-    rows, cols = mask.shape
+def _ascend(landscape: Any) -> Any:
+    rows, cols = landscape.shape
     labels = np.zeros((rows, cols), dtype=np.int32)
-    offset = _directions(landscape, mask, labels)
+    offset = _directions(landscape, labels)
     flat, step = labels.reshape(-1), offset.reshape(-1)
     peak = np.zeros((rows * cols // 4 + 2, 3), dtype=np.int32)
     n = 0
     for at in range(rows * cols):
-        if flat[at] < 0 and step[at] == 0:
-            n += 1
-            i = at // cols
-            peak[n, 0], peak[n, 1] = i, at - i * cols
-            peak[n, 2] = landscape[i, at - i * cols]
-            flat[at] = n
-    for at in range(rows * cols):
         if flat[at] >= 0:
             continue
-        top = at
-        while flat[top] < 0:
-            top += step[top]
+        top = np.uint64(at)
+        while flat[top] < 0 and step[top]:
+            top = np.uint64(np.int64(top) + step[top])
         label = flat[top]
-        here = at
+        if label < 0:
+            n += 1
+            label = n
+            flat[top] = label
+            peak[n, 0], peak[n, 1] = top // np.uint64(cols), top % np.uint64(cols)
+        here = np.uint64(at)
         while flat[here] < 0:
             flat[here] = label
-            here += step[here]
-    for i in range(rows):
-        for j in range(cols):
-            k = labels[i, j]
-            if k and (abs(i - peak[k, 0]) > reach or abs(j - peak[k, 1]) > reach):
-                labels[i, j] = 0
-    return labels, peak[: n + 1].copy()
+            here = np.uint64(np.int64(here) + step[here])
+    return _in_order(labels, peak[: n + 1], landscape)
 
 
 @njit(cache=True, nogil=True)
-def _directions(landscape: Any, mask: Any, labels: Any) -> Any:
+def _in_order(labels: Any, peak: Any, landscape: Any) -> Any:
+    """Return labels numbered by the raster order of their peaks, and the peaks with their heights."""
+    order = np.argsort(peak[1:, 0].astype(np.int64) * labels.shape[1] + peak[1:, 1])
+    new = np.zeros(len(peak), dtype=np.int32)
+    ordered = np.zeros_like(peak)
+    for k in range(len(order)):
+        old = order[k] + 1
+        new[old] = k + 1
+        ordered[k + 1, 0], ordered[k + 1, 1] = peak[old, 0], peak[old, 1]
+        ordered[k + 1, 2] = landscape[peak[old, 0], peak[old, 1]]
+    flat = labels.reshape(-1)
+    for at in range(len(flat)):
+        flat[at] = new[flat[at]]
+    return labels, ordered
+
+
+@njit(cache=True, nogil=True)
+def _directions(landscape: Any, labels: Any) -> Any:
     """Return the offset (in a flat array) of the highest of each pixel's neighbours and itself.
 
-    Foreground is marked -1 in `labels`. Height and code share one number, so that one maximum finds both.
+    Pixels above 0 are marked -1 in `labels`. Height and code share one number, so that one maximum finds both.
     """
-    rows, cols = mask.shape
+    rows, cols = landscape.shape
     offset = np.zeros((rows, cols), dtype=np.int32)
     jump = np.array([cols + 1, cols, cols - 1, 1, 0, -1, 1 - cols, -cols, -cols - 1], dtype=np.int32)
     padded = np.zeros((3, cols + 2), dtype=np.int16)
     best = np.empty(cols, dtype=np.int16)
     for j in range(cols):
-        padded[2, j + 1] = (landscape[0, j] << 4) * mask[0, j]
+        padded[2, j + 1] = landscape[0, j] << 4
     for i in range(rows):
         padded[0], padded[1] = padded[1].copy(), padded[2].copy()
         if i + 1 < rows:
             for j in range(cols):
-                padded[2, j + 1] = (landscape[i + 1, j] << 4) * mask[i + 1, j]
+                padded[2, j + 1] = landscape[i + 1, j] << 4
         else:
             padded[2] = 0
         above, line, below = padded[0], padded[1], padded[2]
@@ -97,18 +106,17 @@ def _directions(landscape: Any, mask: Any, labels: Any) -> Any:
             second = max(np.int16(above[j + 2] | _UP_RIGHT), np.int16(line[j] | _LEFT))
             third = max(np.int16(line[j + 1] | _SELF), np.int16(line[j + 2] | _RIGHT))
             fourth = max(np.int16(below[j] | _DOWN_LEFT), np.int16(below[j + 1] | _DOWN))
-            both = max(max(first, second), max(third, fourth))
-            best[j] = max(both, below[j + 2])
+            best[j] = max(first, second, third, fourth, below[j + 2])
         for j in range(cols):
-            if mask[i, j]:
+            if line[j + 1] > 0:
                 labels[i, j] = -1
-                offset[i, j] = jump[best[j] & 15] if best[j] > 15 else 0
+                offset[i, j] = jump[best[j] & 15]
     return offset
 
 
 @njit(cache=True, nogil=True)
-def _sums(labels: Any, peak: Any, contrast: Any) -> Any:
-    """Add up runs of equal label: whole numbers, exact in any order."""
+def _sums(labels: Any, peak: Any, contrast: Any, reach: int) -> Any:
+    """Add up runs of equal label: whole numbers, exact in any order. Runs out of reach are cleared."""
     rows, cols = labels.shape
     sums = np.zeros((len(peak), 7), dtype=np.int64)
     for i in range(rows):
@@ -123,12 +131,13 @@ def _sums(labels: Any, peak: Any, contrast: Any) -> Any:
             while j < cols and labels[i, j] == k:
                 level += contrast[i, j]
                 j += 1
-            n = np.int64(j - start)
-            a = np.int64(start - peak[k, 1])
-            b = a + n - 1
+            y, a, b = i - peak[k, 0], start - peak[k, 1], j - 1 - peak[k, 1]
+            if abs(y) > reach or a < -reach or b > reach:
+                labels[i, start:j] = 0
+                continue
+            n = b - a + 1
             first = (a + b) * n // 2
             second = (b * (b + 1) * (2 * b + 1) - (a - 1) * a * (2 * a - 1)) // 6
-            y = np.int64(i - peak[k, 0])
             sums[k, 0] += n
             sums[k, 1] += y * n
             sums[k, 2] += first

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
+
+from spatial_til.model import FloatArray
 
 
 @njit(cache=True, nogil=True)
@@ -65,37 +68,37 @@ def tent(grid: Any, radius: int) -> Any:
     return out
 
 
-def knot_positions(first: int, count: int, side: float, knot_side: float, n_knots: int) -> Any:
-    """Return for `count` pixels from `first` on the knot before each and the share (of 256) of the next.
+def bilinear(grid: NDArray[Any], rows: FloatArray, cols: FloatArray) -> FloatArray:
+    """Return the grid interpolated at rows x cols, positions in elements, the edge repeated."""
+    r, c = np.clip(rows, 0, grid.shape[0] - 1), np.clip(cols, 0, grid.shape[1] - 1)
+    r0, c0 = np.floor(r).astype(np.intp), np.floor(c).astype(np.intp)
+    r1, c1 = np.minimum(r0 + 1, grid.shape[0] - 1), np.minimum(c0 + 1, grid.shape[1] - 1)
+    down, across = (r - r0)[:, None], (c - c0)[None, :]
+    above = grid[np.ix_(r0, c0)] * (1 - across) + grid[np.ix_(r0, c1)] * across
+    below = grid[np.ix_(r1, c0)] * (1 - across) + grid[np.ix_(r1, c1)] * across
+    return np.asarray(above * (1 - down) + below * down)
+
+
+def above_surface(
+    plane: NDArray[np.int16], knots: NDArray[np.int16], corner: tuple[int, int], block: int
+) -> NDArray[np.int16]:
+    """Return plane minus the bilinear surface through `knots` at the centres of blocks.
 
     Parameters
     ----------
-    side, knot_side
-        Side of a pixel and of a block along this axis, in one unit; both grids start at 0.
+    plane
+        (rows, cols) a box of the slide that starts at `corner`, a multiple of `block`.
+    knots
+        Values at the centres of blocks of the whole slide, or of the box for corner (0, 0).
+    block
+        Side of a block in pixels, a power of two: then every product is a whole number of
+        1 / (2 block)**2, which the vectorised interpolation holds exactly, whatever the box.
     """
-    at = (np.arange(first, first + count) + 0.5) * (side / knot_side) - 0.5
-    fine = np.round(np.clip(at, 0.0, n_knots - 1.0) * 256).astype(np.int64)
-    index = np.minimum(fine >> 8, max(n_knots - 2, 0))
-    return index.astype(np.int32), (fine - (index << 8)).astype(np.int32)
+    import cv2
 
-
-@njit(cache=True, nogil=True)
-def above_surface(plane: Any, knots: Any, row_at: Any, row_part: Any, col_at: Any, col_part: Any) -> Any:
-    """Return plane minus the bilinear surface through `knots` (int32, below 2**15), as int16.
-
-    Positions are those of `knot_positions`; whole numbers, so that the surface is the same in every tile.
-    """
     rows, cols = plane.shape
-    last_row, last_col = knots.shape[0] - 1, knots.shape[1] - 1
-    out = np.empty((rows, cols), dtype=np.int16)
-    line = np.empty(knots.shape[1] + 1, dtype=np.int32)
-    for i in range(rows):
-        lower, upper = knots[row_at[i]], knots[min(row_at[i] + 1, last_row)]
-        for k in range(knots.shape[1]):
-            line[k] = lower[k] * (256 - row_part[i]) + upper[k] * row_part[i]
-        line[last_col + 1] = line[last_col]
-        for j in range(cols):
-            left = line[col_at[j]]
-            level = np.int64(left) * 256 + np.int64(line[col_at[j] + 1] - left) * col_part[j]
-            out[i, j] = plane[i, j] - (level >> 16)
-    return out
+    at = [np.arange(c // block - 1, -(-(c + n) // block) + 1) for c, n in zip(corner, plane.shape, strict=True)]
+    near = knots[np.ix_(*(np.clip(a, 0, n - 1) for a, n in zip(at, knots.shape, strict=True)))]
+    size = (near.shape[1] * block, near.shape[0] * block)
+    fine = cv2.resize(near, size, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.subtract(plane, fine[block : block + rows, block : block + cols]))

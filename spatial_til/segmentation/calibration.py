@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.errors import ProtocolError, SlideError
 from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains, tissue, white
-from spatial_til.segmentation.foreground import SCALE, Floor, nuclear_contrast, nuclear_floor
+from spatial_til.segmentation.foreground import SCALE, nuclear_contrast, nuclear_floor
 from spatial_til.segmentation.overview import read_overview, sample_boxes
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, Stain
 from spatial_til.segmentation.smooth import smooth
@@ -32,7 +32,6 @@ _USUAL_LEVELS = 512
 
 #: Blocks over which the contrast of a nucleus is averaged.
 _TYPICAL_UM = 4.0
-_NO_FLOOR = Floor(np.zeros((1, 1), dtype=np.int32), PixelSize(1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Calibration:
     settings: MeasureSettings
     tissue: MultiPolygon
     typical: float = 1.0  # contrast of a typical nucleus, in the unit of the nuclear plane
-    floor: Floor = _NO_FLOOR
+    floor: NDArray[np.int16] = field(default_factory=lambda: np.zeros((1, 1), dtype=np.int16))
     white: white.White | None = None
     vectors: Mapping[str, tuple[float, ...]] | None = None
     table: stains.UnmixTable | None = None
@@ -64,17 +63,23 @@ class Calibration:
         """Return the nuclear plane of a box above its local background; `corner` is its first row and column."""
         return nuclear_contrast(nuclear, self.floor, corner, px, self.settings.nucleus)
 
-    def with_floor(self, picture: NDArray[Any], px: PixelSize) -> Calibration:
+    def with_floor(self, picture: NDArray[Any], size: PixelSize, source: PixelSource) -> Calibration:
         """Return the calibration with the local background of the nuclear plane, from the overview."""
-        return replace(self, floor=nuclear_floor(self.planes(picture)[0], px, self.settings.nucleus))
+        nuclear, _ = self.planes(picture)
+        floor = nuclear_floor(nuclear, size, source.pixel_size, source.shape, self.settings.nucleus)
+        return replace(self, floor=floor)
 
     def membrane_planes(self, markers: NDArray[Any], px_um: float) -> NDArray[np.int16]:
-        """Return marker planes (rows, cols, markers) smoothed for membranes, in steps of `membrane_unit`."""
+        """Return marker planes (markers, rows, cols) smoothed for membranes, in steps of `membrane_unit`."""
         sigma = self.settings.membrane_blur_um / px_um
-        if self.marker_level is None:
-            return np.stack([smooth(plane, sigma, SCALE) for plane in markers], axis=2)
-        levels = np.minimum(np.round(markers / self.marker_level[:, None, None]), _TOP_LEVEL).astype(np.int16)
-        return np.stack([smooth(plane, sigma, _LEVEL_SCALE) for plane in levels], axis=2)
+        out = np.empty(markers.shape, dtype=np.int16)
+        for k, plane in enumerate(markers):
+            if self.marker_level is None:
+                smooth(plane, sigma, SCALE, out=out[k])
+            else:
+                levels = np.minimum(np.round(plane / self.marker_level[k]), _TOP_LEVEL).astype(np.int16)
+                smooth(levels, sigma, _LEVEL_SCALE, out=out[k])
+        return out
 
     @property
     def marker_unit(self) -> float:
@@ -161,7 +166,7 @@ def _brightfield(
     amounts = stains.amounts_table(stains.stain_matrix(list(vectors.values())), glass.rgb)
     table = _nuclear_table(amounts, settings)
     draft = Calibration(settings, region, white=glass, vectors=vectors, table=table, warnings=warnings)
-    draft = draft.with_floor(picture, px)
+    draft = draft.with_floor(picture, px, source)
     return replace(draft, typical=_typical(source, draft))
 
 
@@ -210,13 +215,13 @@ def _fluorescence(
         background=background,
         unmix=unmix,
         nuclear_unit=unit,
-    ).with_floor(picture, px)
+    ).with_floor(picture, px, source)
     unit *= max(_typical(source, draft), 1.0) / _TYPICAL_LEVEL
     boxes = [source.read(*box) for box in sample_boxes(region, source.shape, source.pixel_size)]
     markers = [draft.planes(box)[1].reshape(len(settings.markers), -1) for box in boxes]
     high = np.percentile(np.concatenate(markers, axis=1), 99.9, axis=1) if markers else np.ones(len(settings.markers))
     level = np.maximum(high / _USUAL_LEVELS, 1e-9).astype(np.float32)
-    return replace(draft, nuclear_unit=unit, marker_level=level).with_floor(picture, px)
+    return replace(draft, nuclear_unit=unit, marker_level=level).with_floor(picture, px, source)
 
 
 def channel_indices(available: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:

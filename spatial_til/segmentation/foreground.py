@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spatial_til.segmentation.blocks import above_surface, block_sums, knot_positions, tent, window_min
+from spatial_til.segmentation.blocks import above_surface, bilinear, block_sums, tent, window_min
 from spatial_til.segmentation.settings import NucleusSettings
 from spatial_til.segmentation.smooth import smooth
 from spatial_til.units import PixelSize
@@ -18,35 +18,43 @@ SCALE = 64
 #: Units of the depth landscape in one pixel, straight and diagonal.
 STEP = 16
 _DIAGONAL = 23
+#: Side of the blocks of the local background in pixels; arrays start at a multiple of it.
+FLOOR_PX = 16
 
 
-class Floor(NamedTuple):
-    """The local background of the nuclear plane over the whole slide: values of square blocks."""
-
-    knots: NDArray[np.int32]  # in 1/64 of the plane's unit
-    size: PixelSize  # of a block
-
-
-def nuclear_floor(overview: NDArray[Any], size: PixelSize, settings: NucleusSettings) -> Floor:
-    """Return the lowest of the overview's pixels (about 4 µm) within `background_um` of each.
+def nuclear_floor(
+    overview: NDArray[Any], size: PixelSize, px: PixelSize, shape: tuple[int, int], settings: NucleusSettings
+) -> NDArray[np.int16]:
+    """Return the local background of the nuclear plane over the whole slide, in 1/64 of the plane's unit.
 
     Parameters
     ----------
     overview
-        (rows, cols) nuclear plane of the whole slide at low resolution.
+        (rows, cols) nuclear plane of the whole slide at low resolution, about 4 µm a pixel.
+    size, px
+        Pixel size of the overview and of the slide's grid.
+    shape
+        Rows and columns of the slide's grid.
+
+    Returns
+    -------
+    floor
+        The lowest of the overview's pixels within `background_um`, at the centres of blocks of `FLOOR_PX`.
     """
     radius = max(round(settings.background_um / size.mean_um), 1)
-    knots = window_min(np.maximum(overview, 0).astype(np.int32) * SCALE, radius)
-    return Floor(np.minimum(knots, 2**15 - 1), size)
+    lowest = window_min(np.maximum(overview, 0).astype(np.int32) * SCALE, radius)
+    sides = ((shape[0], px.y_um / size.y_um), (shape[1], px.x_um / size.x_um))
+    rows, cols = (((np.arange(-(-n // FLOOR_PX)) + 0.5) * FLOOR_PX * ratio - 0.5) for n, ratio in sides)
+    return np.clip(np.round(bilinear(lowest, rows, cols)), 0, 2**15 - 1).astype(np.int16)
 
 
 def block_px(settings: NucleusSettings, px_um: float) -> int:
-    """Return the side of the blocks of local levels in pixels; arrays start at a multiple of it."""
-    return max(round(settings.block_um / px_um), 2)
+    """Return the side of the blocks of local levels in pixels: a power of two, at most FLOOR_PX."""
+    return int(min(max(2 ** round(float(np.log2(settings.block_um / px_um))), 2), FLOOR_PX))
 
 
 def nuclear_contrast(
-    signal: NDArray[Any], floor: Floor, corner: tuple[int, int], px: PixelSize, settings: NucleusSettings
+    signal: NDArray[Any], floor: NDArray[np.int16], corner: tuple[int, int], px: PixelSize, settings: NucleusSettings
 ) -> NDArray[np.int16]:
     """Return the smoothed stain above its local background, in 1/64 of the plane's unit.
 
@@ -54,13 +62,13 @@ def nuclear_contrast(
     ----------
     signal
         (rows, cols) nuclear plane of a box.
+    floor
+        Local background of the slide, see `nuclear_floor`.
     corner
-        First row and column of the box in the slide's grid.
+        First row and column of the box in the slide's grid, multiples of FLOOR_PX.
     """
     smoothed = smooth(signal, settings.blur_um / px.mean_um, SCALE)
-    rows = knot_positions(corner[0], signal.shape[0], px.y_um, floor.size.y_um, floor.knots.shape[0])
-    cols = knot_positions(corner[1], signal.shape[1], px.x_um, floor.size.x_um, floor.knots.shape[1])
-    return np.asarray(above_surface(smoothed, floor.knots, *rows, *cols))
+    return above_surface(smoothed, floor, corner, FLOOR_PX)
 
 
 def above_level(
@@ -77,112 +85,120 @@ def above_level(
     level = tent(second, radius) * 64 // np.maximum(tent(first, radius), 1)
     floor = settings.typical_share * typical if settings.threshold is None else settings.threshold
     local = level * round(settings.local_share * 1024) >> 10
-    knots = np.maximum(local, round(floor * SCALE)).astype(np.int32)
-    rows, cols = (knot_positions(0, n, 1.0, block, k) for n, k in zip(contrast.shape, knots.shape, strict=True))
-    return np.asarray(above_surface(contrast, knots, *rows, *cols))
-
-
-def fill_holes(above: NDArray[np.int16], max_hole_um: float, px_um: float) -> NDArray[np.uint8]:
-    """Return the foreground (1) with holes filled that are at most `max_hole_um` across.
-
-    A background pixel is in a hole where foreground lies within that distance up, down, left and right.
-    """
-    return np.asarray(_fill(above, max(round(max_hole_um / px_um), 1)))
+    knots = np.clip(local, round(floor * SCALE), 2**15 - 1).astype(np.int16)
+    return above_surface(contrast, knots, (0, 0), block)
 
 
 @njit(cache=True, nogil=True)
-def _fill(above: Any, reach: int) -> Any:
+def fill_holes(above: Any, reach: int) -> None:
+    """Raise to 1 what is enclosed by foreground (above 0) within `reach` pixels.
+
+    A background pixel is in a hole where foreground lies up and down, and left and right, of it, less than
+    `reach` + 1 pixels apart.
+    """
     rows, cols = above.shape
-    mask = np.empty((rows, cols), dtype=np.uint8)
-    for i in range(rows):
-        for j in range(cols):
-            mask[i, j] = above[i, j] > 0
-    out = mask.copy()
     for i in range(1, rows - 1):
+        line = above[i]
         j = 1
         while j < cols - 1:
-            if mask[i, j] or not mask[i, j - 1]:
+            if line[j] > 0 or line[j - 1] <= 0:
                 j += 1
                 continue
             stop = j
-            while stop < cols and stop - j < reach and not mask[i, stop]:
+            while stop < cols and stop - j < reach and line[stop] <= 0:
                 stop += 1
-            if stop == cols or not mask[i, stop]:
-                j = stop
-                continue
-            for c in range(j, stop):
-                out[i, c] = _between(mask, i, c, reach)
+            if stop < cols and line[stop] > 0:
+                for c in range(j, stop):
+                    if _between(above, i, c, reach):
+                        line[c] = 1
             j = stop
-    return out
 
 
 @njit(cache=True, nogil=True)
-def _between(mask: Any, i: int, j: int, reach: int) -> bool:
+def _between(above: Any, i: int, j: int, reach: int) -> bool:
     """Return whether foreground above and below are less than `reach` + 1 rows apart."""
     up = 1
-    while i - up >= 0 and up <= reach and not mask[i - up, j]:
+    while i - up >= 0 and up <= reach and above[i - up, j] <= 0:
         up += 1
     down = 1
-    while i + down < mask.shape[0] and down <= reach and not mask[i + down, j]:
+    while i + down < above.shape[0] and down <= reach and above[i + down, j] <= 0:
         down += 1
-    if i - up < 0 or i + down >= mask.shape[0]:
-        return False
-    return up + down - 1 <= reach and mask[i - up, j] != 0 and mask[i + down, j] != 0
+    return i - up >= 0 and i + down < above.shape[0] and up + down - 1 <= reach
 
 
 @njit(cache=True, nogil=True)
-def depth_in(above: Any, mask: Any, cap: int) -> Any:
+def depth_in(above: Any, cap: int) -> Any:
     """Return the chamfer distance into the foreground in 1/16 pixel, from the sub-pixel crossing, capped."""
-    rows, cols = mask.shape
-    out = np.zeros((rows, cols), dtype=np.int16)
-    _first_depths(above, mask, cap, out)
+    rows, cols = above.shape
+    out = np.empty((rows, cols), dtype=np.int16)
+    _first_depths(above, cap, out)
     for i in range(rows):
         line = out[i]
         if i > 0:
             _from_row(line, out[i - 1])
         for j in range(1, cols):
-            line[j] = min(line[j], line[j - 1] + STEP)
+            line[j] = min(line[j], np.int16(line[j - 1] + np.int16(STEP)))
     for i in range(rows - 1, -1, -1):
         line = out[i]
         if i < rows - 1:
             _from_row(line, out[i + 1])
-        for j in range(cols - 2, -1, -1):
-            line[j] = min(line[j], line[j + 1] + STEP)
+        beside = np.int32(line[cols - 1])
+        for j in range(cols - 1, 0, -1):
+            beside = min(np.int32(line[np.uint64(j - 1)]), beside + np.int32(STEP))
+            line[np.uint64(j - 1)] = beside
     return out
 
 
 @njit(cache=True, nogil=True)
 def _from_row(line: Any, other: Any) -> None:
     """Lower a row of depths by what the row beside it allows."""
-    for j in range(len(line)):
-        line[j] = min(line[j], np.int16(other[j] + np.int16(STEP)))
-    for j in range(1, len(line)):
-        line[j] = min(line[j], np.int16(other[j - 1] + np.int16(_DIAGONAL)))
-    for j in range(len(line) - 1):
-        line[j] = min(line[j], np.int16(other[j + 1] + np.int16(_DIAGONAL)))
+    _lower(line, other, STEP)
+    _lower(line[1:], other[:-1], _DIAGONAL)
+    _lower(line[:-1], other[1:], _DIAGONAL)
 
 
 @njit(cache=True, nogil=True)
-def _first_depths(above: Any, mask: Any, cap: int, out: Any) -> None:
-    """Write `cap` inside the foreground, and on its edge the distance to where the cut-off is crossed."""
-    rows, cols = mask.shape
-    around = np.empty(cols, dtype=np.uint8)
+def _lower(line: Any, other: Any, step: int) -> None:
+    """Lower values to another's plus a step; apart so that it is vectorised."""
+    add = np.int16(step)
+    for j in range(len(line)):
+        value = np.int16(other[j] + add)
+        line[j] = value if value < line[j] else line[j]
+
+
+@njit(cache=True, nogil=True)
+def _first_depths(above: Any, cap: int, out: Any) -> None:
+    """Write 0 outside the foreground, `cap` inside, and on its edge the distance to where 0 is crossed."""
+    rows, cols = above.shape
+    straight, diagonal = np.ones(cols, dtype=np.int16), np.ones(cols, dtype=np.int16)
     for i in range(rows):
-        up, down = mask[max(i - 1, 0)], mask[min(i + 1, rows - 1)]
+        up, here, down = above[max(i - 1, 0)], above[i], above[min(i + 1, rows - 1)]
+        line = out[i]
         for j in range(cols):
-            around[j] = np.uint8(up[j] & mask[i, j] & down[j])
+            line[j] = np.int16(cap) if here[j] > 0 else np.int16(0)
+            straight[j] = up[j] if up[j] < down[j] else down[j]
+        diagonal[1:] = straight[:-1]
+        _least(diagonal[:-1], straight[1:])
+        _least(straight[1:], here[:-1])
+        _least(straight[:-1], here[1:])
         for j in range(cols):
-            if not mask[i, j]:
-                continue
-            if around[max(j - 1, 0)] & around[j] & around[min(j + 1, cols - 1)]:
-                out[i, j] = cap
-                continue
-            best = cap
-            here = max(np.int32(above[i, j]), 0)
-            for r in range(max(i - 1, 0), min(i + 2, rows)):
-                for c in range(max(j - 1, 0), min(j + 2, cols)):
-                    if not mask[r, c]:
-                        there = -np.int32(above[r, c])
-                        length = STEP if r == i or c == j else _DIAGONAL
-                        best = min(best, length * here // (here + there + 1))
-            out[i, j] = best
+            if here[j] > 0 and (straight[j] <= 0 or diagonal[j] <= 0):
+                line[j] = _crossing(np.int32(here[j]), np.int32(straight[j]), np.int32(diagonal[j]))
+
+
+@njit(cache=True, nogil=True)
+def _least(line: Any, other: Any) -> None:
+    """Lower values to another's; apart so that it is vectorised."""
+    for j in range(len(line)):
+        line[j] = other[j] if other[j] < line[j] else line[j]
+
+
+@njit(cache=True, nogil=True)
+def _crossing(level: int, straight: int, diagonal: int) -> int:
+    """Return how far from a foreground pixel 0 is crossed towards its lowest neighbours."""
+    best = np.int32(_DIAGONAL)
+    if straight <= 0:
+        best = STEP * level // (level - straight + 1)
+    if diagonal <= 0:
+        best = min(best, _DIAGONAL * level // (level - diagonal + 1))
+    return best

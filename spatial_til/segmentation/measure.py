@@ -48,7 +48,7 @@ def measure_cells(
     planes
         (markers, rows, cols) stain amounts.
     membrane_planes
-        (rows, cols, markers) the same smoothed for membranes, in any unit.
+        (markers, rows, cols) the same smoothed for membranes, in any unit.
     membrane_um
         Width of the membrane ring inside the cell's border.
 
@@ -66,7 +66,7 @@ def measure_cells(
     part = parts(keys, max(round(membrane_um / px_um), 1))
     box, area = _boxes(part, len(centre))
     if planes.dtype == np.uint8:
-        _level_statistics(part, box, wanted, planes, pixels)
+        _level_statistics(part, box, area, wanted, planes, pixels)
     else:
         _value_statistics(part, box, area, wanted, planes, pixels)
     return pixels, rim_stain(keys, centre, wanted, membrane_planes, px_um=px_um), area
@@ -99,23 +99,29 @@ def _boxes(part: Any, n: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _level_statistics(part: Any, box: Any, wanted: Any, planes: Any, out: Any) -> None:
+def _level_statistics(part: Any, box: Any, area: Any, wanted: Any, planes: Any, out: Any) -> None:
     """Write the statistics of 8-bit planes from one histogram a compartment."""
-    m = planes.shape[0]
-    histogram = np.zeros((m, 8, 256), dtype=np.int32)
+    cols = part.shape[1]
+    histogram = np.zeros(8 * 256, dtype=np.int32)
+    code = np.empty(area.max() + 1, dtype=np.uint16)
+    at = np.empty(area.max() + 1, dtype=np.int64)
     for k in range(len(box)):
         if not wanted[k]:
             continue
-        top = np.zeros(m, dtype=np.int64)
+        count = 0
         for i in range(box[k, 0], box[k, 1]):
             for j in range(box[k, 2], box[k, 3]):
-                if part[i, j] >> 3 == k + 1:
-                    for p in range(m):
-                        level = planes[p, i, j]
-                        top[p] = max(top[p], level)
-                        histogram[p, part[i, j] & 7, level] += 1
-        for p in range(m):
-            _from_histograms(histogram[p, :, : top[p] + 1], out[k, p])
+                value = part[i, j]
+                code[count], at[count] = (value & 7) << 8, i * cols + j
+                count += value >> 3 == k + 1
+        for p in range(planes.shape[0]):
+            flat = planes[p].reshape(-1)
+            top = np.uint8(0)
+            for t in range(count):
+                level = flat[np.uint64(at[t])]
+                top = max(top, level)
+                histogram[np.uint64(code[t]) | np.uint64(level)] += 1
+            _from_histograms(histogram.reshape(8, 256)[:, : np.int64(top) + 1], out[k, p])
 
 
 @njit(cache=True, nogil=True)
@@ -129,7 +135,7 @@ def _from_histograms(histogram: Any, out: Any) -> None:
         histogram[3, level], histogram[4, level] = membrane, nucleus + cytoplasm
     for c in range(4):
         _from_histogram(histogram[c + 1], out[4 * c : 4 * c + 4])
-    histogram[:] = 0
+    histogram[1:7] = 0
 
 
 @njit(cache=True, nogil=True)

@@ -56,10 +56,11 @@ def find_nuclei(contrast: NDArray[np.int16], *, px_um: float, typical: float, se
     small, too large or with too weak an edge are dropped.
     """
     above = above_level(contrast, px_um=px_um, typical=typical, settings=settings)
-    mask = fill_holes(above, settings.max_hole_um, px_um)
-    depth = depth_in(above, mask, int(settings.max_depth_um / px_um * STEP))
+    fill_holes(above, max(round(settings.max_hole_um / px_um), 1))
+    depth = depth_in(above, int(settings.max_depth_um / px_um * STEP))
     landscape = smooth(depth, settings.landscape_blur_um / px_um, 1)
-    basins = find_basins(landscape, mask, contrast, round(settings.max_radius_um / px_um))
+    landscape[above <= 0] = 0
+    basins = find_basins(landscape, contrast, round(settings.max_radius_um / px_um))
     root = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
     return _nuclei(basins, root, contrast, px_um, typical, settings)
 

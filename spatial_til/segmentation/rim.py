@@ -27,12 +27,10 @@ _OFF_RIM_UM, _PAST_END_UM = 0.25, 0.5
 _BEYOND_UM, _BEFORE_UM = (1.0, 3.0), (1.0, 2.5)
 #: µm. How far past the territory another cell is faced, and the longest way from the nuclear rim.
 _FACING_UM, _LONGEST_UM = 1.5, 11.0
-
-#: Fractions of a pixel that positions on rays are reckoned in: whole numbers, so that a ray reads the same pixels
-#: in every tile.
+#: Positions on rays are reckoned in whole fractions of a pixel, so that a ray reads the same pixels in every tile.
 FRACTION = 256
 _ANGLES = 2 * np.pi * np.arange(RAYS) / RAYS
-_WAY = np.round(FRACTION * np.stack((np.sin(_ANGLES), np.cos(_ANGLES)), axis=1)).astype(np.int64)
+_WAY = np.round(FRACTION * np.stack((np.sin(_ANGLES), np.cos(_ANGLES)))).astype(np.int64)
 
 
 def rim_stain(
@@ -54,13 +52,13 @@ def rim_stain(
     wanted
         (n,) cells to look at; the others only where a wanted one faces them.
     planes
-        (rows, cols, markers) stain amounts, smoothed.
+        (markers, rows, cols) stain amounts, smoothed.
     px_um
         Side of a pixel.
     """
     reach = (_PAST_END_UM, *_BEYOND_UM, *_BEFORE_UM, _FACING_UM, _LONGEST_UM)
     steps = np.array([int(np.ceil(_OFF_RIM_UM / px_um)), *(max(round(um / px_um), 1) for um in reach)], dtype=np.int64)
-    n, m = len(centre), planes.shape[2]
+    n, m = len(centre), len(planes)
     rays = np.zeros((n, m, RAYS), dtype=np.int32)
     facing = np.zeros((n, RAYS), dtype=np.int32)
     _ridges(keys, centre, wanted, planes, steps, rays, facing)
@@ -72,37 +70,34 @@ def rim_stain(
 
 @njit(cache=True, nogil=True)
 def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, rays: Any, facing: Any) -> None:
-    """Write the ridge of each marker on each ray (n, markers, RAYS), and the cell beyond (n, RAYS)."""
-    rows, cols, m = planes.shape
+    """Write eight times the ridge of each marker on each ray (n, markers, RAYS), and the cell beyond (n, RAYS)."""
+    m, rows, cols = planes.shape
     before, frame = steps[5], 4 * steps[7]
-    length = before + steps[7] + steps[3] + steps[1] + 2
-    profile = np.zeros((m, RAYS, length), dtype=np.int32)
-    line = np.empty(length, dtype=np.int32)
-    last = np.zeros(RAYS, dtype=np.int64)
-    start = np.zeros(RAYS, dtype=np.int64)
+    profile = np.zeros((before + steps[7] + steps[3] + steps[1] + 2, RAYS + 2), dtype=np.int32)
+    line = np.zeros((len(profile), RAYS), dtype=np.int32)
+    at = np.zeros((len(profile), RAYS), dtype=np.int64)
+    rim, last = np.zeros(RAYS, dtype=np.int64), np.zeros(RAYS, dtype=np.int64)
     for k in range(len(centre)):
         if not chosen[k]:
             continue
         r, c = centre[k, 0], centre[k, 1]
         inside = frame <= r >> 8 < rows - frame and frame <= c >> 8 < cols - frame
+        furthest = 0
         for t in range(RAYS):
-            rim, end, facing[k, t] = _extent(keys, k + 1, r, c, t, steps, inside)
-            start[t], last[t] = rim - before, end - rim + steps[1]
-        for t in range(RAYS):
-            need = before + max(last[t - 1], last[t], last[(t + 1) % RAYS]) + steps[3] + 1
-            for s in range(need):
-                u = max(start[t] + s, 0)
-                i, j = (r + u * _WAY[t, 0]) >> 8, (c + u * _WAY[t, 1]) >> 8
-                if not inside:
-                    i, j = min(max(i, 0), rows - 1), min(max(j, 0), cols - 1)
-                for p in range(m):
-                    profile[p, t, s] = planes[np.uint64(i), np.uint64(j), p]
+            rim[t], end, facing[k, t] = _extent(keys, k + 1, r, c, t, steps, inside)
+            last[t] = end - rim[t] + steps[1]
+            furthest = max(furthest, last[t])
+        used = before + furthest + steps[3] + 1
+        _positions(at[:used], r, c, rim, before, rows, cols, inside)
         for p in range(m):
-            for t in range(RAYS):
-                left, middle, right = profile[p, t - 1], profile[p, t], profile[p, (t + 1) % RAYS]
-                for s in range(before + last[t] + steps[3] + 1):
-                    line[s] = left[s] + right[s] + 2 * middle[s]
-                rays[k, p, t] = _ridge(line, before, last[t], steps)
+            flat = planes[p].reshape(-1)
+            for s in range(used):
+                for t in range(RAYS):
+                    profile[s, t + 1] = flat[np.uint64(at[s, t])]
+                profile[s, 0], profile[s, RAYS + 1] = profile[s, RAYS], profile[s, 1]
+                for t in range(RAYS):
+                    line[s, t] = profile[s, t] + 2 * profile[s, t + 1] + profile[s, t + 2]
+            _ridge(line, before, last, furthest, steps, rays[k, p])
 
 
 @njit(cache=True, nogil=True)
@@ -114,7 +109,7 @@ def _extent(keys: Any, label: int, r: int, c: int, t: int, steps: Any, inside: b
     for s in range(1, 2 * longest):
         if s > max(end, 1) + facing or s - rim > longest:
             break
-        i, j = (r + s * _WAY[t, 0]) >> 8, (c + s * _WAY[t, 1]) >> 8
+        i, j = (r + s * _WAY[0, t]) >> 8, (c + s * _WAY[1, t]) >> 8
         if not inside and (i < 0 or j < 0 or i >= rows or j >= cols):
             break
         key = keys[np.uint64(i), np.uint64(j)]
@@ -129,28 +124,40 @@ def _extent(keys: Any, label: int, r: int, c: int, t: int, steps: Any, inside: b
 
 
 @njit(cache=True, nogil=True)
-def _ridge(line: Any, rim: int, last: int, steps: Any) -> int:
-    """Return eight times the highest ridge on one ray.
+def _positions(at: Any, r: int, c: int, rim: Any, before: int, rows: int, cols: int, inside: bool) -> None:
+    """Write the place in a flat plane of each step from `before` steps ahead of the rim on each ray."""
+    for s in range(len(at)):
+        for t in range(RAYS):
+            u = max(rim[t] - before + s, 0)
+            i, j = (r + u * _WAY[0, t]) >> 8, (c + u * _WAY[1, t]) >> 8
+            if not inside:
+                i, j = min(max(i, 0), rows - 1), min(max(j, 0), cols - 1)
+            at[s, t] = i * cols + j
+
+
+@njit(cache=True, nogil=True)
+def _ridge(line: Any, rim: int, last: Any, furthest: int, steps: Any, out: Any) -> None:
+    """Write eight times the highest ridge on each ray; `line` holds four times the stain, by step and ray.
 
     Half how far stain stands above the lowest beyond, half the same or how far above the lowest before,
     whichever is less: a cell full of stain still counts by half.
     """
-    best = 0
-    lowest = line[rim - steps[5] : rim + last + steps[3] + 1].min()
-    for s in range(rim + steps[0], rim + last + 1):
-        if 2 * (line[s] - lowest) <= best:
-            continue
-        beyond = line[s + steps[2]]
+    beyond = np.empty(RAYS, dtype=np.int32)
+    ahead = np.empty(RAYS, dtype=np.int32)
+    out[:] = 0
+    for s in range(rim + steps[0], rim + furthest + 1):
+        beyond[:] = line[s + steps[2]]
+        ahead[:] = line[s - steps[4]]
         for u in range(s + steps[2] + 1, s + steps[3] + 1):
-            beyond = min(beyond, line[u])
-        drop = line[s] - beyond
-        if 2 * drop <= best:
-            continue
-        before = line[s - steps[4]]
+            for t in range(RAYS):
+                beyond[t] = min(beyond[t], line[u, t])
         for u in range(s - steps[5], s - steps[4]):
-            before = min(before, line[u])
-        best = max(best, drop + min(drop, line[s] - before))
-    return best
+            for t in range(RAYS):
+                ahead[t] = min(ahead[t], line[u, t])
+        for t in range(RAYS):
+            drop = line[s, t] - beyond[t]
+            ridge = drop + min(drop, line[s, t] - ahead[t])
+            out[t] = max(out[t], ridge if s <= rim + last[t] else np.int32(0))
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.model import Cells, PixelSource
 from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_boxes
 from spatial_til.segmentation.cells import grow_cells
-from spatial_til.segmentation.foreground import block_px
+from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.measure import column_names, measure_cells
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
 from spatial_til.segmentation.qc import QC, judge
@@ -97,7 +97,7 @@ def _tissue_tiles(source: PixelSource, constants: Calibration, tile_px: int) -> 
         source.shape,
         tile_px=tile_px,
         halo_px=support_px(nucleus, px.mean_um),
-        align_px=block_px(nucleus, px.mean_um),
+        align_px=FLOOR_PX,
     )
     boxes = np.array([(t.col0 * px.x_um, t.row0 * px.y_um, t.col1 * px.x_um, t.row1 * px.y_um) for t in tiles])
     touches, contains = tissue_boxes(constants.tissue, boxes)

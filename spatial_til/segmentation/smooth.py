@@ -28,7 +28,9 @@ def gaussian_weights(sigma_px: float) -> NDArray[np.int32]:
     return np.asarray(whole[radius - keep : radius + keep + 1])
 
 
-def smooth(plane: NDArray[Any], sigma_px: float, scale: int) -> NDArray[np.int16]:
+def smooth(
+    plane: NDArray[Any], sigma_px: float, scale: int, *, out: NDArray[np.int16] | None = None
+) -> NDArray[np.int16]:
     """Return the plane smoothed, times `scale`, rounded to int16.
 
     Parameters
@@ -39,6 +41,8 @@ def smooth(plane: NDArray[Any], sigma_px: float, scale: int) -> NDArray[np.int16
         Standard deviation of the Gaussian.
     scale
         1, or up to 64 to keep fractions; a power of two.
+    out
+        Where to write.
 
     Notes
     -----
@@ -49,4 +53,4 @@ def smooth(plane: NDArray[Any], sigma_px: float, scale: int) -> NDArray[np.int16
 
     weights = gaussian_weights(sigma_px).astype(np.float32)
     across, down = weights, weights * np.float32(scale / WEIGHT**2)
-    return np.asarray(cv2.sepFilter2D(plane, cv2.CV_16S, across, down, borderType=cv2.BORDER_REPLICATE))
+    return np.asarray(cv2.sepFilter2D(plane, cv2.CV_16S, across, down, dst=out, borderType=cv2.BORDER_REPLICATE))

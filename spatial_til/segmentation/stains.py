@@ -243,18 +243,21 @@ def amounts_table(matrix: FloatArray, white: ArrayLike) -> UnmixTable:
 def apply_table(rgb: NDArray[np.uint8], table: UnmixTable) -> NDArray[np.uint8]:
     """Return the planes (n_planes, rows, cols) of an RGB image (rows, cols, 3)."""
     planes = np.empty((table.n_planes, *rgb.shape[:2]), dtype=np.uint8)
-    _apply(rgb, table.lookup, table.table, planes)
+    _apply(rgb, table.lookup, table.table.view("<u4").reshape(-1), planes)
     return planes
 
 
 @njit(cache=True, nogil=True)
 def _apply(rgb: Any, lookup: Any, table: Any, planes: Any) -> None:
-    for i in range(rgb.shape[0]):
-        for j in range(rgb.shape[1]):
-            at = (
-                (np.int64(lookup[0, rgb[i, j, 0]]) << 14)
-                | (np.int64(lookup[1, rgb[i, j, 1]]) << 7)
-                | np.int64(lookup[2, rgb[i, j, 2]])
-            )
-            for s in range(planes.shape[0]):
-                planes[s, i, j] = table[at, s]
+    """Look colours up; `table` holds four values in each 32-bit word."""
+    n, rows, cols = planes.shape
+    words = np.empty(cols, dtype=np.uint32)
+    for i in range(rows):
+        for j in range(cols):
+            red, green, blue = rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2]
+            at = (np.uint64(lookup[0, red]) << np.uint64(14)) | (np.uint64(lookup[1, green]) << np.uint64(7))
+            words[j] = table[at | np.uint64(lookup[2, blue])]
+        for s in range(n):
+            shift = np.uint32(8 * s)
+            for j in range(cols):
+                planes[s, i, j] = np.uint8(words[j] >> shift)
