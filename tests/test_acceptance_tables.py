@@ -53,6 +53,16 @@ def _protocols(folder: Path) -> None:
         ("[cells.positive]", signal % "CD8" + signal % "PD-L1" + "[cells.positive]"),
         ('CD8 = "Classification=CD8"\n"PD-L1" = "Classification=PD-L1"\n', ""),
     )
+    pd_l1 = '"PD-L1" = "Classification=PD-L1"'
+    protocol(
+        folder,
+        "reversed.toml",
+        ('CD8 = "Classification=CD8"\n', ""),
+        (pd_l1, f'{pd_l1}\nCD8 = "Classification=CD8"'),
+        ('marker = "CD8"', 'marker = "other"'),
+        ('marker = "PD-L1"', 'marker = "CD8"'),
+        ('marker = "other"', 'marker = "PD-L1"'),
+    )
     (folder / "frozen").mkdir()
     (folder / "frozen" / "thresholds.csv").write_text("batch,marker,threshold\nearlier,CD8,8\n")
     frozen = signal.replace("threshold = 50", 'thresholds_from = "thresholds.csv"') % "CD8"
@@ -121,6 +131,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     add("no_signal", "mcmicro.csv", protocol="signal.toml")
     add("empty", "empty.csv")
     add("frozen", "mcmicro.csv", protocol="frozen/protocol.toml", batch="later")
+    add("reversed", protocol="reversed.toml")
     add("large", protocol="adaptive.toml", patient_id="adaptive")
     add("small", annotation="small.geojson", protocol="adaptive.toml", patient_id="adaptive", timepoint="progression")
     for core, area in (("TMA1_[3,B]", 0.90322), ("TMA2_[3,B]", 0.89008)) if DATA.exists() else ():
@@ -226,6 +237,11 @@ def test_exclusions_enter_nothing(scored, density):
     half = math.pi * 0.35**2 / 2
     assert float(density("excluded", "tumor", "all")["area_mm2"]) == pytest.approx(half, rel=5e-4)
     assert int(density("excluded", "tissue", "all")["n_cells"]) == int((cells["compartment"] != "excluded").sum())
+
+
+def test_pairs_go_by_one_name_whatever_the_order_of_the_panel(density):
+    for population in ("CD8+", "PD-L1+", "CD8+PD-L1+"):
+        assert density("reversed", "core", population)["n_cells"] == density("disk", "core", population)["n_cells"]
 
 
 def test_holes_by_both_definitions(density):

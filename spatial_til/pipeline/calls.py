@@ -71,6 +71,8 @@ def call_cells(job: Job, measured: Measured, cuts: Mapping[str, MarkerCut], fact
     raw.pop(TUMOR, None)
     if tumor is None:
         flags.append("tumor_cells_unknown")
+    # By name, so that CD8+PD-L1+ goes by that name whatever the order of the panel or of a table's columns.
+    positive = {marker: positive[marker] for marker in sorted(positive)}
     return SlideCalls(positive, raw, tumor, tuple(dict.fromkeys(flags)), failures, len(cells))
 
 
