@@ -82,10 +82,9 @@ def above_level(
     block = block_px(settings, px_um)
     first, second = block_sums(contrast, block)
     radius = max(round(settings.local_um / px_um / block), 1)
-    level = tent(second, radius) * 64 // np.maximum(tent(first, radius), 1)
+    level = tent(second, radius) * 64 / np.maximum(tent(first, radius), 1)
     floor = settings.typical_share * typical if settings.threshold is None else settings.threshold
-    local = level * round(settings.local_share * 1024) >> 10
-    knots = np.clip(local, round(floor * SCALE), 2**15 - 1).astype(np.int16)
+    knots = np.clip(np.round(level * settings.local_share), round(floor * SCALE), 2**15 - 1).astype(np.int16)
     return above_surface(contrast, knots, (0, 0), block)
 
 

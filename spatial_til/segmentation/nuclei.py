@@ -74,14 +74,11 @@ def _nuclei(
     settings: NucleusSettings,
 ) -> Nuclei:
     """Relabel basins to nuclei, grow them to half their level, measure and filter them."""
-    labels = basins.labels
-    n = len(root)
-    pixels = np.bincount(root, weights=basins.sums[:, 0], minlength=n)
-    level = np.bincount(root, weights=basins.sums[:, 6], minlength=n) / np.maximum(pixels, 1)
+    size = len(root)
+    pixels = np.bincount(root, weights=basins.sums[:, 0], minlength=size)
+    level = np.bincount(root, weights=basins.sums[:, 6], minlength=size) / np.maximum(pixels, 1)
     cut = np.round(level * settings.edge_level).astype(np.int32)
-    _relabel(labels, root)
-    for _ in range(max(round(settings.rim_um / px_um), 0)):
-        labels = _grow_to(labels, contrast, cut)
+    labels = _settle(basins.labels, root, contrast, cut)
     tally = _tally(labels, contrast, basins.peak)
     area_um2 = tally[:, 0] * px_um**2
     edge = tally[:, 4] / np.maximum(tally[:, 3], 1) / (2 * px_um) / (SCALE * typical)
@@ -102,18 +99,21 @@ def _nuclei(
 
 
 @njit(cache=True, nogil=True)
-def _grow_to(labels: Any, contrast: Any, cut: Any) -> Any:
-    """Return labels grown by one pixel into free pixels with at least the contrast `cut` of the label."""
-    rows, cols = labels.shape
-    out = labels.copy()
+def _settle(basins: Any, root: Any, contrast: Any, cut: Any) -> Any:
+    """Return labels of nuclei, grown by one pixel into free pixels with at least the contrast `cut` of the label."""
+    rows, cols = basins.shape
+    out = np.empty_like(basins)
+    for i in range(rows):
+        for j in range(cols):
+            out[i, j] = root[basins[i, j]]
     for i in range(1, rows - 1):
+        up, here, down = basins[i - 1], basins[i], basins[i + 1]
         for j in range(1, cols - 1):
-            if labels[i, j]:
+            if here[j] or not (up[j] | here[j - 1] | here[j + 1] | down[j]):
                 continue
-            value = contrast[i, j]
             best = 0
-            for k in (labels[i - 1, j], labels[i, j - 1], labels[i, j + 1], labels[i + 1, j]):
-                if k and value >= cut[k] and (best == 0 or cut[k] > cut[best]):
+            for k in (root[up[j]], root[here[j - 1]], root[here[j + 1]], root[down[j]]):
+                if k and contrast[i, j] >= cut[k] and (best == 0 or cut[k] > cut[best]):
                     best = k
             out[i, j] = best
     return out
@@ -122,24 +122,30 @@ def _grow_to(labels: Any, contrast: Any, cut: Any) -> Any:
 @njit(cache=True, nogil=True)
 def _tally(labels: Any, contrast: Any, peak: Any) -> Any:
     """Return per label: pixels, row and column sums from the peak, edge pixels, sum of edge gradients."""
-    height, width = labels.shape
+    rows, cols = labels.shape
     tally = np.zeros((len(peak), 5), dtype=np.int64)
-    for i in range(height):
-        for j in range(width):
-            b = labels[i, j]
-            if b == 0:
+    for i in range(rows):
+        j = 0
+        while j < cols:
+            k = labels[i, j]
+            start = j
+            j += 1
+            if k == 0:
                 continue
-            tally[b, 0] += 1
-            tally[b, 1] += i - peak[b, 0]
-            tally[b, 2] += j - peak[b, 1]
-            if i == 0 or j == 0 or i == height - 1 or j == width - 1:
-                continue
-            if labels[i - 1, j] and labels[i, j - 1] and labels[i + 1, j] and labels[i, j + 1]:
-                continue
-            across = np.int64(contrast[i, j + 1]) - contrast[i, j - 1]
-            down = np.int64(contrast[i + 1, j]) - contrast[i - 1, j]
-            tally[b, 3] += 1
-            tally[b, 4] += np.int64(np.sqrt(across * across + down * down))
+            while j < cols and labels[i, j] == k:
+                j += 1
+            n = j - start
+            tally[k, 0] += n
+            tally[k, 1] += (i - peak[k, 0]) * n
+            tally[k, 2] += (start + j - 1 - 2 * peak[k, 1]) * n // 2
+    for i in range(1, rows - 1):
+        up, here, down = labels[i - 1], labels[i], labels[i + 1]
+        for j in range(1, cols - 1):
+            if here[j] and not (up[j] and here[j - 1] and here[j + 1] and down[j]):
+                across = np.int64(contrast[i, j + 1]) - contrast[i, j - 1]
+                descent = np.int64(contrast[i + 1, j]) - contrast[i - 1, j]
+                tally[here[j], 3] += 1
+                tally[here[j], 4] += np.int64(np.sqrt(across * across + descent * descent))
     return tally
 
 

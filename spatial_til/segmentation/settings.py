@@ -28,8 +28,7 @@ class NucleusSettings:
     max_depth_um: float = 6.0
     landscape_blur_um: float = 0.4
     max_hole_um: float = 2.5
-    edge_level: float = 0.5  # a nucleus ends where its contrast falls to this share of its mean
-    rim_um: float = 0.5
+    edge_level: float = 0.5  # a nucleus grows by a pixel to where its contrast falls to this share of its mean
     edge_share: float = 0.2  # mean edge gradient per µm, of the typical contrast
 
 
