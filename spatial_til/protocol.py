@@ -366,9 +366,15 @@ class Protocol(_Section):
         return self
 
     def _check_populations(self) -> None:
-        """Refuse terms of `[populations]` that the panel does not have."""
+        """Refuse `[populations]` with terms that the panel does not have, or under a standard name."""
         known = {*(f"{m}{sign}" for m in self.panel.markers for sign in "+-")} | ({TUMOR} & {*self.panel.markers})
+        named = [m for m in self.panel.markers if m != TUMOR]
+        standard = {"all", TUMOR} | {f"{m}+{rest}" for m in named for rest in ("", TUMOR, f"non{TUMOR}")}
+        standard |= {f"{a}+{b}+" for a in named for b in named}
         for name, text in self.populations.items():
+            if name in standard:
+                msg = f"populations.{name}: {name} is always reported and may not mean anything else: rename it"
+                raise ValueError(msg)
             terms = [term.strip() for term in re.split(r"[&|!()]", text) if term.strip()]
             unknown = [term for term in terms if re.sub(r"\s+(?=[+-]$)", "", term) not in known]
             if unknown or not terms:

@@ -365,3 +365,6 @@ def test_check_reads_cell_tables_and_populations(tmp_path, capsys):
     (tmp_path / "protocol.toml").write_text(text)
     command("check", tmp_path / "study.csv", status=2)
     assert "populations.x: CD9+ is no term of this panel" in capsys.readouterr().err
+    (tmp_path / "protocol.toml").write_text(text.replace("x =", '"CD8+" =').replace("CD9+ & CD8 +", "CD8-"))
+    command("check", tmp_path / "study.csv", status=2)
+    assert "populations.CD8+: CD8+ is always reported" in capsys.readouterr().err
