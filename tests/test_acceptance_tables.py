@@ -89,6 +89,7 @@ def _cells(folder: Path) -> None:
     kinds = np.where(np.arange(len(xy)) % 3 == 0, "CK", classes)
     write_qupath(folder / "tumor.csv", xy, np.where(np.arange(len(xy)) % 7 == 0, "CD8: PD-L1", kinds))
     write_qupath(folder / "empty.csv", xy[:0], [])
+    write_qupath(folder / "zero.csv", xy, ["PD-L1" if name == "CD8" else "" for name in classes])
     negative = np.random.default_rng(1).lognormal(2, 0.4, len(xy))
     centroids = {"X_centroid": xy[:, 0] / PIXEL_UM - 0.5, "Y_centroid": xy[:, 1] / PIXEL_UM - 0.5}
     pd.DataFrame({**centroids, "CD8": negative.clip(max=49), "PDL1": negative * 10}).to_csv(folder / "mcmicro.csv")
@@ -130,6 +131,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     add("failed_stain", "mcmicro.csv", protocol="fixed.toml", batch="b")
     add("no_signal", "mcmicro.csv", protocol="signal.toml")
     add("empty", "empty.csv")
+    add("zero", "zero.csv")
     add("frozen", "mcmicro.csv", protocol="frozen/protocol.toml", batch="later")
     add("reversed", protocol="reversed.toml")
     add("large", protocol="adaptive.toml", patient_id="adaptive")
@@ -282,6 +284,18 @@ def test_a_fixed_cut_that_no_cell_of_the_batch_reaches_makes_no_desert(scored, s
     assert "stain_unverified" in row["flags"]
     (cut,) = (r for r in table(scored, "tables/thresholds.csv") if r["batch"] == "b" and r["marker"] == "CD8")
     assert (cut["n_positive"], cut["evaluable"]) == ("0", "false")
+
+
+def test_no_cd8_cell_at_all_is_a_desert_without_a_ratio(density, slides):
+    row = slides["zero"]
+    assert (row["immunophenotype"], row["n_cd8"]) == ("desert", "0")
+    assert "zero_count" in row["flags"]
+    assert not row["log2_core_margin_cd8"]
+    assert "log2" not in row["immunophenotype_reason"]
+    core = density("zero", "core", "CD8+")
+    area = float(core["area_mm2"])
+    assert (float(core["density_per_mm2"]), float(core["ci_low"])) == (0, 0)
+    assert float(core["ci_high"]) == pytest.approx(-math.log(0.025) / area, rel=1e-6)  # exact Poisson
 
 
 def test_a_frozen_cut_is_found_beside_its_protocol(scored, slides):
