@@ -29,7 +29,7 @@ from spatial_til.workers import LocalRunner
 # Two sizes tell what a slide costs by itself from what each mm² of its tissue costs.
 WINDOWS_MM2 = (1.0, 4.0)
 TISSUE_SLIDES = 3
-STARTUP_S = 6.0  # a worker's imports and compiled kernels
+STARTUP_S = 8.0  # a worker's imports and compiled kernels
 CELL_TABLE_S = 3.0
 
 
@@ -71,13 +71,11 @@ class Estimated:
         hours, minutes = divmod(round(self.seconds / 60), 60)
         words = f"{hours} h {minutes:02} min" if hours else f"{minutes} min" if minutes else f"{self.seconds:.0f} s"
         many = "workers" if self.workers > 1 else "worker"
-        return (
-            f"estimate: {words} with {self.workers} {many}, {self.memory_mib:.0f} MiB each (right within a factor of 2)"
-        )
+        return f"estimate: {words} with {self.workers} {many}, {self.memory_mib:.0f} MiB each, on a machine left alone"
 
 
 def estimate(jobs: Sequence[Job], workers: int | None = None) -> Estimated:
-    """Return about what scoring some slides takes, right within a factor of two on a machine left alone.
+    """Return about what scoring some slides takes on a machine that does nothing else.
 
     Raises
     ------
