@@ -12,7 +12,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.model import BoolArray, FloatArray
 from spatial_til.segmentation.residual import unexplained_od
 from spatial_til.segmentation.stains import optical_density
-from spatial_til.segmentation.tissue import mask_of, polygons_of
+from spatial_til.segmentation.tissue import polygons_of
 from spatial_til.units import PixelSize
 
 #: Pixels of this size are judged: what is smaller is no artefact but a cell. Project defaults, as what follows.
@@ -62,7 +62,7 @@ def find_artefacts(
     colour, and folds of pale tissue, are not told from stained tissue.
     """
     small, px = _shrink(rgb, px)
-    inside = mask_of(tissue, small.shape[:2], px)
+    inside = filled(tissue, small.shape[:2], px)
     if not inside.any():
         return MultiPolygon()
     od = optical_density(small, white).astype(np.float32)
@@ -80,6 +80,17 @@ def find_artefacts(
 def regions_of(geometry: Any) -> MultiPolygon:
     """Return the polygons of a geometry, without lines and points."""
     return MultiPolygon([g for g in shapely.get_parts(geometry) if g.geom_type == "Polygon"])
+
+
+def filled(region: MultiPolygon, shape: tuple[int, int], px: PixelSize) -> BoolArray:
+    """Return (rows, cols) bool: pixels that the region touches, holes left out; fast, and up to a pixel too wide."""
+    import cv2
+
+    rings = [ring for part in region.geoms for ring in (part.exterior, *part.interiors)]
+    outlines = [np.round(shapely.get_coordinates(ring) / (px.x_um, px.y_um) - 0.5).astype(np.int32) for ring in rings]
+    mask = np.zeros(shape, dtype=np.uint8)
+    cv2.fillPoly(mask, outlines, 1)  # even-odd: a ring in a ring is a hole
+    return np.asarray(mask, dtype=np.bool_)
 
 
 def _shrink(rgb: NDArray[np.uint8], px: PixelSize) -> tuple[NDArray[np.uint8], PixelSize]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
 from spatial_til.model import EMPTY_POLYGON, BoolArray, FloatArray, PixelSource
-from spatial_til.segmentation.artefacts import find_artefacts, regions_of
+from spatial_til.segmentation.artefacts import filled, find_artefacts, regions_of
 from spatial_til.segmentation.focus import BLURRED_UM, edge_widths_um
 from spatial_til.segmentation.overview import sample_boxes
 from spatial_til.segmentation.pigment import (
@@ -23,7 +23,6 @@ from spatial_til.segmentation.pigment import (
 )
 from spatial_til.segmentation.residual import saturated_channels, saturated_rgb, unexplained_od
 from spatial_til.segmentation.stains import optical_density, stain_matrix
-from spatial_til.segmentation.tissue import mask_of
 from spatial_til.units import PixelSize
 
 #: Pixels above this size do not resolve membranes.
@@ -32,8 +31,8 @@ COARSE_UM = 0.6
 _LEAST_GREY, _LEAST_NUCLEAR = 12.0, 0.3
 #: Tissue of a box is drawn in pixels of this many.
 _MASK_STEP = 8
-#: The residual is read at every third pixel of rows and columns.
-_RESIDUAL_STEP = 3
+#: The residual is read at every fifth pixel of rows and columns.
+_RESIDUAL_STEP = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ def _tissue_in(tissue: MultiPolygon, box: tuple[int, int, int, int], px: PixelSi
     part = shapely.clip_by_rect(tissue, x0, y0, col1 * px.x_um, row1 * px.y_um)
     shifted = shapely.transform(part, lambda xy: xy - (x0, y0))
     rows, cols = (-(-n // _MASK_STEP) for n in (row1 - row0, col1 - col0))
-    coarse = mask_of(regions_of(shifted), (rows, cols), px.scaled(_MASK_STEP, _MASK_STEP))
+    coarse = filled(regions_of(shifted), (rows, cols), px.scaled(_MASK_STEP, _MASK_STEP))
     return coarse.repeat(_MASK_STEP, axis=0).repeat(_MASK_STEP, axis=1)[: row1 - row0, : col1 - col0]
 
 
