@@ -8,6 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spatial_til.segmentation.scratch import Scratch
+
 #: Most neighbours of one basin that are remembered.
 _NEIGHBOURS = 12
 
@@ -21,14 +23,15 @@ class Basins(NamedTuple):
     pairs: NDArray[np.int32]  # (m, 2) touching basins, first < second
 
 
-def find_basins(landscape: NDArray[np.int16], contrast: NDArray[np.int16], reach_px: int) -> Basins:
+def find_basins(landscape: NDArray[np.int16], contrast: NDArray[np.int16], reach_px: int, scratch: Scratch) -> Basins:
     """Assign each pixel above 0 of a landscape to the peak that steepest ascent leads to.
 
     Equal heights go to the pixel that comes first in raster order, so the result does not depend on where
     the array was cut. Runs that reach further than `reach_px` from their peak are left out, which bounds
     the support.
     """
-    labels, peak = _ascend(landscape)
+    labels = scratch.array("basins", landscape.shape, np.int32)
+    peak = _ascend(landscape, labels, scratch.array("offset", landscape.shape, np.int32))
     return Basins(labels, peak, _sums(labels, peak, contrast, reach_px), _touching(labels, len(peak)))
 
 
@@ -37,10 +40,10 @@ _UP_LEFT, _UP, _UP_RIGHT, _LEFT, _SELF, _RIGHT, _DOWN_LEFT, _DOWN, _DOWN_RIGHT =
 
 
 @njit(cache=True, nogil=True)
-def _ascend(landscape: Any) -> Any:
+def _ascend(landscape: Any, labels: Any, offset: Any) -> Any:
+    """Write labels; return the peaks."""
     rows, cols = landscape.shape
-    labels = np.zeros((rows, cols), dtype=np.int32)
-    offset = _directions(landscape, labels)
+    _directions(landscape, labels, offset)
     flat, step = labels.reshape(-1), offset.reshape(-1)
     peak = np.zeros((rows * cols // 4 + 2, 3), dtype=np.int32)
     n = 0
@@ -65,7 +68,7 @@ def _ascend(landscape: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def _in_order(labels: Any, peak: Any, landscape: Any) -> Any:
-    """Return labels numbered by the raster order of their peaks, and the peaks with their heights."""
+    """Number labels by the raster order of their peaks; return the peaks with their heights."""
     order = np.argsort(peak[1:, 0].astype(np.int64) * labels.shape[1] + peak[1:, 1])
     new = np.zeros(len(peak), dtype=np.int32)
     ordered = np.zeros_like(peak)
@@ -77,17 +80,16 @@ def _in_order(labels: Any, peak: Any, landscape: Any) -> Any:
     flat = labels.reshape(-1)
     for at in range(len(flat)):
         flat[at] = new[flat[at]]
-    return labels, ordered
+    return ordered
 
 
 @njit(cache=True, nogil=True)
-def _directions(landscape: Any, labels: Any) -> Any:
-    """Return the offset (in a flat array) of the highest of each pixel's neighbours and itself.
+def _directions(landscape: Any, labels: Any, offset: Any) -> None:
+    """Write the offset (in a flat array) of the highest of each pixel's neighbours and itself.
 
     Pixels above 0 are marked -1 in `labels`. Height and code share one number, so that one maximum finds both.
     """
     rows, cols = landscape.shape
-    offset = np.zeros((rows, cols), dtype=np.int32)
     jump = np.array([cols + 1, cols, cols - 1, 1, 0, -1, 1 - cols, -cols, -cols - 1], dtype=np.int32)
     padded = np.zeros((3, cols + 2), dtype=np.int16)
     best = np.empty(cols, dtype=np.int16)
@@ -108,10 +110,10 @@ def _directions(landscape: Any, labels: Any) -> Any:
             fourth = max(np.int16(below[j] | _DOWN_LEFT), np.int16(below[j + 1] | _DOWN))
             best[j] = max(first, second, third, fourth, below[j + 2])
         for j in range(cols):
+            labels[i, j] = np.int32(-1) if line[j + 1] > 0 else np.int32(0)
+        for j in range(cols):
             if line[j + 1] > 0:
-                labels[i, j] = -1
                 offset[i, j] = jump[best[j] & 15]
-    return offset
 
 
 @njit(cache=True, nogil=True)

@@ -12,6 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray
+from spatial_til.segmentation.scratch import Scratch
 
 
 @njit(cache=True, nogil=True)
@@ -76,9 +77,9 @@ def bilinear(grid: NDArray[Any], rows: FloatArray, cols: FloatArray) -> FloatArr
 
 
 def above_surface(
-    plane: NDArray[np.int16], knots: NDArray[np.int16], corner: tuple[int, int], block: int
-) -> NDArray[np.int16]:
-    """Return plane minus the bilinear surface through `knots` at the centres of blocks.
+    plane: NDArray[np.int16], knots: NDArray[np.int16], corner: tuple[int, int], block: int, scratch: Scratch
+) -> None:
+    """Take the bilinear surface through `knots` at the centres of blocks off a plane, in place.
 
     Parameters
     ----------
@@ -96,5 +97,6 @@ def above_surface(
     at = [np.arange(c // block - 1, -(-(c + n) // block) + 1) for c, n in zip(corner, plane.shape, strict=True)]
     near = knots[np.ix_(*(np.clip(a, 0, n - 1) for a, n in zip(at, knots.shape, strict=True)))]
     size = (near.shape[1] * block, near.shape[0] * block)
-    fine = cv2.resize(near, size, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(cv2.subtract(plane, fine[block : block + rows, block : block + cols]))
+    fine = scratch.array("surface", size[::-1], np.int16)
+    cv2.resize(near, size, dst=fine, interpolation=cv2.INTER_LINEAR)
+    cv2.subtract(plane, fine[block : block + rows, block : block + cols], dst=plane)

@@ -16,6 +16,7 @@ from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains, tissue, white
 from spatial_til.segmentation.foreground import SCALE, nuclear_contrast, nuclear_floor
 from spatial_til.segmentation.overview import read_overview, sample_boxes
+from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, Stain
 from spatial_til.segmentation.smooth import smooth
 from spatial_til.units import PixelSize
@@ -52,16 +53,18 @@ class Calibration:
     marker_level: FloatArray | None = None  # fluorescence: one level of each marker where membranes are looked for
     warnings: tuple[str, ...] = ()
 
-    def planes(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def planes(self, pixels: NDArray[Any], scratch: Scratch | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the nuclear plane and the marker planes of a box of pixels."""
         if self.table is not None:
-            planes = stains.apply_table(pixels, self.table)
+            planes = stains.apply_table(pixels, self.table, scratch or Scratch())
             return planes[0], planes[1:]
         return self._channel_planes(pixels)
 
-    def contrast(self, nuclear: NDArray[Any], corner: tuple[int, int], px: PixelSize) -> NDArray[np.int16]:
+    def contrast(
+        self, nuclear: NDArray[Any], corner: tuple[int, int], px: PixelSize, scratch: Scratch
+    ) -> NDArray[np.int16]:
         """Return the nuclear plane of a box above its local background; `corner` is its first row and column."""
-        return nuclear_contrast(nuclear, self.floor, corner, px, self.settings.nucleus)
+        return nuclear_contrast(nuclear, self.floor, corner, px, self.settings.nucleus, scratch)
 
     def with_floor(self, picture: NDArray[Any], size: PixelSize, source: PixelSource) -> Calibration:
         """Return the calibration with the local background of the nuclear plane, from the overview."""
@@ -69,10 +72,10 @@ class Calibration:
         floor = nuclear_floor(nuclear, size, source.pixel_size, source.shape, self.settings.nucleus)
         return replace(self, floor=floor)
 
-    def membrane_planes(self, markers: NDArray[Any], px_um: float) -> NDArray[np.int16]:
+    def membrane_planes(self, markers: NDArray[Any], px_um: float, scratch: Scratch) -> NDArray[np.int16]:
         """Return marker planes (markers, rows, cols) smoothed for membranes, in steps of `membrane_unit`."""
         sigma = self.settings.membrane_blur_um / px_um
-        out = np.empty(markers.shape, dtype=np.int16)
+        out = scratch.array("membranes", markers.shape, np.int16)
         for k, plane in enumerate(markers):
             if self.marker_level is None:
                 smooth(plane, sigma, SCALE, out=out[k])
@@ -124,7 +127,11 @@ def _nuclear_table(amounts: stains.UnmixTable, settings: MeasureSettings) -> sta
 
 
 def calibrate(
-    source: PixelSource, overview: PixelSource | None, settings: MeasureSettings, region: MultiPolygon | None
+    source: PixelSource,
+    overview: PixelSource | None,
+    settings: MeasureSettings,
+    region: MultiPolygon | None,
+    picture: tuple[NDArray[Any], PixelSize] | None = None,
 ) -> Calibration:
     """Return the constants of one slide.
 
@@ -132,16 +139,18 @@ def calibrate(
     ----------
     region
         Annotated tissue in µm; with None tissue is detected on the overview.
+    picture
+        The overview where it was read before, and its pixel size.
 
     Raises
     ------
     SlideError
         If no tissue is found.
     """
-    picture, px = read_overview(source, overview)
+    seen, px = read_overview(source, overview) if picture is None else picture
     if settings.modality == "brightfield":
-        return _brightfield(source, picture, px, settings, region)
-    return _fluorescence(source, picture, px, settings, region)
+        return _brightfield(source, seen, px, settings, region)
+    return _fluorescence(source, seen, px, settings, region)
 
 
 def _brightfield(
@@ -252,8 +261,10 @@ def _typical(source: PixelSource, draft: Calibration) -> float:
     px = source.pixel_size
     side = max(round(_TYPICAL_UM / px.mean_um), 1)
     means = []
+    scratch = Scratch()
     for box in sample_boxes(draft.tissue, source.shape, px):
-        contrast = draft.contrast(draft.planes(source.read(*box))[0], (box[0], box[2]), px)
+        nuclear, _ = draft.planes(source.read(*box), scratch)
+        contrast = draft.contrast(nuclear, (box[0], box[2]), px, scratch)
         rows, cols = (n // side * side for n in contrast.shape)
         blocks = contrast[:rows, :cols].reshape(rows // side, side, cols // side, side)
         means.append(blocks.mean(axis=(1, 3), dtype=np.float64).ravel())

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.errors import SlideError
+from spatial_til.segmentation.scratch import Scratch
 
 #: Bits of a key: cost (12), label (19), class of expansion (1).
 COST_BIT = 20
@@ -32,6 +33,7 @@ def grow_cells(
     cell_expansion_um: float,
     large_nucleus_um2: float,
     large_expansion_um: float,
+    scratch: Scratch,
 ) -> NDArray[np.uint32]:
     """Return the keys (rows, cols) of cells grown from nuclei; read them with `label_of`.
 
@@ -57,7 +59,7 @@ def grow_cells(
     straight = [_step(CELL_COST * px_um, um) for um in (cell_expansion_um, large_expansion_um)]
     diagonal = [min(round(1.4142 * step), _MAX_STEP) for step in straight]
     steps = np.array((straight, diagonal), dtype=np.uint32) << COST_BIT
-    keys = np.empty(nuclei.shape, dtype=np.uint32)
+    keys = scratch.array("keys", nuclei.shape, np.uint32)
     _grow(nuclei, large, steps, keys)
     return keys
 
@@ -73,14 +75,13 @@ def label_image(keys: NDArray[np.uint32], max_cost: int = CELL_COST) -> NDArray[
 
 
 @njit(cache=True, nogil=True)
-def parts(keys: Any, ring: int) -> Any:
-    """Return for each pixel eight times its cell's label, plus its compartments; 0 outside cells.
+def write_parts(keys: Any, ring: int, out: Any) -> None:
+    """Write for each pixel eight times its cell's label, plus its compartments; 0 outside cells.
 
     Compartments: 1 nucleus or 2 cytoplasm, and 4 on the membrane ring, where another cell or none lies within
     `ring` pixels straight up, down or sideways.
     """
     rows, cols = keys.shape
-    out = np.empty((rows, cols), dtype=np.int32)
     for i in range(rows):
         for j in range(cols):
             key = keys[i, j]
@@ -100,7 +101,6 @@ def parts(keys: Any, ring: int) -> Any:
                 edge[j] |= out[i, j] ^ out[i, j + d]
         for j in range(cols):
             out[i, j] |= np.int32(4) if out[i, j] and edge[j] > 7 else np.int32(0)
-    return out
 
 
 @njit(cache=True, nogil=True, inline="always")

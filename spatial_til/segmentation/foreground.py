@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.segmentation.blocks import above_surface, bilinear, block_sums, tent, window_min
+from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NucleusSettings
 from spatial_til.segmentation.smooth import smooth
 from spatial_til.units import PixelSize
@@ -54,7 +55,12 @@ def block_px(settings: NucleusSettings, px_um: float) -> int:
 
 
 def nuclear_contrast(
-    signal: NDArray[Any], floor: NDArray[np.int16], corner: tuple[int, int], px: PixelSize, settings: NucleusSettings
+    signal: NDArray[Any],
+    floor: NDArray[np.int16],
+    corner: tuple[int, int],
+    px: PixelSize,
+    settings: NucleusSettings,
+    scratch: Scratch,
 ) -> NDArray[np.int16]:
     """Return the smoothed stain above its local background, in 1/64 of the plane's unit.
 
@@ -67,12 +73,14 @@ def nuclear_contrast(
     corner
         First row and column of the box in the slide's grid, multiples of FLOOR_PX.
     """
-    smoothed = smooth(signal, settings.blur_um / px.mean_um, SCALE)
-    return above_surface(smoothed, floor, corner, FLOOR_PX)
+    out = scratch.array("contrast", signal.shape, np.int16)
+    smooth(signal, settings.blur_um / px.mean_um, SCALE, out=out)
+    above_surface(out, floor, corner, FLOOR_PX, scratch)
+    return out
 
 
 def above_level(
-    contrast: NDArray[np.int16], *, px_um: float, typical: float, settings: NucleusSettings
+    contrast: NDArray[np.int16], *, px_um: float, typical: float, settings: NucleusSettings, scratch: Scratch
 ) -> NDArray[np.int16]:
     """Return contrast minus its foreground cut-off: the larger of a slide-wide floor and a local share.
 
@@ -85,7 +93,10 @@ def above_level(
     level = tent(second, radius) * 64 / np.maximum(tent(first, radius), 1)
     floor = settings.typical_share * typical if settings.threshold is None else settings.threshold
     knots = np.clip(np.round(level * settings.local_share), round(floor * SCALE), 2**15 - 1).astype(np.int16)
-    return above_surface(contrast, knots, (0, 0), block)
+    out = scratch.array("above", contrast.shape, np.int16)
+    out[:] = contrast
+    above_surface(out, knots, (0, 0), block, scratch)
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -126,10 +137,9 @@ def _between(above: Any, i: int, j: int, reach: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def depth_in(above: Any, cap: int) -> Any:
-    """Return the chamfer distance into the foreground in 1/16 pixel, from the sub-pixel crossing, capped."""
+def depth_in(above: Any, cap: int, out: Any) -> None:
+    """Write the chamfer distance into the foreground in 1/16 pixel, from the sub-pixel crossing, capped."""
     rows, cols = above.shape
-    out = np.empty((rows, cols), dtype=np.int16)
     _first_depths(above, cap, out)
     for i in range(rows):
         line = out[i]
@@ -145,7 +155,6 @@ def depth_in(above: Any, cap: int) -> Any:
         for j in range(cols - 1, 0, -1):
             beside = min(np.int32(line[np.uint64(j - 1)]), beside + np.int32(STEP))
             line[np.uint64(j - 1)] = beside
-    return out
 
 
 @njit(cache=True, nogil=True)

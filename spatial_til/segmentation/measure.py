@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spatial_til.segmentation.cells import parts
+from spatial_til.segmentation.cells import write_parts
 from spatial_til.segmentation.rim import rim_stain
+from spatial_til.segmentation.scratch import Scratch
 
 COMPARTMENTS = ("nucleus", "cytoplasm", "membrane", "cell")
 STATISTICS = ("mean", "median", "p70", "p90")
@@ -34,6 +35,7 @@ def measure_cells(
     *,
     px_um: float,
     membrane_um: float,
+    scratch: Scratch,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Measure markers in cells.
 
@@ -63,7 +65,8 @@ def measure_cells(
         (n,) pixels of each cell.
     """
     pixels = np.full((len(centre), len(planes), _N_PIXEL), np.nan, dtype=np.float32)
-    part = parts(keys, max(round(membrane_um / px_um), 1))
+    part = scratch.array("parts", keys.shape, np.int32)
+    write_parts(keys, max(round(membrane_um / px_um), 1), part)
     box, area = _boxes(part, len(centre))
     if planes.dtype == np.uint8:
         _level_statistics(part, box, area, wanted, planes, pixels)
@@ -126,7 +129,7 @@ def _level_statistics(part: Any, box: Any, area: Any, wanted: Any, planes: Any, 
 
 @njit(cache=True, nogil=True)
 def _from_histograms(histogram: Any, out: Any) -> None:
-    """Write the statistics of the compartments from histograms by code of `parts`, and clear them."""
+    """Write the statistics of the compartments from histograms by code of `cells.write_parts`, and clear them."""
     for level in range(histogram.shape[1]):
         nucleus = histogram[1, level] + histogram[5, level]
         cytoplasm = histogram[2, level] + histogram[6, level]

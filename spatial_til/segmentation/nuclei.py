@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spatial_til.segmentation.basins import Basins, find_basins
 from spatial_til.segmentation.foreground import SCALE, STEP, above_level, depth_in, fill_holes
 from spatial_til.segmentation.merge import join_basins
+from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NucleusSettings
 from spatial_til.segmentation.smooth import smooth
 
@@ -37,7 +38,9 @@ def support_px(settings: NucleusSettings, px_um: float) -> int:
     return int(np.ceil((touching_um + settings.max_depth_um + level_um + 6.0) / px_um))
 
 
-def find_nuclei(contrast: NDArray[np.int16], *, px_um: float, typical: float, settings: NucleusSettings) -> Nuclei:
+def find_nuclei(
+    contrast: NDArray[np.int16], *, px_um: float, typical: float, settings: NucleusSettings, scratch: Scratch
+) -> Nuclei:
     """Label nuclei in a plane of nuclear stain.
 
     Parameters
@@ -55,20 +58,24 @@ def find_nuclei(contrast: NDArray[np.int16], *, px_um: float, typical: float, se
     basins that together look like one nucleus join; each nucleus grows to half its own level; objects too
     small, too large or with too weak an edge are dropped.
     """
-    above = above_level(contrast, px_um=px_um, typical=typical, settings=settings)
+    above = above_level(contrast, px_um=px_um, typical=typical, settings=settings, scratch=scratch)
     fill_holes(above, max(round(settings.max_hole_um / px_um), 1))
-    depth = depth_in(above, int(settings.max_depth_um / px_um * STEP))
-    landscape = smooth(depth, settings.landscape_blur_um / px_um, 1)
+    depth = scratch.array("surface", above.shape, np.int16)
+    depth_in(above, int(settings.max_depth_um / px_um * STEP), depth)
+    landscape = scratch.array("landscape", above.shape, np.int16)
+    smooth(depth, settings.landscape_blur_um / px_um, 1, out=landscape)
     landscape[above <= 0] = 0
-    basins = find_basins(landscape, contrast, round(settings.max_radius_um / px_um))
+    basins = find_basins(landscape, contrast, round(settings.max_radius_um / px_um), scratch)
     root = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
-    return _nuclei(basins, root, contrast, px_um, typical, settings)
+    labels = scratch.array("offset", above.shape, np.int32)
+    return _nuclei(basins, root, contrast, labels, px_um, typical, settings)
 
 
 def _nuclei(
     basins: Basins,
     root: NDArray[np.int32],
     contrast: NDArray[np.int16],
+    labels: NDArray[np.int32],
     px_um: float,
     typical: float,
     settings: NucleusSettings,
@@ -78,7 +85,7 @@ def _nuclei(
     pixels = np.bincount(root, weights=basins.sums[:, 0], minlength=size)
     level = np.bincount(root, weights=basins.sums[:, 6], minlength=size) / np.maximum(pixels, 1)
     cut = np.round(level * settings.edge_level).astype(np.int32)
-    labels = _settle(basins.labels, root, contrast, cut)
+    _settle(basins.labels, root, contrast, cut, labels)
     tally = _tally(labels, contrast, basins.peak)
     area_um2 = tally[:, 0] * px_um**2
     edge = tally[:, 4] / np.maximum(tally[:, 3], 1) / (2 * px_um) / (SCALE * typical)
@@ -99,10 +106,9 @@ def _nuclei(
 
 
 @njit(cache=True, nogil=True)
-def _settle(basins: Any, root: Any, contrast: Any, cut: Any) -> Any:
-    """Return labels of nuclei, grown by one pixel into free pixels with at least the contrast `cut` of the label."""
+def _settle(basins: Any, root: Any, contrast: Any, cut: Any, out: Any) -> None:
+    """Write labels of nuclei, grown by one pixel into free pixels with at least the contrast `cut` of the label."""
     rows, cols = basins.shape
-    out = np.empty_like(basins)
     for i in range(rows):
         for j in range(cols):
             out[i, j] = root[basins[i, j]]
@@ -116,7 +122,6 @@ def _settle(basins: Any, root: Any, contrast: Any, cut: Any) -> Any:
                 if k and contrast[i, j] >= cut[k] and (best == 0 or cut[k] > cut[best]):
                     best = k
             out[i, j] = best
-    return out
 
 
 @njit(cache=True, nogil=True)

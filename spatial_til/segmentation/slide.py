@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +18,12 @@ from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_
 from spatial_til.segmentation.cells import grow_cells
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.measure import column_names, measure_cells
+from spatial_til.segmentation.networks import NucleusFinder, scaled_plane
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
+from spatial_til.segmentation.overview import read_overview
 from spatial_til.segmentation.qc import QC, judge
 from spatial_til.segmentation.rim import FRACTION
+from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.tiles import Tile, tile_grid
 
@@ -48,6 +53,7 @@ def measure_slide(
     settings: MeasureSettings,
     tissue: MultiPolygon | None = None,
     labels: PixelSource | None = None,
+    finder: NucleusFinder | None = None,
     threads: int = 1,
     tile_px: int = 2048,
     progress: Callable[[int, int], None] | None = None,
@@ -64,6 +70,8 @@ def measure_slide(
         Annotated tissue in µm; with None it is detected.
     labels
         Nuclei given as a label image on the grid of `source` (one integer channel, 0 background).
+    finder
+        A network that finds nuclei, see `networks.find_nuclei_with`; with None they are found by shape.
     threads, tile_px
         How the work is cut; the result does not depend on them.
     progress
@@ -74,31 +82,43 @@ def measure_slide(
     SlideError
         If the slide has no tissue.
     """
-    constants = calibrate(source, overview, settings, tissue)
+    picture = read_overview(source, overview)
+    constants = calibrate(source, overview, settings, tissue, picture)
     tiles, inside = _tissue_tiles(source, constants, tile_px)
+    local = threading.local()
 
-    def run(job: tuple[Tile, bool]) -> _Part:
-        return _measure_tile(source, labels, constants, *job)
+    def run(tile: Tile, whole: bool) -> _Part:  # noqa: FBT001
+        scratch = local.__dict__.setdefault("scratch", Scratch())
+        return _measure_tile(source, labels, finder, constants, tile, whole, scratch)
 
     parts = []
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        for part in pool.map(run, zip(tiles, inside, strict=True)):
+    with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
+        quality = pool.submit(judge, constants, source, picture=picture)
+        for part in pool.map(run, tiles, inside):
             parts.append(part)
             if progress is not None:
                 progress(len(parts), len(tiles))
-    cells = _assemble(parts, source, constants)
-    return MeasuredSlide(cells, constants.tissue, judge(constants, source))
+    return MeasuredSlide(_assemble(parts, source, constants), constants.tissue, quality.result())
+
+
+@contextmanager
+def _one_thread_filters() -> Iterator[None]:
+    """Keep image filters from starting threads of their own: the tiles already share the cores."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _tissue_tiles(source: PixelSource, constants: Calibration, tile_px: int) -> tuple[list[Tile], list[bool]]:
     """Return the tiles that hold tissue, and whether each lies in tissue as a whole."""
-    px, nucleus = source.pixel_size, constants.settings.nucleus
-    tiles = tile_grid(
-        source.shape,
-        tile_px=tile_px,
-        halo_px=support_px(nucleus, px.mean_um),
-        align_px=FLOOR_PX,
-    )
+    px = source.pixel_size
+    halo_px = support_px(constants.settings.nucleus, px.mean_um)
+    tiles = tile_grid(source.shape, tile_px=tile_px, halo_px=halo_px, align_px=FLOOR_PX)
     boxes = np.array([(t.col0 * px.x_um, t.row0 * px.y_um, t.col1 * px.x_um, t.row1 * px.y_um) for t in tiles])
     touches, contains = tissue_boxes(constants.tissue, boxes)
     return [t for t, hit in zip(tiles, touches, strict=True) if hit], contains[touches].tolist()
@@ -107,19 +127,26 @@ def _tissue_tiles(source: PixelSource, constants: Calibration, tile_px: int) -> 
 def _measure_tile(
     source: PixelSource,
     labels: PixelSource | None,
+    finder: NucleusFinder | None,
     constants: Calibration,
     tile: Tile,
     whole: bool,  # noqa: FBT001
+    scratch: Scratch,
 ) -> _Part:
     """Return the cells whose centre the tile owns and tissue holds."""
     settings, px = constants.settings, source.pixel_size
     box = (tile.read_row0, tile.read_row1, tile.read_col0, tile.read_col1)
-    nuclear, markers = constants.planes(source.read(*box))
-    if labels is None:
-        contrast = constants.contrast(nuclear, (tile.read_row0, tile.read_col0), px)
-        found = find_nuclei(contrast, px_um=px.mean_um, typical=constants.typical, settings=settings.nucleus)
-    else:
+    pixels = source.read(*box)
+    nuclear, markers = constants.planes(pixels, scratch)
+    if labels is not None:
         found = given_nuclei(labels.read(*box)[:, :, 0])
+    elif finder is not None:
+        found = given_nuclei(finder(_shown(pixels, nuclear, constants), px.mean_um))
+    else:
+        contrast = constants.contrast(nuclear, (tile.read_row0, tile.read_col0), px, scratch)
+        found = find_nuclei(
+            contrast, px_um=px.mean_um, typical=constants.typical, settings=settings.nucleus, scratch=scratch
+        )
     keys = grow_cells(
         found.labels,
         found.area_px * px.area_um2,
@@ -127,23 +154,30 @@ def _measure_tile(
         cell_expansion_um=settings.cell_expansion_um,
         large_nucleus_um2=settings.large_nucleus_um2,
         large_expansion_um=settings.large_expansion_um,
+        scratch=scratch,
     )
     row = tile.read_row0 + found.peak_row + found.row
     col = tile.read_col0 + found.peak_col + found.col
     wanted = (row >= tile.row0 - 0.5) & (row < tile.row1 - 0.5) & (col >= tile.col0 - 0.5) & (col < tile.col1 - 0.5)
     if not whole:
         wanted &= shapely.contains_xy(constants.tissue, (col + 0.5) * px.x_um, (row + 0.5) * px.y_um)
-    pixels, rims, area = measure_cells(
+    levels, rims, area = measure_cells(
         keys,
         _centre_px(found),
         wanted,
         markers,
-        constants.membrane_planes(markers, px.mean_um),
+        constants.membrane_planes(markers, px.mean_um, scratch),
         px_um=px.mean_um,
         membrane_um=settings.membrane_um,
+        scratch=scratch,
     )
-    values = np.concatenate((pixels * constants.marker_unit, rims * constants.membrane_unit[:, None]), axis=2)
+    values = np.concatenate((levels * constants.marker_unit, rims * constants.membrane_unit[:, None]), axis=2)
     return _Part(row[wanted], col[wanted], found.area_px[wanted], area[wanted], values[wanted].astype(np.float32))
+
+
+def _shown(pixels: NDArray[Any], nuclear: NDArray[Any], constants: Calibration) -> NDArray[Any]:
+    """Return what a network is shown: the picture in brightfield, the scaled nuclear plane in fluorescence."""
+    return pixels if constants.table is not None else scaled_plane(nuclear, constants.typical)
 
 
 def _centre_px(found: Nuclei) -> NDArray[np.int64]:

@@ -28,9 +28,7 @@ def gaussian_weights(sigma_px: float) -> NDArray[np.int32]:
     return np.asarray(whole[radius - keep : radius + keep + 1])
 
 
-def smooth(
-    plane: NDArray[Any], sigma_px: float, scale: int, *, out: NDArray[np.int16] | None = None
-) -> NDArray[np.int16]:
+def smooth(plane: NDArray[Any], sigma_px: float, scale: int, *, out: NDArray[np.int16]) -> NDArray[np.int16]:
     """Return the plane smoothed, times `scale`, rounded to int16.
 
     Parameters

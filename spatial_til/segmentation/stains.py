@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spatial_til.errors import ProtocolError
 from spatial_til.model import FloatArray
+from spatial_til.segmentation.scratch import Scratch
 
 #: Published optical-density vectors (R, G, B), as printed: normalised where they are used.
 PRESETS: Mapping[str, tuple[float, float, float]] = MappingProxyType(
@@ -240,9 +241,9 @@ def amounts_table(matrix: FloatArray, white: ArrayLike) -> UnmixTable:
     return UnmixTable(lookup, table.reshape(-1, 4), len(matrix) + 1)
 
 
-def apply_table(rgb: NDArray[np.uint8], table: UnmixTable) -> NDArray[np.uint8]:
+def apply_table(rgb: NDArray[np.uint8], table: UnmixTable, scratch: Scratch) -> NDArray[np.uint8]:
     """Return the planes (n_planes, rows, cols) of an RGB image (rows, cols, 3)."""
-    planes = np.empty((table.n_planes, *rgb.shape[:2]), dtype=np.uint8)
+    planes = scratch.array("planes", (table.n_planes, *rgb.shape[:2]), np.uint8)
     _apply(rgb, table.lookup, table.table.view("<u4").reshape(-1), planes)
     return planes
 

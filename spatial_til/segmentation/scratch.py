@@ -1,0 +1,23 @@
+"""Memory that one thread uses again for every tile: asking for it anew costs as much as the work."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class Scratch:
+    """Named buffers that grow to the largest tile. An array is valid until the same name is asked for again."""
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, NDArray[np.uint8]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Return an array of any content."""
+        size = prod(shape) * np.dtype(dtype).itemsize
+        if name not in self._buffers or self._buffers[name].size < size:
+            self._buffers[name] = np.empty(size, dtype=np.uint8)
+        return self._buffers[name][:size].view(dtype).reshape(shape)
