@@ -23,15 +23,23 @@ class Basins(NamedTuple):
     pairs: NDArray[np.int32]  # (m, 2) touching basins, first < second
 
 
-def find_basins(landscape: NDArray[np.int16], contrast: NDArray[np.int16], reach_px: int, scratch: Scratch) -> Basins:
-    """Assign each pixel above 0 of a landscape to the peak that steepest ascent leads to.
+def find_basins(
+    landscape: NDArray[np.int16],
+    above: NDArray[np.int16],
+    contrast: NDArray[np.int16],
+    reach_px: int,
+    scratch: Scratch,
+) -> Basins:
+    """Assign each pixel of the foreground (`above` 0) to the peak that steepest ascent leads to.
 
     Equal heights go to the pixel that comes first in raster order, so the result does not depend on where
     the array was cut. Runs that reach further than `reach_px` from their peak are left out, which bounds
     the support.
     """
     labels = scratch.array("basins", landscape.shape, np.int32)
-    peak = _ascend(landscape, labels, scratch.array("offset", landscape.shape, np.int32))
+    towards = scratch.array("towards", landscape.shape, np.uint8)
+    peak = _peaks(landscape, above, labels, towards)
+    _ascend(labels.reshape(-1), towards.reshape(-1), landscape.shape[1])
     return Basins(labels, peak, _sums(labels, peak, contrast, reach_px), _touching(labels, len(peak)))
 
 
@@ -40,80 +48,63 @@ _UP_LEFT, _UP, _UP_RIGHT, _LEFT, _SELF, _RIGHT, _DOWN_LEFT, _DOWN, _DOWN_RIGHT =
 
 
 @njit(cache=True, nogil=True)
-def _ascend(landscape: Any, labels: Any, offset: Any) -> Any:
-    """Write labels; return the peaks."""
-    rows, cols = landscape.shape
-    _directions(landscape, labels, offset)
-    flat, step = labels.reshape(-1), offset.reshape(-1)
-    peak = np.zeros((rows * cols // 4 + 2, 3), dtype=np.int32)
-    n = 0
-    for at in range(rows * cols):
-        if flat[at] >= 0:
-            continue
-        top = np.uint64(at)
-        while flat[top] < 0 and step[top]:
-            top = np.uint64(np.int64(top) + step[top])
-        label = flat[top]
-        if label < 0:
-            n += 1
-            label = n
-            flat[top] = label
-            peak[n, 0], peak[n, 1] = top // np.uint64(cols), top % np.uint64(cols)
-        here = np.uint64(at)
-        while flat[here] < 0:
-            flat[here] = label
-            here = np.uint64(np.int64(here) + step[here])
-    return _in_order(labels, peak[: n + 1], landscape)
+def _peaks(landscape: Any, above: Any, labels: Any, towards: Any) -> Any:
+    """Write the code of each pixel's highest neighbour; label peaks, mark the rest -1, background 0.
 
-
-@njit(cache=True, nogil=True)
-def _in_order(labels: Any, peak: Any, landscape: Any) -> Any:
-    """Number labels by the raster order of their peaks; return the peaks with their heights."""
-    order = np.argsort(peak[1:, 0].astype(np.int64) * labels.shape[1] + peak[1:, 1])
-    new = np.zeros(len(peak), dtype=np.int32)
-    ordered = np.zeros_like(peak)
-    for k in range(len(order)):
-        old = order[k] + 1
-        new[old] = k + 1
-        ordered[k + 1, 0], ordered[k + 1, 1] = peak[old, 0], peak[old, 1]
-        ordered[k + 1, 2] = landscape[peak[old, 0], peak[old, 1]]
-    flat = labels.reshape(-1)
-    for at in range(len(flat)):
-        flat[at] = new[flat[at]]
-    return ordered
-
-
-@njit(cache=True, nogil=True)
-def _directions(landscape: Any, labels: Any, offset: Any) -> None:
-    """Write the offset (in a flat array) of the highest of each pixel's neighbours and itself.
-
-    Pixels above 0 are marked -1 in `labels`. Height and code share one number, so that one maximum finds both.
+    Height and code share one number, so that one maximum finds both.
     """
     rows, cols = landscape.shape
-    jump = np.array([cols + 1, cols, cols - 1, 1, 0, -1, 1 - cols, -cols, -cols - 1], dtype=np.int32)
+    peak = np.zeros((rows * cols // 4 + 2, 3), dtype=np.int32)
     padded = np.zeros((3, cols + 2), dtype=np.int16)
     best = np.empty(cols, dtype=np.int16)
-    for j in range(cols):
-        padded[2, j + 1] = landscape[0, j] << 4
+    n = 0
+    _pad(padded[2], landscape[0], above[0])
     for i in range(rows):
         padded[0], padded[1] = padded[1].copy(), padded[2].copy()
+        padded[2] = 0
         if i + 1 < rows:
-            for j in range(cols):
-                padded[2, j + 1] = landscape[i + 1, j] << 4
-        else:
-            padded[2] = 0
-        above, line, below = padded[0], padded[1], padded[2]
+            _pad(padded[2], landscape[i + 1], above[i + 1])
+        up, line, down = padded[0], padded[1], padded[2]
         for j in range(cols):
-            first = max(np.int16(above[j] | _UP_LEFT), np.int16(above[j + 1] | _UP))
-            second = max(np.int16(above[j + 2] | _UP_RIGHT), np.int16(line[j] | _LEFT))
+            first = max(np.int16(up[j] | _UP_LEFT), np.int16(up[j + 1] | _UP))
+            second = max(np.int16(up[j + 2] | _UP_RIGHT), np.int16(line[j] | _LEFT))
             third = max(np.int16(line[j + 1] | _SELF), np.int16(line[j + 2] | _RIGHT))
-            fourth = max(np.int16(below[j] | _DOWN_LEFT), np.int16(below[j + 1] | _DOWN))
-            best[j] = max(first, second, third, fourth, below[j + 2])
-        for j in range(cols):
+            fourth = max(np.int16(down[j] | _DOWN_LEFT), np.int16(down[j + 1] | _DOWN))
+            best[j] = max(first, second, third, fourth, down[j + 2])
             labels[i, j] = np.int32(-1) if line[j + 1] > 0 else np.int32(0)
         for j in range(cols):
-            if line[j + 1] > 0:
-                offset[i, j] = jump[best[j] & 15]
+            towards[i, j] = best[j] & 15
+        for j in range(cols):
+            if line[j + 1] > 0 and towards[i, j] == _SELF:
+                n += 1
+                labels[i, j] = n
+                peak[n, 0], peak[n, 1], peak[n, 2] = i, j, line[j + 1] >> 4
+    return peak[: n + 1].copy()
+
+
+@njit(cache=True, nogil=True)
+def _pad(padded: Any, landscape: Any, above: Any) -> None:
+    """Write a row of heights times 16, at least 1 in the foreground and 0 outside it, one column in."""
+    for j in range(len(above)):
+        height = max(np.int16(landscape[j]), np.int16(1))
+        padded[j + 1] = np.int16(height << 4) if above[j] > 0 else np.int16(0)
+
+
+@njit(cache=True, nogil=True)
+def _ascend(labels: Any, towards: Any, cols: int) -> None:
+    """Give every pixel the label of the peak above it; paths are walked twice, then known."""
+    jump = np.array([cols + 1, cols, cols - 1, 1, 0, -1, 1 - cols, -cols, -cols - 1], dtype=np.int64)
+    for start in range(len(labels)):
+        if labels[start] >= 0:
+            continue
+        at = start
+        while labels[np.uint64(at)] < 0:
+            at += jump[towards[np.uint64(at)]]
+        label = labels[np.uint64(at)]
+        at = start
+        while labels[np.uint64(at)] < 0:
+            labels[np.uint64(at)] = label
+            at += jump[towards[np.uint64(at)]]
 
 
 @njit(cache=True, nogil=True)

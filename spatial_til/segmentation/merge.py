@@ -16,8 +16,10 @@ ROUNDS = 4
 WEIGHTS = (0.0, -1.4, 2.6, -1.7, -5.0)
 
 
-def join_basins(basins: Basins, *, px_um: float, step: int, max_area_um2: float) -> NDArray[np.int32]:
-    """Return the label of the nucleus of each basin (n + 1,): the label of one of its basins.
+def join_basins(
+    basins: Basins, *, px_um: float, step: int, max_area_um2: float
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the nucleus of each basin (n + 1,), the label of one of its basins, and the sums of nuclei.
 
     Parameters
     ----------
@@ -32,7 +34,8 @@ def join_basins(basins: Basins, *, px_um: float, step: int, max_area_um2: float)
     like one nucleus. That is local: no order of processing, no chains across the tile.
     """
     weights = np.array(WEIGHTS)
-    return np.asarray(_join(basins.peak, basins.sums, basins.pairs, px_um, step, max_area_um2, weights, ROUNDS))
+    root, sums = _join(basins.peak, basins.sums, basins.pairs, px_um, step, max_area_um2, weights, ROUNDS)
+    return root, sums
 
 
 @njit(cache=True, nogil=True)
@@ -75,7 +78,6 @@ def _likeness(peak: Any, sums: Any, a: int, b: int, px: float, step: int, weight
 def _join(peak: Any, sums: Any, pairs: Any, px: float, step: int, max_area: float, weights: Any, rounds: int) -> Any:
     n = len(peak)
     root = np.arange(n).astype(np.int32)
-    peak = peak.copy()
     sums = sums.copy()
     best = np.zeros(n)
     partner = np.zeros(n, dtype=np.int32)
@@ -108,7 +110,7 @@ def _join(peak: Any, sums: Any, pairs: Any, px: float, step: int, max_area: floa
         for a in range(1, n):
             while root[root[a]] != root[a]:
                 root[a] = root[root[a]]
-    return root
+    return root, sums
 
 
 @njit(cache=True, nogil=True)

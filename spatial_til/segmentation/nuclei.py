@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spatial_til.segmentation.basins import Basins, find_basins
+from spatial_til.segmentation.basins import find_basins
 from spatial_til.segmentation.foreground import SCALE, STEP, above_level, depth_in, fill_holes
 from spatial_til.segmentation.merge import join_basins
 from spatial_til.segmentation.scratch import Scratch
@@ -64,33 +64,16 @@ def find_nuclei(
     depth_in(above, int(settings.max_depth_um / px_um * STEP), depth)
     landscape = scratch.array("landscape", above.shape, np.int16)
     smooth(depth, settings.landscape_blur_um / px_um, 1, out=landscape)
-    landscape[above <= 0] = 0
-    basins = find_basins(landscape, contrast, round(settings.max_radius_um / px_um), scratch)
-    root = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
-    labels = scratch.array("offset", above.shape, np.int32)
-    return _nuclei(basins, root, contrast, labels, px_um, typical, settings)
-
-
-def _nuclei(
-    basins: Basins,
-    root: NDArray[np.int32],
-    contrast: NDArray[np.int16],
-    labels: NDArray[np.int32],
-    px_um: float,
-    typical: float,
-    settings: NucleusSettings,
-) -> Nuclei:
-    """Relabel basins to nuclei, grow them to half their level, measure and filter them."""
-    size = len(root)
-    pixels = np.bincount(root, weights=basins.sums[:, 0], minlength=size)
-    level = np.bincount(root, weights=basins.sums[:, 6], minlength=size) / np.maximum(pixels, 1)
-    cut = np.round(level * settings.edge_level).astype(np.int32)
-    _settle(basins.labels, root, contrast, cut, labels)
-    tally = _tally(labels, contrast, basins.peak)
+    basins = find_basins(landscape, above, contrast, round(settings.max_radius_um / px_um), scratch)
+    root, sums = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
+    labels = scratch.array("nuclei", above.shape, np.int32)
+    cut = np.round(settings.edge_level * sums[:, 6] / np.maximum(sums[:, 0], 1)).astype(np.int32)
+    tally = np.column_stack((sums[:, :3], np.zeros((len(sums), 2), dtype=np.int64)))
+    _settle(basins.labels, root, contrast, cut, basins.peak, labels, tally)
     area_um2 = tally[:, 0] * px_um**2
     edge = tally[:, 4] / np.maximum(tally[:, 3], 1) / (2 * px_um) / (SCALE * typical)
-    keep = (area_um2 >= settings.min_area_um2) & (area_um2 <= settings.max_area_um2)
-    keep &= (edge >= settings.edge_share) | (tally[:, 3] == 0)
+    keep = (root == np.arange(len(root))) & (area_um2 >= settings.min_area_um2)
+    keep &= (area_um2 <= settings.max_area_um2) & ((edge >= settings.edge_share) | (tally[:, 3] == 0))
     keep[0] = False
     _relabel(labels, np.where(keep, np.cumsum(keep), 0).astype(np.int32))
     kept = np.flatnonzero(keep)
@@ -106,52 +89,35 @@ def _nuclei(
 
 
 @njit(cache=True, nogil=True)
-def _settle(basins: Any, root: Any, contrast: Any, cut: Any, out: Any) -> None:
-    """Write labels of nuclei, grown by one pixel into free pixels with at least the contrast `cut` of the label."""
+def _settle(basins: Any, root: Any, contrast: Any, cut: Any, peak: Any, out: Any, tally: Any) -> None:
+    """Write labels of nuclei, grown by one pixel into free pixels with at least the contrast `cut` of the label.
+
+    `tally` holds per label: pixels, row and column sums from the peak, edge pixels, sum of edge gradients. What
+    is grown and the edge before growth are added to it.
+    """
     rows, cols = basins.shape
-    for i in range(rows):
-        for j in range(cols):
-            out[i, j] = root[basins[i, j]]
+    out[0], out[rows - 1] = 0, 0
     for i in range(1, rows - 1):
         up, here, down = basins[i - 1], basins[i], basins[i + 1]
+        out[i, 0], out[i, cols - 1] = 0, 0
         for j in range(1, cols - 1):
-            if here[j] or not (up[j] | here[j - 1] | here[j + 1] | down[j]):
-                continue
-            best = 0
-            for k in (root[up[j]], root[here[j - 1]], root[here[j + 1]], root[down[j]]):
-                if k and contrast[i, j] >= cut[k] and (best == 0 or cut[k] > cut[best]):
-                    best = k
-            out[i, j] = best
-
-
-@njit(cache=True, nogil=True)
-def _tally(labels: Any, contrast: Any, peak: Any) -> Any:
-    """Return per label: pixels, row and column sums from the peak, edge pixels, sum of edge gradients."""
-    rows, cols = labels.shape
-    tally = np.zeros((len(peak), 5), dtype=np.int64)
-    for i in range(rows):
-        j = 0
-        while j < cols:
-            k = labels[i, j]
-            start = j
-            j += 1
+            left, right = here[j - 1], here[j + 1]
+            k = root[here[j]]
             if k == 0:
-                continue
-            while j < cols and labels[i, j] == k:
-                j += 1
-            n = j - start
-            tally[k, 0] += n
-            tally[k, 1] += (i - peak[k, 0]) * n
-            tally[k, 2] += (start + j - 1 - 2 * peak[k, 1]) * n // 2
-    for i in range(1, rows - 1):
-        up, here, down = labels[i - 1], labels[i], labels[i + 1]
-        for j in range(1, cols - 1):
-            if here[j] and not (up[j] and here[j - 1] and here[j + 1] and down[j]):
+                if up[j] | left | right | down[j]:
+                    for b in (root[up[j]], root[left], root[right], root[down[j]]):
+                        if b and contrast[i, j] >= cut[b] and (k == 0 or cut[b] > cut[k]):
+                            k = b
+                    if k:
+                        tally[k, 0] += 1
+                        tally[k, 1] += i - peak[k, 0]
+                        tally[k, 2] += j - peak[k, 1]
+            elif not (up[j] and left and right and down[j]):
                 across = np.int64(contrast[i, j + 1]) - contrast[i, j - 1]
                 descent = np.int64(contrast[i + 1, j]) - contrast[i - 1, j]
-                tally[here[j], 3] += 1
-                tally[here[j], 4] += np.int64(np.sqrt(across * across + descent * descent))
-    return tally
+                tally[k, 3] += 1
+                tally[k, 4] += np.int64(np.sqrt(across * across + descent * descent))
+            out[i, j] = k
 
 
 @njit(cache=True, nogil=True)
