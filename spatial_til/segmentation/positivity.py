@@ -37,7 +37,7 @@ def score_of(
     if statistic == ROBUST:
         rim = _column(cells, f"{marker}_membrane_own_ridge" if own else f"{marker}_membrane_ridge")
         over = np.nan_to_num(_column(cells, f"{marker}_nucleus_median"))
-        return rim + _OVER_NUCLEUS * np.clip(over, 0.0, _MOST_OF_RIM * np.maximum(rim, 0.0))
+        return np.asarray(rim + _OVER_NUCLEUS * np.clip(over, 0.0, _MOST_OF_RIM * np.maximum(rim, 0.0)))
     name = f"{marker}_{compartment}_{_COLUMN.get(statistic, statistic)}"
     score = _column(cells, name)
     whole = cells.measurements.get(f"{marker}_cell_{name.rpartition('_')[2]}")
