@@ -27,6 +27,7 @@ from spatial_til.io.slides import Slide, open_slide, select_channels
 from spatial_til.model import PixelSource
 from spatial_til.pipeline.settings import measure_settings
 from spatial_til.segmentation.calibration import calibrate
+from spatial_til.segmentation.networks import find_nuclei_with
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.slide import measure_slide
 from spatial_til.study import Job
@@ -231,6 +232,7 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
         settings=measure_settings(job.protocol),
         tissue=tissue,
         labels=labels,
+        finder=None if seg.method == "watershed" else find_nuclei_with(seg.method, seg.weights),
         threads=task.threads,
         progress=tell_tiles(task.folder.tiles(job.slide_id)),
     )

@@ -35,6 +35,7 @@ from spatial_til.pipeline.numbers import (
 from spatial_til.pipeline.patterns import table_rows
 from spatial_til.pipeline.pdl1 import TumorCellNumbers, tumor_cell_numbers, tumor_cell_values
 from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row, unsure_populations
+from spatial_til.protocol import Protocol
 from spatial_til.study import Job
 
 
@@ -147,7 +148,7 @@ def _flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, calls:
         for flag in scene.estimates[population, region].flags
     ]
     groups = (
-        scene.measured.flags,
+        quality_flags(scene.measured, scene.protocol),
         regions.flags,
         scene.compartments.flags,
         scene.calls.flags,
@@ -156,6 +157,18 @@ def _flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, calls:
         [flag for call in calls for flag in call.flags],
     )
     return tuple(dict.fromkeys(flag for group in groups for flag in group))
+
+
+def quality_flags(measured: Measured, protocol: Protocol) -> tuple[str, ...]:
+    """Return the flags of the measure stage, those with a limit in `[qc]` by this protocol's limit."""
+    limits = {
+        "blurred": ("blurred_fraction", protocol.qc.max_blurred_fraction),
+        "saturated": ("saturated_fraction", protocol.qc.max_saturated_fraction),
+        "high_residual": ("residual_od_95", protocol.qc.max_residual_od),
+    }
+    found = {flag: measured.numbers.get(number) for flag, (number, _) in limits.items()}
+    over = [flag for flag, (_, limit) in limits.items() if (value := found[flag]) is not None and value > limit]
+    return (*(flag for flag in measured.flags if flag not in limits), *over)
 
 
 def _sensitivity(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> list[Variant]:
