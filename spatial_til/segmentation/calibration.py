@@ -47,10 +47,10 @@ class Calibration:
     vectors: Mapping[str, tuple[float, ...]] | None = None
     table: stains.UnmixTable | None = None
     channel_index: tuple[int, ...] = ()
-    background: FloatArray | None = None
+    background: NDArray[np.floating[Any]] | None = None
     unmix: FloatArray | None = None
     nuclear_unit: float = 1.0
-    marker_level: FloatArray | None = None  # fluorescence: one level of each marker where membranes are looked for
+    marker_level: NDArray[np.floating[Any]] | None = None  # fluorescence: one level of each marker where membranes are looked for
     warnings: tuple[str, ...] = ()
 
     def planes(self, pixels: NDArray[Any], scratch: Scratch | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -90,13 +90,14 @@ class Calibration:
         return stains.OD_STEP if self.table is not None else 1.0
 
     @property
-    def membrane_unit(self) -> FloatArray:
+    def membrane_unit(self) -> NDArray[np.floating[Any]]:
         """Size of one step of the membrane planes of each marker."""
         if self.marker_level is None:
             return np.full(len(self.settings.markers), stains.OD_STEP / SCALE)
         return self.marker_level / _LEVEL_SCALE
 
     def _channel_planes(self, pixels: NDArray[Any]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+        assert self.background is not None  # noqa: S101  narrowing only
         values = pixels[:, :, self.channel_index].astype(np.float32) - self.background
         if self.unmix is not None:
             values = values @ self.unmix

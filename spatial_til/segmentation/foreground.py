@@ -46,7 +46,8 @@ def nuclear_floor(
     lowest = window_min(np.maximum(overview, 0).astype(np.int32) * SCALE, radius)
     sides = ((shape[0], px.y_um / size.y_um), (shape[1], px.x_um / size.x_um))
     rows, cols = (((np.arange(-(-n // FLOOR_PX)) + 0.5) * FLOOR_PX * ratio - 0.5) for n, ratio in sides)
-    return np.clip(np.round(bilinear(lowest, rows, cols)), 0, 2**15 - 1).astype(np.int16)
+    rows, cols = np.asarray(rows, dtype=np.float64), np.asarray(cols, dtype=np.float64)
+    return np.asarray(np.clip(np.round(bilinear(lowest, rows, cols)), 0, 2**15 - 1), dtype=np.int16)
 
 
 def block_px(settings: NucleusSettings, px_um: float) -> int:
@@ -202,7 +203,7 @@ def _least(line: Any, other: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _crossing(level: int, straight: int, diagonal: int) -> int:
+def _crossing(level: Any, straight: Any, diagonal: Any) -> Any:
     """Return how far from a foreground pixel 0 is crossed towards its lowest neighbours."""
     best = np.int32(_DIAGONAL)
     if straight <= 0:

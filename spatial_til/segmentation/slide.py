@@ -87,7 +87,7 @@ def measure_slide(
     tiles, inside = _tissue_tiles(source, constants, tile_px)
     local = threading.local()
 
-    def run(tile: Tile, whole: bool) -> _Part:  # noqa: FBT001
+    def run(tile: Tile, whole: bool) -> _Part:
         scratch = local.__dict__.setdefault("scratch", Scratch())
         return _measure_tile(source, labels, finder, constants, tile, whole, scratch)
 
@@ -130,7 +130,7 @@ def _measure_tile(
     finder: NucleusFinder | None,
     constants: Calibration,
     tile: Tile,
-    whole: bool,  # noqa: FBT001
+    whole: bool,
     scratch: Scratch,
 ) -> _Part:
     """Return the cells whose centre the tile owns and tissue holds."""

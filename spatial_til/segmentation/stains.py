@@ -56,7 +56,11 @@ def optical_density(rgb: ArrayLike, white: ArrayLike) -> FloatArray:
     >>> optical_density([255, 25.5, 255], [255, 255, 255]).round(3).tolist()
     [0.0, 1.0, 0.0]
     """
-    intensity = np.maximum(np.asarray(rgb, dtype=np.float64), 1.0)
+    levels = np.asarray(rgb)
+    if levels.dtype == np.uint8:
+        known = optical_density(np.arange(256.0)[:, None], white)
+        return np.stack([known[levels[..., c], c] for c in range(3)], axis=-1)
+    intensity = np.maximum(levels.astype(np.float64), 1.0)
     return np.asarray(np.maximum(-np.log10(intensity / np.asarray(white, dtype=np.float64)), 0.0))
 
 

@@ -17,14 +17,18 @@ from spatial_til.units import PixelSize, mm2
 MIN_TISSUE_MM2 = 0.05
 MAX_HOLE_MM2 = 0.01
 CLOSE_UM = 20.0
+#: Tissue is drawn at about this pixel size, after a blur of half of it.
+DRAW_UM = 8.0
 #: A field smaller than a slide keeps pieces of this share of it.
 _MIN_FIELD_SHARE = 0.05
 #: Bounds of the Otsu cut-off: a slide without glass has no second population. Project default.
 _OD_BOUNDS = (0.02, 0.03)
 #: Weight of colour beside darkness: uneven light darkens glass, only stain colours it.
 _COLOUR_WEIGHT = 2.0
-#: Bounds of the fluorescence cut-off, in noise widths above the background mode.
-_NOISE_BOUNDS = (3.0, 12.0)
+#: Bounds of the fluorescence cut-off as shares of the range from the 1st to the 99th percentile, and its least
+#: height above the background in widths of its noise.
+_RANGE_BOUNDS = (0.05, 0.15)
+_NOISE_WIDTHS = 3.0
 
 
 def tissue_brightfield(
@@ -40,17 +44,17 @@ def tissue_brightfield(
     Parameters
     ----------
     rgb
-        (rows, cols, 3) uint8 overview that covers the slide, at about 8 µm per pixel or finer.
+        (rows, cols, 3) uint8 overview that covers the slide, at 8 µm per pixel or finer.
     px
         Pixel size of the overview.
     white
         Grey levels of glass.
     """
-    density = optical_density(rgb, white)
-    visible = np.hypot(density.mean(axis=2), _COLOUR_WEIGHT * np.ptp(density, axis=2))
-    smooth = _blur(visible.astype(np.float32), px, 8.0)
-    cut = float(np.clip(_otsu(smooth), *_OD_BOUNDS))
-    return _regions(smooth > cut, px, min_tissue_mm2, max_hole_mm2)
+    light, size = _coarse(rgb, px)
+    density = optical_density(light, white)
+    colour = density.max(axis=2) - density.min(axis=2)
+    visible = _blur(np.hypot(density.mean(axis=2), _COLOUR_WEIGHT * colour), size)
+    return _regions(visible > np.clip(_otsu(visible), *_OD_BOUNDS), size, min_tissue_mm2, max_hole_mm2)
 
 
 def tissue_fluorescence(
@@ -60,14 +64,25 @@ def tissue_fluorescence(
     min_tissue_mm2: float = MIN_TISSUE_MM2,
     max_hole_mm2: float = MAX_HOLE_MM2,
 ) -> MultiPolygon:
-    """Return tissue as where the nuclear channel (rows, cols), blurred over 8 µm, rises above background."""
-    smooth = _blur(np.asarray(image, dtype=np.float32), px, 8.0)
-    floor = np.percentile(smooth, 1)
-    low = smooth[smooth <= np.percentile(smooth, 20)]
-    noise = max(float(np.median(np.abs(low - np.median(low)))) * 1.4826, 1e-6)
-    scale = max(float(np.percentile(smooth, 99)) - float(floor), 1e-6)
-    cut = float(np.clip(_otsu(smooth / scale) * scale, floor + 0.05 * scale, floor + 0.15 * scale))
-    return _regions(smooth > max(cut, float(floor) + _NOISE_BOUNDS[0] * noise), px, min_tissue_mm2, max_hole_mm2)
+    """Return tissue as where the nuclear channel (rows, cols), blurred, rises above background."""
+    light, size = _coarse(image.astype(np.float32), px)
+    smooth = _blur(light, size)
+    floor, fifth, high = np.percentile(smooth, (1, 20, 99))
+    low = smooth[smooth <= fifth]
+    noise = 1.4826 * float(np.median(np.abs(low - np.median(low))))
+    least, most = (floor + share * max(high - floor, 1e-6) for share in _RANGE_BOUNDS)
+    cut = max(float(np.clip(_otsu(smooth), least, most)), float(floor) + _NOISE_WIDTHS * noise)
+    return _regions(smooth > cut, size, min_tissue_mm2, max_hole_mm2)
+
+
+def _coarse(image: NDArray[Any], px: PixelSize) -> tuple[NDArray[Any], PixelSize]:
+    """Return the image averaged over whole blocks to at most `DRAW_UM`, and the size of its pixels."""
+    import cv2
+
+    factor = max(int(DRAW_UM / px.mean_um), 1)
+    rows, cols = (max(n // factor, 1) for n in image.shape[:2])
+    scale = (image.shape[1] / cols, image.shape[0] / rows)
+    return cv2.resize(image, (cols, rows), interpolation=cv2.INTER_AREA), px.scaled(*scale)
 
 
 def _otsu(values: NDArray[Any]) -> float:
@@ -77,12 +92,11 @@ def _otsu(values: NDArray[Any]) -> float:
     return float(threshold_otsu(flat)) if np.ptp(flat) > 0 else float(flat[0])
 
 
-def _blur(image: NDArray[np.float32], px: PixelSize, sigma_um: float) -> NDArray[np.float32]:
+def _blur(image: NDArray[Any], px: PixelSize) -> NDArray[np.float64]:
     from scipy.ndimage import gaussian_filter
 
-    return np.asarray(
-        gaussian_filter(image, (sigma_um / 2 / px.y_um, sigma_um / 2 / px.x_um), mode="nearest"), dtype=np.float32
-    )
+    sigma = (DRAW_UM / 2 / px.y_um, DRAW_UM / 2 / px.x_um)
+    return np.asarray(gaussian_filter(image.astype(np.float64), sigma, mode="nearest"))
 
 
 def _regions(mask: BoolArray, px: PixelSize, min_tissue_mm2: float, max_hole_mm2: float) -> MultiPolygon:
@@ -93,9 +107,19 @@ def _regions(mask: BoolArray, px: PixelSize, min_tissue_mm2: float, max_hole_mm2
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * cols + 1, 2 * rows + 1))
     padded = np.pad(mask.astype(np.uint8), ((rows, rows), (cols, cols)), mode="edge")
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[rows:-rows, cols:-cols]
-    field_mm2 = mm2(mask.size * px.area_um2)
-    least = min(min_tissue_mm2, _MIN_FIELD_SHARE * field_mm2)
-    return clean_region(polygons_of(closed > 0, px), least, max_hole_mm2)
+    least = min(min_tissue_mm2, _MIN_FIELD_SHARE * mm2(mask.size * px.area_um2))
+    without_holes = _large(closed == 0, max_hole_mm2 / mm2(px.area_um2)) ^ True
+    return polygons_of(_large(without_holes, least / mm2(px.area_um2)), px)
+
+
+def _large(mask: BoolArray, least_px: float) -> BoolArray:
+    """Return the pieces of a mask, joined by sides, that have at least this many pixels."""
+    import cv2
+
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    keep = stats[:, cv2.CC_STAT_AREA] >= least_px
+    keep[0] = False
+    return np.asarray(keep[labels])
 
 
 def polygons_of(mask: BoolArray, px: PixelSize) -> MultiPolygon:
@@ -114,17 +138,6 @@ def polygons_of(mask: BoolArray, px: PixelSize) -> MultiPolygon:
     return _multi(shapely.transform(inside, lambda xy: xy * (px.x_um, px.y_um)))
 
 
-def clean_region(region: MultiPolygon, min_area_mm2: float, max_hole_mm2: float) -> MultiPolygon:
-    """Return the region without pieces below `min_area_mm2` and with holes up to `max_hole_mm2` filled."""
-    kept = []
-    for part in region.geoms:
-        holes = [ring for ring in part.interiors if shapely.Polygon(ring).area > max_hole_mm2 * 1e6]
-        whole = shapely.Polygon(part.exterior, holes)
-        if whole.area >= min_area_mm2 * 1e6:
-            kept.append(whole)
-    return MultiPolygon(kept)
-
-
 def _multi(geometry: Any) -> MultiPolygon:
     parts = shapely.get_parts(shapely.make_valid(geometry))
     return MultiPolygon([p for p in parts if p.geom_type == "Polygon" and p.area > 0])
@@ -132,13 +145,11 @@ def _multi(geometry: Any) -> MultiPolygon:
 
 def mask_of(region: MultiPolygon, shape: tuple[int, int], px: PixelSize) -> BoolArray:
     """Return (rows, cols) bool: pixels whose centre lies in the region."""
-    from skimage.draw import polygon2mask
+    from skimage.draw import polygon
 
     mask = np.zeros(shape, dtype=np.bool_)
     for part in region.geoms:
-        rings = [part.exterior, *part.interiors]
-        for k, ring in enumerate(rings):
+        for ring in (part.exterior, *part.interiors):
             xy = np.asarray(ring.coords) / (px.x_um, px.y_um) - 0.5
-            inside = polygon2mask(shape, xy[:, ::-1])
-            mask = mask | inside if k == 0 else mask & ~inside
+            mask[polygon(xy[:, 1], xy[:, 0], shape)] ^= True
     return mask
