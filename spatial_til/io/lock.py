@@ -108,7 +108,7 @@ def _is_alive(entry: dict[str, Any], path: Path) -> bool:
     if entry["host"] != socket.gethostname():
         return time.time() - path.stat().st_mtime < STALE_AFTER_S
     try:
-        return abs(psutil.Process(entry["pid"]).create_time() - entry["created"]) < 1.0
+        return bool(abs(psutil.Process(entry["pid"]).create_time() - entry["created"]) < 1.0)
     except psutil.Error:
         return False
 

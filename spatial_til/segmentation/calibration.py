@@ -50,7 +50,8 @@ class Calibration:
     background: NDArray[np.floating[Any]] | None = None
     unmix: FloatArray | None = None
     nuclear_unit: float = 1.0
-    marker_level: NDArray[np.floating[Any]] | None = None  # fluorescence: one level of each marker where membranes are looked for
+    #: Fluorescence: one level of each marker where membranes are looked for.
+    marker_level: NDArray[np.floating[Any]] | None = None
     warnings: tuple[str, ...] = ()
 
     def planes(self, pixels: NDArray[Any], scratch: Scratch | None = None) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -45,9 +45,9 @@ def nuclear_floor(
     radius = max(round(settings.background_um / size.mean_um), 1)
     lowest = window_min(np.maximum(overview, 0).astype(np.int32) * SCALE, radius)
     sides = ((shape[0], px.y_um / size.y_um), (shape[1], px.x_um / size.x_um))
-    rows, cols = (((np.arange(-(-n // FLOOR_PX)) + 0.5) * FLOOR_PX * ratio - 0.5) for n, ratio in sides)
-    rows, cols = np.asarray(rows, dtype=np.float64), np.asarray(cols, dtype=np.float64)
-    return np.asarray(np.clip(np.round(bilinear(lowest, rows, cols)), 0, 2**15 - 1), dtype=np.int16)
+    places = [(np.arange(-(-n // FLOOR_PX), dtype=np.float64) + 0.5) * FLOOR_PX * ratio - 0.5 for n, ratio in sides]
+    surface: NDArray[np.float64] = bilinear(lowest, *places)
+    return np.clip(np.round(surface), 0, 2**15 - 1).astype(np.int16)
 
 
 def block_px(settings: NucleusSettings, px_um: float) -> int:
