@@ -37,19 +37,13 @@ def block_sums(plane: Any, block: int) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)
-def window_min(grid: Any, radius: int) -> Any:
-    """Return the minimum over the (2 radius + 1) square around each element."""
-    rows, cols = grid.shape
-    across = np.empty_like(grid)
-    for i in range(rows):
-        for j in range(cols):
-            across[i, j] = grid[i, max(j - radius, 0) : j + radius + 1].min()
-    out = np.empty_like(grid)
-    for i in range(rows):
-        for j in range(cols):
-            out[i, j] = across[max(i - radius, 0) : i + radius + 1, j].min()
-    return out
+def window_min(grid: NDArray[np.int16], radius: int) -> NDArray[np.int16]:
+    """Return the minimum over the (2 radius + 1) square around each element; beyond the edge there is none."""
+    import cv2
+
+    side = 2 * radius + 1
+    square = cv2.getStructuringElement(cv2.MORPH_RECT, (side, side))
+    return np.asarray(cv2.erode(grid, square))
 
 
 def tent(grid: NDArray[Any], radius: int) -> FloatArray:

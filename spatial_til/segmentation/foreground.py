@@ -43,7 +43,8 @@ def nuclear_floor(
         The lowest of the overview's pixels within `background_um`, at the centres of blocks of `FLOOR_PX`.
     """
     radius = max(round(settings.background_um / size.mean_um), 1)
-    lowest = window_min(np.maximum(overview, 0).astype(np.int32) * SCALE, radius)
+    levels = np.clip(overview.astype(np.int32) * SCALE, 0, 2**15 - 1).astype(np.int16)
+    lowest = window_min(levels, radius)
     sides = ((shape[0], px.y_um / size.y_um), (shape[1], px.x_um / size.x_um))
     places = [(np.arange(-(-n // FLOOR_PX), dtype=np.float64) + 0.5) * FLOOR_PX * ratio - 0.5 for n, ratio in sides]
     surface: NDArray[np.float64] = bilinear(lowest, *places)

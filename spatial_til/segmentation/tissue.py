@@ -144,12 +144,21 @@ def _multi(geometry: Any) -> MultiPolygon:
 
 
 def mask_of(region: MultiPolygon, shape: tuple[int, int], px: PixelSize) -> BoolArray:
-    """Return (rows, cols) bool: pixels whose centre lies in the region."""
-    from skimage.draw import polygon
+    """Return (rows, cols) bool: pixels whose centre lies in the region.
 
-    mask = np.zeros(shape, dtype=np.bool_)
-    for part in region.geoms:
-        for ring in (part.exterior, *part.interiors):
-            xy = np.asarray(ring.coords) / (px.x_um, px.y_um) - 0.5
-            mask[polygon(xy[:, 1], xy[:, 0], shape)] ^= True
-    return mask
+    Each edge toggles its rows from where it crosses them on; an odd number of toggles is inside.
+    """
+    rings = [ring for part in region.geoms for ring in (part.exterior, *part.interiors)]
+    paths = [shapely.get_coordinates(ring) / (px.x_um, px.y_um) - 0.5 for ring in rings]
+    if not paths:
+        return np.zeros(shape, dtype=np.bool_)
+    x0, y0 = np.concatenate([path[:-1] for path in paths]).T
+    x1, y1 = np.concatenate([path[1:] for path in paths]).T
+    first = np.clip(np.ceil(np.minimum(y0, y1)), 0, shape[0]).astype(np.int64)
+    count = np.clip(np.ceil(np.maximum(y0, y1)), 0, shape[0]).astype(np.int64) - first
+    edge = np.repeat(np.arange(len(x0)), count)
+    row = first[edge] + np.arange(len(edge)) - (np.cumsum(count) - count)[edge]
+    x = x0[edge] + (row - y0[edge]) * ((x1 - x0)[edge] / (y1 - y0)[edge])
+    col = np.clip(np.ceil(x), 0, shape[1]).astype(np.int64)
+    toggles = np.bincount(row * (shape[1] + 1) + col, minlength=shape[0] * (shape[1] + 1))
+    return np.asarray(np.cumsum(toggles.reshape(shape[0], -1)[:, :-1], axis=1) % 2 == 1)
