@@ -17,10 +17,15 @@ from spatial_til.segmentation.scratch import Scratch
 
 #: Bits of a key: cost (12), label (19), class of expansion (1).
 COST_BIT = 20
-LABEL_MASK = (1 << 19) - 1
+LABEL_MASK = np.uint32((1 << 19) - 1)
+_ONE = np.uint32(1)
 #: Cost at which a cell ends. Its territory, where its membrane is looked for, goes on to 1.6 of it.
 CELL_COST = 800
 TERRITORY_COST = 1280
+#: First keys past a nucleus, a cell and a territory, for `label_of`.
+NUCLEUS_END = np.uint32(1 << COST_BIT)
+CELL_END = np.uint32((CELL_COST + 1) << COST_BIT)
+TERRITORY_END = np.uint32((TERRITORY_COST + 1) << COST_BIT)
 _FREE = np.uint32(1300 << COST_BIT)
 _MAX_STEP = 2700
 
@@ -53,7 +58,7 @@ def grow_cells(
     expansion where nobody else is: the membrane of a large cell may lie beyond its expansion.
     """
     if len(area_um2) > LABEL_MASK:
-        msg = f"A tile holds at most {LABEL_MASK} nuclei, found {len(area_um2)}; use smaller tiles"
+        msg = f"A tile holds at most {int(LABEL_MASK)} nuclei, found {len(area_um2)}; use smaller tiles"
         raise SlideError(msg)
     large = np.concatenate(([False], np.asarray(area_um2) > large_nucleus_um2))
     straight = [_step(CELL_COST * px_um, um) for um in (cell_expansion_um, large_expansion_um)]
@@ -68,10 +73,9 @@ def _step(cost_um: float, expansion_um: float) -> int:
     return _MAX_STEP if expansion_um <= 0 else max(min(round(cost_um / expansion_um), _MAX_STEP), 1)
 
 
-def label_image(keys: NDArray[np.uint32], max_cost: int = CELL_COST) -> NDArray[np.int32]:
-    """Return labels (rows, cols) of pixels up to a cost: 0 nuclei, `CELL_COST` cells, `TERRITORY_COST`."""
-    labels = (keys >> np.uint32(1)) & np.uint32(LABEL_MASK)
-    return np.where(keys >> np.uint32(COST_BIT) <= max_cost, labels, 0).astype(np.int32)
+def label_image(keys: NDArray[np.uint32], end: np.uint32 = CELL_END) -> NDArray[np.int32]:
+    """Return labels (rows, cols) of nuclei, cells or territories: of the keys before `end`."""
+    return np.where(keys < end, (keys >> _ONE) & LABEL_MASK, 0).astype(np.int32)
 
 
 @njit(cache=True, nogil=True)
@@ -85,28 +89,34 @@ def write_parts(keys: Any, ring: int, out: Any) -> None:
     for i in range(rows):
         for j in range(cols):
             key = keys[i, j]
-            cost = key >> COST_BIT
-            label = np.int32((key >> 1) & LABEL_MASK) << 3
-            out[i, j] = 0 if cost > CELL_COST else label | (np.int32(2) if cost else np.int32(1))
+            inside = np.uint32(1) if key < NUCLEUS_END else np.uint32(2)
+            labelled = ((key >> _ONE) & LABEL_MASK) << np.uint32(3)
+            out[i, j] = np.int32(labelled | inside) if key < CELL_END else np.int32(0)
     edge = np.empty(cols, dtype=np.int32)
     for i in range(rows):
+        line = out[i]
         edge[:] = 0
         for d in range(1, ring + 1):
             up, down = out[max(i - d, 0)], out[min(i + d, rows - 1)]
             for j in range(cols):
-                edge[j] |= (out[i, j] ^ up[j]) | (out[i, j] ^ down[j])
-            for j in range(d, cols):
-                edge[j] |= out[i, j] ^ out[i, j - d]
-            for j in range(cols - d):
-                edge[j] |= out[i, j] ^ out[i, j + d]
+                edge[j] |= (line[j] ^ up[j]) | (line[j] ^ down[j])
+            _differs(edge[d:], line[d:], line[: cols - d])
+            _differs(edge[: cols - d], line[: cols - d], line[d:])
         for j in range(cols):
-            out[i, j] |= np.int32(4) if out[i, j] and edge[j] > 7 else np.int32(0)
+            line[j] |= np.int32(4) if line[j] and edge[j] > 7 else np.int32(0)
+
+
+@njit(cache=True, nogil=True)
+def _differs(edge: Any, line: Any, other: Any) -> None:
+    """Mark where two lines differ."""
+    for j in range(len(edge)):
+        edge[j] |= line[j] ^ other[j]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def label_of(key: Any, max_cost: int) -> Any:
-    """Return the label of one key if its cost is at most `max_cost`, else 0."""
-    return (key >> 1) & LABEL_MASK if key >> COST_BIT <= max_cost else 0
+def label_of(key: Any, end: Any) -> Any:
+    """Return the label of one key before `end`, else 0."""
+    return (key >> _ONE) & LABEL_MASK if key < end else np.uint32(0)
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spatial_til.segmentation.cells import TERRITORY_COST, label_of
+from spatial_til.segmentation.cells import NUCLEUS_END, TERRITORY_END, label_of
 
 RAYS = 24
 #: The score is the mean over these ranks of the rays, from the weakest: the upper half without the top two.
@@ -113,10 +113,10 @@ def _extent(keys: Any, label: int, r: int, c: int, t: int, steps: Any, inside: b
         if not inside and (i < 0 or j < 0 or i >= rows or j >= cols):
             break
         key = keys[np.uint64(i), np.uint64(j)]
-        found = label_of(key, TERRITORY_COST)
+        found = label_of(key, TERRITORY_END)
         if found == label:
             end = s
-            if label_of(key, 0):
+            if key < NUCLEUS_END:
                 rim = s
         elif found and s > rim:
             return rim, max(end, rim), found
