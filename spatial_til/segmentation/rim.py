@@ -75,6 +75,7 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, rays: 
     before, frame = steps[5], 4 * steps[7]
     profile = np.zeros((before + steps[7] + steps[3] + steps[1] + 2, RAYS + 2), dtype=np.int32)
     line = np.zeros((len(profile), RAYS), dtype=np.int32)
+    low = np.zeros((4, len(profile), RAYS), dtype=np.int32)
     at = np.zeros((len(profile), RAYS), dtype=np.int64)
     rim, last = np.zeros(RAYS, dtype=np.int64), np.zeros(RAYS, dtype=np.int64)
     for k in range(len(centre)):
@@ -97,7 +98,7 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, rays: 
                 profile[s, 0], profile[s, RAYS + 1] = profile[s, RAYS], profile[s, 1]
                 for t in range(RAYS):
                     line[s, t] = profile[s, t] + 2 * profile[s, t + 1] + profile[s, t + 2]
-            _ridge(line, before, last, furthest, steps, rays[k, p])
+            _ridge(line[:used], low, before, last, furthest, steps, rays[k, p])
 
 
 @njit(cache=True, nogil=True)
@@ -136,28 +137,42 @@ def _positions(at: Any, r: int, c: int, rim: Any, before: int, rows: int, cols: 
 
 
 @njit(cache=True, nogil=True)
-def _ridge(line: Any, rim: int, last: Any, furthest: int, steps: Any, out: Any) -> None:
+def _ridge(line: Any, low: Any, rim: int, last: Any, furthest: int, steps: Any, out: Any) -> None:
     """Write eight times the highest ridge on each ray; `line` holds four times the stain, by step and ray.
 
     Half how far stain stands above the lowest beyond, half the same or how far above the lowest before,
     whichever is less: a cell full of stain still counts by half.
     """
-    beyond = np.empty(RAYS, dtype=np.int32)
-    ahead = np.empty(RAYS, dtype=np.int32)
+    beyond_low = _lowest(line, steps[3] - steps[2] + 1, low[0], low[1])
+    ahead_low = _lowest(line, steps[5] - steps[4] + 1, low[2], low[3])
     out[:] = 0
     for s in range(rim + steps[0], rim + furthest + 1):
-        beyond[:] = line[s + steps[2]]
-        ahead[:] = line[s - steps[4]]
-        for u in range(s + steps[2] + 1, s + steps[3] + 1):
-            for t in range(RAYS):
-                beyond[t] = min(beyond[t], line[u, t])
-        for u in range(s - steps[5], s - steps[4]):
-            for t in range(RAYS):
-                ahead[t] = min(ahead[t], line[u, t])
+        here, beyond, ahead = line[s], beyond_low[s + steps[2]], ahead_low[s - steps[5]]
         for t in range(RAYS):
-            drop = line[s, t] - beyond[t]
-            ridge = drop + min(drop, line[s, t] - ahead[t])
+            drop = here[t] - beyond[t]
+            ridge = drop + min(drop, here[t] - ahead[t])
             out[t] = max(out[t], ridge if s <= rim + last[t] else np.int32(0))
+
+
+@njit(cache=True, nogil=True)
+def _lowest(line: Any, width: int, one: Any, two: Any) -> Any:
+    """Return the lowest of `width` steps from each step on, on every ray at once; `one`, `two`: room for it."""
+    size = line.shape[0] * RAYS
+    source, target = line.reshape(-1), one.reshape(-1)
+    spare = two.reshape(-1)
+    done = 1
+    while done < width:
+        more = min(done, width - done)
+        _less(target, source, source[more * RAYS : size])
+        source, target, spare = target, spare, target
+        done += more
+    return source[:size].reshape(line.shape[0], RAYS)
+
+
+@njit(cache=True, nogil=True)
+def _less(out: Any, one: Any, two: Any) -> None:
+    for at in range(len(two)):
+        out[at] = min(one[at], two[at])
 
 
 @njit(cache=True, nogil=True)
