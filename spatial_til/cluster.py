@@ -64,28 +64,44 @@ class DaskRunner:
         """Yield each item with its outcome, in the order they finish."""
         from distributed import as_completed
 
-        wanted = version("spatial-til")
         futures = {}
         for item in items:
-            path = self._attempts(stage, item)
-            path.unlink(missing_ok=True)
-            future = self._client.submit(_attempt, function, item, path, wanted, retries=RETRIES, pure=False)
-            futures[future] = item
+            self._attempts(stage, item).unlink(missing_ok=True)
+            futures[self._submit(stage, function, item)] = (item, 0)
             started(item)
-        for future in as_completed(list(futures)):
-            yield futures.pop(future), self._outcome(future)
+        completed = as_completed(list(futures))
+        for future in completed:
+            item, deaths = futures.pop(future)
+            outcome = self._outcome(future)
+            if outcome is None and deaths < _MOST_DEATHS:
+                # Dask blames all that waited on a worker that died; the count on disk knows which one ran.
+                again = self._submit(stage, function, item)
+                futures[again] = (item, deaths + 1)
+                completed.add(again)
+            else:
+                yield item, outcome or Outcome(None, _DIED)
+
+    def _submit(self, stage: str, function: Callable[[Item], Result], item: Item) -> Any:
+        arguments = (function, item, self._attempts(stage, item), version("spatial-til"))
+        return self._client.submit(_attempt, *arguments, retries=RETRIES, pure=False)
 
     @staticmethod
-    def _outcome(future: Any) -> Outcome[Any]:
+    def _outcome(future: Any) -> Outcome[Any] | None:
+        """Return what came of an item; None where Dask gave it up since its workers died."""
         from distributed.scheduler import KilledWorker
 
         try:
             outcome: Outcome[Any] = future.result()
         except KilledWorker:
-            return Outcome(None, "its workers died (crash, or killed for memory): give workers more memory")
+            return None
         except Exception as error:  # noqa: BLE001 - a failing slide must not stop the others
             return Outcome(None, describe(error))
         return outcome
+
+
+#: Deaths of workers that may hit an item that only waited on them.
+_MOST_DEATHS = 5
+_DIED = "its worker died three times (crash, or killed for memory): give workers more memory"
 
 
 def _attempt(function: Callable[[Item], Result], item: Item, path: Path, wanted: str) -> Outcome[Result]:
@@ -99,8 +115,10 @@ def _attempt(function: Callable[[Item], Result], item: Item, path: Path, wanted:
         with path.open("ab") as file:
             file.write(b".")
         if path.stat().st_size > RETRIES + 1:
-            return Outcome(None, "its worker died three times (crash, or killed for memory): give workers more memory")
+            return Outcome(None, _DIED)
         one_thread_each()
-        return Outcome(function(item))
+        outcome = Outcome(function(item))
     except SpatialTilError as error:
-        return Outcome(None, str(error))
+        outcome = Outcome(None, str(error))
+    path.unlink(missing_ok=True)  # done: should the worker die before it is asked, that is no death of this item
+    return outcome
