@@ -152,8 +152,8 @@ class Marker(_Section):
     )
     statistic: Literal["robust", "mean", "median", "p90", "positive_fraction"] = Field(
         default="robust",
-        description="robust: level of 30 % of the rim, a neighbour's membrane left out; or mean, median, p90, "
-        "positive_fraction",
+        description="robust: membrane above its surroundings in the better half of the rim, a neighbour's left "
+        "out; or mean, median, p90, positive_fraction",
     )
     threshold: Literal["auto"] | NonNegative = Field(
         default="auto",
