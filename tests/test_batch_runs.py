@@ -262,14 +262,14 @@ def test_what_a_killed_writer_left_is_cleared(study):
 
 
 def test_a_damaged_stored_slide_is_measured_again(study):
-    before = contents(study / "out")
+    before = contents(study / "out", history=False)  # without the slide the cut-offs were others for one run
     path = study / "out" / "measured" / "S000.parquet"
     path.write_bytes(path.read_bytes()[:-100])
     assert any(
         f.slide_id == "S000" and f.stage == "threshold" for f in rescore(study / "out", None, quiet=True).failures
     )
     score(study)
-    assert contents(study / "out") == before
+    assert contents(study / "out", history=False) == before
 
 
 def test_a_missing_output_is_made_again(study):
