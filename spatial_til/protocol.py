@@ -135,9 +135,7 @@ class Fluorescence(_Section):
         default=(),
         description="spillover matrix, channels in the panel's order, unit diagonal; row: what one sends to each",
     )
-    autofluorescence: str = Field(
-        default="", description="name of a marker-free channel to subtract in proportion; empty: none"
-    )
+    autofluorescence: str = Field(default="", description="not applied in this version: leave empty")
 
     _spillover = field_validator("spillover", mode="before")(
         lambda v: tuple(tuple(float(x) for x in row) for row in v) if isinstance(v, (list, tuple)) else v
@@ -359,6 +357,12 @@ class Protocol(_Section):
             msg = 'tumor.method = "classifier" needs tumor.model, the path of a trained classifier'
             raise ValueError(msg)
         self._check_populations()
+        if self.fluorescence.autofluorescence:
+            # Taking the key and leaving the signal in would be a silent wrong number.
+            msg = (
+                "fluorescence.autofluorescence is not applied in this version: leave it empty, and subtract beforehand"
+            )
+            raise ValueError(msg)
         n = len(self.panel.channels)
         if self.fluorescence.spillover and [len(r) for r in self.fluorescence.spillover] != [n] * n:
             msg = f"fluorescence.spillover must be {n} x {n}, one row and column a channel of the panel"

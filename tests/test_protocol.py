@@ -106,3 +106,9 @@ def test_init_never_overwrites(tmp_path):
     assert study.read_text().startswith("slide_id,")
     with pytest.raises(SpatialTilError, match="exists already"):
         write_example(tmp_path / "new")
+
+
+def test_a_key_that_would_do_nothing_is_refused():
+    panel = {"modality": "fluorescence", "channels": {"0": {"marker": "nuclei"}, "1": {"marker": "CD8"}}}
+    (problem,) = problems_of({"panel": panel, "fluorescence": {"autofluorescence": "AF"}})
+    assert "not applied in this version" in problem

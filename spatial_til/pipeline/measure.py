@@ -220,6 +220,14 @@ class _LabelGrid:
         return full[dy // 2 :: dy, dx // 2 :: dx, None]
 
 
+def _vector_flags(job: Job) -> tuple[str, ...]:
+    """Return the flag of stains asked to be estimated: none is better explained than by its preset as yet."""
+    asked = job.protocol.panel.modality == "brightfield" and any(
+        stain.vector == "auto" for stain in job.protocol.panel.stains.values()
+    )
+    return ("stain_vector_fallback",) if asked else ()
+
+
 def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None) -> Measured:
     job = task.job
     px = slide.require_pixel_size()
@@ -246,7 +254,7 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
         tissue=found.tissue,
         image_box=(0.0, 0.0, slide.shape[1] * px.x_um, slide.shape[0] * px.y_um),
         pixel_size=px,
-        flags=tuple(dict.fromkeys((*slide.flags, *found.qc.flags))),
+        flags=tuple(dict.fromkeys((*slide.flags, *found.qc.flags, *_vector_flags(job)))),
         numbers=numbers,
         settings={
             "modality": job.protocol.panel.modality,
