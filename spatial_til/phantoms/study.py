@@ -96,11 +96,10 @@ def _write_slide(path: Path, scene: Scene, biopsy: Biopsy, seed: int) -> None:
 
 
 def _write_annotation(path: Path, scene: Scene, biopsy: Biopsy) -> None:
-    """Write the regions as QuPath exports them: the tumour and the tissue."""
-    drawn = [
-        _feature(biopsy, "Tumor", [200, 0, 0], scene.tumor),
-        _feature(biopsy, "Tissue", [150, 200, 150], scene.tissue),
-    ]
+    """Write the regions as QuPath exports them: the tumour, and the tissue where it was cut."""
+    drawn = [_feature(biopsy, "Tumor", [200, 0, 0], scene.tumor)]
+    if biopsy.cut or biopsy.modality == "fluorescence":
+        drawn.append(_feature(biopsy, "Tissue", [150, 200, 150], scene.tissue))
     text = json.dumps({"type": "FeatureCollection", "features": drawn}, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
 
