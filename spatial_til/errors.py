@@ -41,3 +41,7 @@ class ProtocolError(ProblemsError):
 
 class StudyError(ProblemsError):
     """Raised when a study sheet cannot be used."""
+
+
+class ReviewError(ProblemsError):
+    """Raised when a reader's journal cannot be read, written or applied."""

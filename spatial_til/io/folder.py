@@ -59,6 +59,14 @@ class ScoredFolder:
         """The HTML report."""
         return self.root / "report.html"
 
+    def review(self, slide_id: str, reader: str) -> Path:
+        """Journal of one reader on one slide."""
+        return self.root / "review" / f"{slide_id}.{reader}.jsonl"
+
+    def reviewed(self, reader: str) -> ScoredFolder:
+        """Results with a reader's corrections."""
+        return ScoredFolder(self.root / "reviewed" / reader)
+
     @property
     def running(self) -> Path:
         """What a run under way tells of itself; gone when it has ended."""

@@ -23,8 +23,13 @@ STALE_AFTER_S = 300.0
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, busy: str = "") -> Iterator[None]:
     """Hold the lock `path` for the time of the block.
+
+    Parameters
+    ----------
+    busy
+        What the refusal says before it names the holder; by default, that a run is under way.
 
     The kernel's lock on the file ends with its process, so a killed run leaves no closed door. Where the
     file system has no such locks, or the holder ran on another computer, what the file says decides: a
@@ -37,7 +42,7 @@ def locked(path: Path) -> Iterator[None]:
         Where another run holds it; the message names process, computer and start.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _take(path)
+    descriptor = _take(path, busy)
     stop = threading.Event()
     try:
         os.ftruncate(descriptor, 0)
@@ -59,12 +64,12 @@ def holder(path: Path) -> str | None:
         return None
 
 
-def _take(path: Path) -> int:
+def _take(path: Path, busy: str) -> int:
     """Return the open lock file, locked by us and still the one that has the name."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _require_free(descriptor, path)
+            _require_free(descriptor, path, busy)
             if os.fstat(descriptor).st_ino == path.stat().st_ino:
                 return descriptor
         except FileNotFoundError:
@@ -75,11 +80,11 @@ def _take(path: Path) -> int:
         os.close(descriptor)
 
 
-def _require_free(descriptor: int, path: Path) -> None:
+def _require_free(descriptor: int, path: Path, busy: str) -> None:
     free = _flock(descriptor)
     text = os.pread(descriptor, 4096, 0)
     if not free or _held(text, path):
-        raise SpatialTilError(_refusal(text, path))
+        raise SpatialTilError(_refusal(text, path, busy))
 
 
 def _flock(descriptor: int) -> bool:
@@ -118,11 +123,13 @@ def _words(entry: dict[str, Any]) -> str:
     return f"process {entry['pid']} on {entry['host']}, started {start}"
 
 
-def _refusal(text: bytes, path: Path) -> str:
+def _refusal(text: bytes, path: Path, busy: str) -> str:
     try:
         who = _words(json.loads(text))
     except (ValueError, KeyError, TypeError):
         who = "another process"
+    if busy:
+        return f"{busy} ({who}): close it there first"
     return f"{path.parent.parent}: a run is under way here ({who}): wait for it, or give another --out"
 
 

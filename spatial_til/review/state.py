@@ -1,0 +1,108 @@
+"""A journal replayed: which edits hold, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+
+from shapely.geometry import MultiPolygon
+
+from spatial_til.review.events import (
+    CallFlip,
+    CellAdded,
+    CellRemoved,
+    ClassOverride,
+    Edit,
+    Event,
+    Redo,
+    RegionEdit,
+    SessionOpened,
+    ThresholdEdit,
+    Unblinded,
+    Undo,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewState:
+    """Edits that hold, in order, and those that were taken back and may be redone, the next one last.
+
+    What the edits come to is worked out from them, so that undo, redo and reopening cannot differ.
+    """
+
+    done: tuple[Edit, ...] = ()
+    undone: tuple[Edit, ...] = ()
+    blinded: bool = False  # the session under way, or the last one
+    unblinded: bool = False  # the reader has seen who the patient is, in any session
+
+    @property
+    def regions(self) -> Mapping[str, MultiPolygon]:
+        """Regions that are the reader's, by name; the others are as annotated or found."""
+        latest = {edit.region: edit.geometry for edit in self.done if isinstance(edit, RegionEdit)}
+        return {name: region for name, region in latest.items() if region is not None}
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The reader's cut-offs by marker; the others are the batch's."""
+        latest = {edit.marker: edit.value for edit in self.done if isinstance(edit, ThresholdEdit)}
+        return {marker: value for marker, value in latest.items() if value is not None}
+
+    @property
+    def flips(self) -> tuple[CallFlip, ...]:
+        """The last flip of each cell and marker."""
+        latest = {(e.x_um, e.y_um, e.marker): e for e in self.done if isinstance(e, CallFlip)}
+        return tuple(latest.values())
+
+    @property
+    def removed(self) -> tuple[CellRemoved, ...]:
+        """Measured cells that are none."""
+        return self._cells()[0]
+
+    @property
+    def added(self) -> tuple[CellAdded, ...]:
+        """Cells that were missed, less those that were added and removed again."""
+        return self._cells()[1]
+
+    def _cells(self) -> tuple[tuple[CellRemoved, ...], tuple[CellAdded, ...]]:
+        removed: dict[tuple[float, float], CellRemoved] = {}
+        added: dict[tuple[float, float], CellAdded] = {}
+        for edit in self.done:
+            if isinstance(edit, CellAdded):
+                added[edit.x_um, edit.y_um] = edit
+            elif isinstance(edit, CellRemoved) and added.pop((edit.x_um, edit.y_um), None) is None:
+                removed[edit.x_um, edit.y_um] = edit
+        return tuple(removed.values()), tuple(added.values())
+
+    @property
+    def override(self) -> ClassOverride | None:
+        """The reader's own class; None where the computed one stands."""
+        latest = [edit for edit in self.done if isinstance(edit, ClassOverride)]
+        return latest[-1] if latest and latest[-1].phenotype is not None else None
+
+
+def apply(state: ReviewState, event: Event) -> ReviewState:
+    """Return the state after one more event.
+
+    A new edit drops what could be redone. `Undo` and `Redo` go no further than there are edits.
+    """
+    match event:
+        case Edit():
+            return replace(state, done=(*state.done, event), undone=())
+        case Undo(n=n):
+            cut = max(len(state.done) - n, 0)
+            return replace(state, done=state.done[:cut], undone=(*state.undone, *reversed(state.done[cut:])))
+        case Redo(n=n):
+            cut = max(len(state.undone) - n, 0)
+            return replace(state, done=(*state.done, *reversed(state.undone[cut:])), undone=state.undone[:cut])
+        case SessionOpened(blinded=blinded):
+            return replace(state, blinded=blinded, unblinded=state.unblinded or not blinded)
+        case Unblinded():
+            return replace(state, blinded=False, unblinded=True)
+        case _:
+            return state
+
+
+def replay(events: Iterable[Event]) -> ReviewState:
+    """Return the state that a journal comes to."""
+    return reduce(apply, events, ReviewState())
