@@ -46,6 +46,8 @@ $(STAMP): pyproject.toml constraints.txt | $(VENV)/bin/python
 $(TEST_STAMP): pyproject.toml constraints.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group test --group lint
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --group gui && .ci/screen \
+	  || echo "napari cannot be installed here: the viewer's tests will be skipped"
 	touch $@
 
 clean:

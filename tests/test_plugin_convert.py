@@ -1,0 +1,79 @@
+"""The border between our coordinates and napari's: half a pixel, y before x, holes, there and back."""
+
+import numpy as np
+import pytest
+import shapely
+from shapely.geometry import MultiPolygon, Point, Polygon, box
+
+from spatial_til.plugin.convert import drawn_polygon, fill, from_napari, lines, outlines, place_image, to_napari
+from spatial_til.units import PixelSize, centres_to_um
+
+PX = PixelSize(x_um=0.5, y_um=0.25)
+
+
+def test_pixel_centres_lie_where_the_contract_says():
+    placed = place_image(PX, offset_um=(100.0, 7.0))
+    world = np.array([3, 8]) * placed.scale + placed.translate  # napari: data coordinates are pixel centres
+    x_um, y_um = centres_to_um([3], [8], PX)[0]
+    assert world.tolist() == [y_um + 7.0, x_um + 100.0]
+
+
+def test_first_pixels_corner_is_the_origin():
+    placed = place_image(PX)
+    assert np.allclose(np.array([-0.5, -0.5]) * placed.scale + placed.translate, 0)
+
+
+def test_x_and_y_change_places_and_come_back():
+    xy = np.array([[1.0, 20.0], [3.0, 40.0]])
+    assert to_napari(xy).tolist() == [[20.0, 1.0], [40.0, 3.0]]
+    assert np.array_equal(from_napari(to_napari(xy)), xy)
+
+
+def test_points_of_a_viewer_with_more_dimensions_lose_only_those():
+    assert from_napari([[5.0, 20.0, 1.0]]).tolist() == [[1.0, 20.0]]
+
+
+def test_no_points_stay_no_points():
+    assert to_napari(np.empty((0, 2))).shape == (0, 2)
+
+
+def test_holes_are_lines_of_their_own():
+    # a tall tumour, off the middle, so that any swap of x and y would show
+    region = box(10, 100, 30, 400).difference(box(15, 150, 20, 250))
+    shells, holes = outlines(region)
+    assert len(shells) == len(holes) == 1
+    assert (shells[0].min(0).tolist(), shells[0].max(0).tolist()) == ([100, 10], [400, 30])
+    assert (holes[0].min(0).tolist(), holes[0].max(0).tolist()) == ([150, 15], [250, 20])
+    assert Polygon(from_napari(shells[0]), [from_napari(holes[0])]).equals(region)
+
+
+def test_a_ring_in_a_hole_of_another_keeps_both():
+    region = MultiPolygon([box(0, 0, 9, 9).difference(box(1, 1, 8, 8)), box(3, 3, 5, 5)])
+    shells, holes = outlines(region)
+    assert (len(shells), len(holes)) == (2, 1)
+
+
+@pytest.mark.parametrize("region", [MultiPolygon(), Polygon()], ids=["no parts", "empty"])
+def test_nothing_has_no_outline_and_no_fill(region):
+    assert outlines(region) == ([], [])
+    assert len(fill(region).faces) == 0
+
+
+def test_lines_of_one_point_are_left_out():
+    assert lines(shapely.MultiLineString()) == []
+    assert lines(shapely.LineString([(1, 2), (3, 4)]))[0].tolist() == [[2, 1], [4, 3]]
+
+
+def test_a_filled_ring_leaves_its_hole_out():
+    region = Point(50, 80).buffer(40).difference(Point(60, 70).buffer(12))
+    mesh = fill(region, offset_um=(1000.0, 0.0))
+    y, x = np.moveaxis(mesh.vertices[mesh.faces], -1, 0)
+    area = np.abs((x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])).sum() / 2
+    assert area == pytest.approx(region.area, rel=1e-9)
+    middles = shapely.points(x.mean(1) - 1000.0, y.mean(1))
+    assert shapely.covers(region, middles).all()
+
+
+def test_what_is_drawn_comes_back_as_polygons_in_um():
+    drawn = drawn_polygon([[[0.0, 10.0], [0.0, 30.0], [5.0, 30.0]], [[1.0, 1.0], [1.0, 1.0], [2.0, 2.0]]])
+    assert [p.bounds for p in drawn] == [(10.0, 0.0, 30.0, 5.0)]
