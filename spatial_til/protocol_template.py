@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from spatial_til.errors import SpatialTilError
-from spatial_til.protocol import Fluorescence, Marker, Protocol
+from spatial_til.protocol import Protocol
+from spatial_til.protocol_sections import Fluorescence, Marker
 
 _EXAMPLE_PANEL = """\
 # How this study is scored. Every key is optional but the panel; values shown are the defaults.

@@ -12,7 +12,7 @@ from spatial_til.io.measured import Measured
 from spatial_til.metrics.levels import Failure
 from spatial_til.metrics.populations import parse_population, select_populations, standard_populations
 from spatial_til.model import BoolArray, Threshold
-from spatial_til.protocol import TUMOR
+from spatial_til.protocol_sections import TUMOR
 from spatial_til.segmentation.positivity import call_positive, score_of
 from spatial_til.study import Job
 

@@ -22,7 +22,7 @@ from spatial_til.io.tables import read_table
 from spatial_til.model import Threshold
 from spatial_til.pipeline.measure import settings_text
 from spatial_til.pipeline.settings import measure_settings
-from spatial_til.protocol import Marker
+from spatial_til.protocol_sections import Marker
 from spatial_til.segmentation.positivity import score_of
 from spatial_til.segmentation.thresholds import draw_cells, find_threshold
 from spatial_til.study import Job

@@ -12,7 +12,7 @@ from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import read_measured
 from spatial_til.pipeline.calls import MarkerCut, call_cells
 from spatial_til.pipeline.divide import Widths, find_regions
-from spatial_til.protocol import TUMOR
+from spatial_til.protocol_sections import TUMOR
 from spatial_til.study import Job
 
 
