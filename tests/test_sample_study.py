@@ -54,18 +54,9 @@ def test_every_transition_is_right(scored):
 def test_areas_are_within_half_a_percent(scored):
     found = {row["slide_id"]: row for row in rows(scored[0] / "tables" / "slide_scores.csv")}
     for row in rows(TRUTH / "areas.csv"):
-        if row["compartment"] in {"core", "inner_margin", "outer_margin"}:
+        if row["compartment"] in {"core", "inner_margin", "outer_margin", "outside"}:
             area = float(found[row["slide_id"]][f"{row['compartment']}_mm2"])
             assert area == pytest.approx(float(row["area_mm2"]), rel=0.005), (row["slide_id"], row["compartment"])
-
-
-@pytest.mark.xfail(reason="automatic tissue is drawn about 1 µm too wide: `outside` is 0.5 to 1.2 % too large")
-def test_the_area_outside_is_within_half_a_percent(scored):
-    found = {row["slide_id"]: row for row in rows(scored[0] / "tables" / "slide_scores.csv")}
-    for row in rows(TRUTH / "areas.csv"):
-        if row["compartment"] == "outside":
-            area = float(found[row["slide_id"]]["outside_mm2"])
-            assert area == pytest.approx(float(row["area_mm2"]), rel=0.005), row["slide_id"]
 
 
 def test_cd8_densities_are_within_a_tenth_where_there_are_more_than_fifty_cells(scored):

@@ -7,28 +7,32 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from shapely.geometry import MultiPolygon
+from shapely.geometry import MultiPolygon, Polygon
 
-from spatial_til.model import BoolArray
+from spatial_til.model import BoolArray, FloatArray
 from spatial_til.segmentation.stains import optical_density
+from spatial_til.segmentation.tissue_edge import GLASS_UM, edge_share, glass_level
 from spatial_til.units import PixelSize, mm2
 
 #: Project defaults.
 MIN_TISSUE_MM2 = 0.05
 MAX_HOLE_MM2 = 0.01
 CLOSE_UM = 20.0
-#: Tissue is drawn at about this pixel size, after a blur of half of it.
+#: Tissue is looked for at about this pixel size, after a blur of half of it; its edge is drawn on the overview's own.
 DRAW_UM = 8.0
 #: A field smaller than a slide keeps pieces of this share of it.
 _MIN_FIELD_SHARE = 0.05
 #: Bounds of the Otsu cut-off: a slide without glass has no second population. Project default.
 _OD_BOUNDS = (0.02, 0.03)
+#: Ground paler than this cannot be told from glass pixel by pixel: its outline is not drawn again.
+_LEAST_GROUND_OD = 0.02
 #: Weight of colour beside darkness: uneven light darkens glass, only stain colours it.
 _COLOUR_WEIGHT = 2.0
 #: Bounds of the fluorescence cut-off as shares of the range from the 1st to the 99th percentile, and its least
-#: height above the background in widths of its noise.
+#: height above the background in widths of its noise. It finds nuclei; the ground they lie in is found after them.
 _RANGE_BOUNDS = (0.05, 0.15)
 _NOISE_WIDTHS = 3.0
+_LEAST_GROUND_WIDTHS = 6.0
 
 
 def tissue_brightfield(
@@ -51,10 +55,17 @@ def tissue_brightfield(
         Grey levels of glass.
     """
     light, size = _coarse(rgb, px)
-    density = optical_density(light, white)
+    visible = _blur(_visible(light, white), size)
+    found = _regions(visible > np.clip(_otsu(visible), *_OD_BOUNDS), size, min_tissue_mm2, max_hole_mm2)
+    share = edge_share(_visible(rgb, white), mask_of(found, rgb.shape[:2], px), px, _LEAST_GROUND_OD)
+    return _large_parts(polygons_of(share, px), _least_mm2(share.shape, px, min_tissue_mm2), max_hole_mm2)
+
+
+def _visible(rgb: NDArray[np.uint8], white: tuple[float, float, float]) -> FloatArray:
+    """Return (rows, cols) how much each pixel differs from glass."""
+    density = optical_density(rgb, white)
     colour = density.max(axis=2) - density.min(axis=2)
-    visible = _blur(np.hypot(density.mean(axis=2), _COLOUR_WEIGHT * colour), size)
-    return _regions(visible > np.clip(_otsu(visible), *_OD_BOUNDS), size, min_tissue_mm2, max_hole_mm2)
+    return np.asarray(np.hypot(density.mean(axis=2), _COLOUR_WEIGHT * colour), dtype=np.float64)
 
 
 def tissue_fluorescence(
@@ -72,7 +83,11 @@ def tissue_fluorescence(
     noise = 1.4826 * float(np.median(np.abs(low - np.median(low))))
     least, most = (floor + share * max(high - floor, 1e-6) for share in _RANGE_BOUNDS)
     cut = max(float(np.clip(_otsu(smooth), least, most)), float(floor) + _NOISE_WIDTHS * noise)
-    return _regions(smooth > cut, size, min_tissue_mm2, max_hole_mm2)
+    found = _regions(smooth > cut, size, min_tissue_mm2, max_hole_mm2)
+    mask = mask_of(found, image.shape[:2], px)
+    glass, noise = glass_level(image, mask, px)
+    share = edge_share(image - glass, mask, px, _LEAST_GROUND_WIDTHS * noise, out_um=GLASS_UM)
+    return _large_parts(polygons_of(share, px), _least_mm2(share.shape, px, min_tissue_mm2), max_hole_mm2)
 
 
 def _coarse(image: NDArray[Any], px: PixelSize) -> tuple[NDArray[Any], PixelSize]:
@@ -107,9 +122,21 @@ def _regions(mask: BoolArray, px: PixelSize, min_tissue_mm2: float, max_hole_mm2
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * cols + 1, 2 * rows + 1))
     padded = np.pad(mask.astype(np.uint8), ((rows, rows), (cols, cols)), mode="edge")
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[rows:-rows, cols:-cols]
-    least = min(min_tissue_mm2, _MIN_FIELD_SHARE * mm2(mask.size * px.area_um2))
+    least = _least_mm2(mask.shape, px, min_tissue_mm2)
     without_holes = _large(closed == 0, max_hole_mm2 / mm2(px.area_um2)) ^ True
     return polygons_of(_large(without_holes, least / mm2(px.area_um2)), px)
+
+
+def _least_mm2(shape: tuple[int, ...], px: PixelSize, min_tissue_mm2: float) -> float:
+    """Return the smallest piece of tissue to keep: a field smaller than a slide keeps smaller ones."""
+    return min(min_tissue_mm2, _MIN_FIELD_SHARE * mm2(shape[0] * shape[1] * px.area_um2))
+
+
+def _large_parts(region: MultiPolygon, least_mm2: float, max_hole_mm2: float) -> MultiPolygon:
+    """Return a region in µm without its small pieces, its small holes filled."""
+    parts = [part for part in region.geoms if mm2(part.area) >= least_mm2]
+    large_holes = [[ring for ring in p.interiors if mm2(Polygon(ring).area) > max_hole_mm2] for p in parts]
+    return _multi(MultiPolygon([Polygon(p.exterior, holes) for p, holes in zip(parts, large_holes, strict=True)]))
 
 
 def _large(mask: BoolArray, least_px: float) -> BoolArray:
@@ -122,15 +149,16 @@ def _large(mask: BoolArray, least_px: float) -> BoolArray:
     return np.asarray(keep[labels])
 
 
-def polygons_of(mask: BoolArray, px: PixelSize) -> MultiPolygon:
+def polygons_of(mask: BoolArray | FloatArray, px: PixelSize) -> MultiPolygon:
     """Return the region of a mask in µm; its outline follows the edges of pixels, corners cut at midpoints.
 
-    Masks that reach the frame keep the frame as their edge.
+    Of shares (rows, cols) from 0 to 1 it is where they exceed one half. What reaches the frame keeps the frame as
+    its edge.
     """
     from skimage.measure import find_contours
 
     padded = np.pad(mask, 1, mode="edge")
-    padded = np.pad(padded, 1).astype(np.float32)
+    padded = np.pad(padded, 1).astype(np.float64)
     lines = [shapely.linearrings(ring[:, ::-1] - 1.5) for ring in find_contours(padded, 0.5) if len(ring) >= 4]
     area = shapely.build_area(shapely.geometrycollections(lines))
     rows, cols = mask.shape
