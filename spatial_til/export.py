@@ -54,8 +54,10 @@ def export_folder(folder: Path, form: str, out: Path | None = None) -> list[Path
     stored = ScoredFolder(folder)
     study = jobs_from_record(stored.run)
     jobs = [job for job in study.jobs if not job.control and stored.cells(job.slide_id).exists()]
+    if form != "anndata":  # what came as a table without regions has no place on an image
+        jobs = [job for job in jobs if job.cells is None or job.annotations]
     if not jobs:
-        msg = f"{folder}: it holds no scored cells, so there is nothing to export: score the study first"
+        msg = f"{folder}: it holds no scored cells that {form} can take: score the study first"
         raise SpatialTilError(msg)
     if form in _NEEDS:
         require(form)

@@ -22,6 +22,8 @@ XY: TypeAlias = NDArray[np.float64]  # (n, 2): x, y in µm
 COMPARTMENTS = ("core", "inner_margin", "outer_margin", "outside", "tumor_unresolved")
 #: Code of a cell that lies in no compartment: in an exclusion, or off the tissue.
 EXCLUDED = -1
+#: The compartment of cells of a slide whose regions are not known.
+UNPLACED = -2
 #: Sums of compartments, reported beside them.
 AGGREGATES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -129,7 +131,7 @@ class Compartments:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where each cell lies: compartment code (index into COMPARTMENTS or EXCLUDED) and signed distance."""
+    """Where each cell lies: compartment code (index into COMPARTMENTS, EXCLUDED, UNPLACED) and signed distance."""
 
     compartment: NDArray[np.int8]
     border_distance_um: FloatArray  # <= 0 in the tumour; NaN without evaluable border in the piece

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import re
 import tomllib
@@ -72,6 +73,7 @@ class Protocol(Section):
             msg = 'tumor.method = "classifier" needs tumor.model, the path of a trained classifier'
             raise ValueError(msg)
         self._check_populations()
+        self._check_changes()
         if self.fluorescence.autofluorescence:
             # Taking the key and leaving the signal in would be a silent wrong number.
             msg = (
@@ -88,8 +90,7 @@ class Protocol(Section):
         """Refuse `[populations]` with terms that the panel does not have, or under a standard name."""
         known = {*(f"{m}{sign}" for m in self.panel.markers for sign in "+-")} | ({TUMOR} & {*self.panel.markers})
         named = [m for m in self.panel.markers if m != TUMOR]
-        standard = {"all", TUMOR} | {f"{m}+{rest}" for m in named for rest in ("", TUMOR, f"non{TUMOR}")}
-        standard |= {f"{a}+{b}+" for a in named for b in named}
+        standard = {*self._reported(), *(f"{a}+{b}+" for a in named for b in named)}
         for name, text in self.populations.items():
             if name in standard:
                 msg = f"populations.{name}: {name} is always reported and may not mean anything else: rename it"
@@ -102,6 +103,21 @@ class Protocol(Section):
                     f"use {', '.join(sorted(known))} with &, |, ! and brackets"
                 )
                 raise ValueError(msg)
+
+    def _check_changes(self) -> None:
+        """Refuse `longitudinal.changes_of` with a population that no slide reports: its change would be empty."""
+        known = {*self._reported(), *self.populations}
+        unknown = ", ".join(name for name in self.longitudinal.changes_of if name not in known)
+        if unknown:
+            terms = ", ".join(sorted(known))
+            msg = f"longitudinal.changes_of: {unknown} is no population that slides report: use {terms}"
+            raise ValueError(msg)
+
+    def _reported(self) -> set[str]:
+        """Return every population that slides may report by itself; cells that came as a table may know the tumour."""
+        named = sorted(m for m in self.panel.markers if m != TUMOR)
+        names = {"all", TUMOR} | {f"{m}+{rest}" for m in named for rest in ("", TUMOR, f"non{TUMOR}")}
+        return names | {f"{a}+{b}+" for a, b in itertools.combinations(named, 2)}
 
     def marker(self, name: str) -> Marker:
         """Return how a marker is called: its own section, or the defaults.

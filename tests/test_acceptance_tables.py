@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import shapely
 
+from spatial_til.phantoms.files import SlideFormat, write_slide
 from tests.acceptance_study import (
     PIXEL_UM,
     TISSUE,
@@ -382,3 +383,67 @@ def test_check_reads_cell_tables_and_populations(tmp_path, capsys):
     (tmp_path / "protocol.toml").write_text(text.replace("x =", '"CD8+" =').replace("CD9+ & CD8 +", "CD8-"))
     command("check", tmp_path / "study.csv", status=2)
     assert "populations.CD8+: CD8+ is always reported" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def beside_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cells in pixels of 0.5 µm: beside their image, without it, beside one that is too small, and without regions."""
+    folder = tmp_path_factory.mktemp("beside")
+    protocol(folder, "protocol.toml")
+    _cells(folder)
+    _regions(folder)
+    for name, size in (("whole", (2000, 2400)), ("crop", (600, 800))):
+        write_slide(folder / f"{name}.tif", np.full((*size, 3), 240, np.uint8), SlideFormat(PIXEL_UM), levels=1)
+    microns = pd.read_csv(folder / "cells.csv")
+    pixels = microns.rename(columns={f"Centroid {a} µm": f"Centroid {a} px" for a in "XY"})
+    pixels[["Centroid X px", "Centroid Y px"]] /= PIXEL_UM
+    pixels.to_csv(folder / "pixels.csv", index=False)
+    usual = {"patient_id": "p", "timepoint": "baseline", "cells": "pixels.csv", "annotation": "a.geojson"}
+    rows = [
+        usual | {"slide_id": "image", "image": "whole.tif"},
+        usual | {"slide_id": "sheet", "image": "", "pixel_size_um": PIXEL_UM},
+        usual | {"slide_id": "crop", "image": "crop.tif"},
+        usual | {"slide_id": "nothing", "image": "", "annotation": ""},
+        usual | {"slide_id": "bare", "image": "", "annotation": "", "cells": "cells.csv"},
+    ]
+    write_sheet(folder / "study.csv", rows)
+    command("score", folder / "study.csv", "--out", folder / "out", "--workers", 1, "--quiet", status=1)
+    return folder
+
+
+def test_cells_in_pixels_take_the_pixel_size_of_their_image(beside_images):
+    out = beside_images / "out"
+    names = ("compartment", "population", "n_cells", "area_mm2", "density_per_mm2")  # intervals are drawn by slide_id
+    rows: dict[str, list[list[str]]] = {"image": [], "sheet": []}
+    for row in table(out, "tables/density.csv"):
+        rows.setdefault(row["slide_id"], []).append([row[name] for name in names])
+    assert rows["image"] == rows["sheet"] != []
+    failed = {row["slide_id"]: row["message"] for row in table(out, "errors.csv")}
+    assert set(failed) == {"crop", "nothing"}
+    assert "of the cells lie outside the image" in failed["crop"]
+    assert "are in pixels" in failed["nothing"]
+
+
+def test_cells_without_regions_are_stored_with_their_calls(beside_images):
+    out = beside_images / "out"
+    stored = pd.read_parquet(out / "cells" / "bare.parquet")
+    placed = pd.read_parquet(out / "cells" / "sheet.parquet")
+    assert stored["compartment"].isna().all()
+    assert stored["border_distance_um"].isna().all()
+    assert placed["compartment"].notna().all()
+    for name in ("CD8_positive", "PD-L1_positive", "CD8_positive_raw"):
+        assert stored[name].tolist() == placed[name].tolist()
+    (out / "cells" / "bare.parquet").unlink()
+    command("score", beside_images / "study.csv", "--out", out, "--workers", 1, "--quiet", status=1)
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "cells" / "bare.parquet"), stored)
+
+
+def test_cells_without_regions_are_exported_where_no_place_is_needed(beside_images, tmp_path):
+    anndata = pytest.importorskip("anndata", reason="anndata is not installed")
+    out = beside_images / "out"
+    command("export", out, "--format", "anndata", "--out", tmp_path / "a", status=0)
+    cells = anndata.read_h5ad(tmp_path / "a" / "cells.h5ad").obs
+    assert set(cells["slide_id"]) == {"image", "sheet", "bare"}
+    assert set(cells.loc[cells["slide_id"] == "bare", "compartment"]) == {""}
+    command("export", out, "--format", "qupath", "--out", tmp_path / "q", status=0)
+    assert sorted(path.stem for path in (tmp_path / "q").iterdir()) == ["image", "sheet"]

@@ -14,6 +14,7 @@ from spatial_til.io.cell_tables import read_cell_table
 from spatial_til.io.cell_tables.labels_to_calls import parse_label
 from spatial_til.io.cells import write_cells
 from spatial_til.model import Cells, Placement
+from spatial_til.units import PixelSize
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="../shared/data is not there")
@@ -176,6 +177,17 @@ def test_inform_phenotype_column_of_its_own_is_known_even_without_positives(tmp_
             [1, 1, 5, "other", "PDL1+"], [2, 2, 5, "CD8-", "other"]]  # fmt: skip
     cells = read_cell_table(write_rows(tmp_path / "a.txt", rows), markers=MARKERS, um_per_unit=0.5)
     assert {m: c.tolist() for m, c in cells.calls.items()} == {"CD8": [False, False], "PD-L1": [True, False]}
+
+
+def test_pixels_are_those_of_the_image_where_the_sheet_gives_none(tmp_path):
+    px = PixelSize(0.25, 0.5)
+    path = write_rows(tmp_path / "a.txt", inform_rows("pixels"))
+    cells = read_cell_table(path, markers=MARKERS, um_per_unit=None, image_pixel=px)
+    assert cells.xy_um.tolist() == [[20.5 * 0.25, 3 * 0.5], [10 * 0.25, 7 * 0.5], [30 * 0.25, 7 * 0.5]]
+    assert cells.nucleus_area_um2.tolist() == [60 * 0.125, 50 * 0.125, 40 * 0.125]
+    assert read_cell_table(path, markers=MARKERS, um_per_unit=2.0, image_pixel=px).x_um.tolist() == [41, 20, 60]
+    microns = write_rows(tmp_path / "b.txt", inform_rows("microns"))
+    assert read_cell_table(microns, markers=MARKERS, um_per_unit=None, image_pixel=px).x_um.tolist() == [20.5, 10, 30]
 
 
 @pytest.mark.parametrize("um", [None, 1.0, 0.5])
@@ -391,8 +403,10 @@ def test_tables_that_cannot_be_used_say_why(tmp_path, text, mapping, reason):
 
 def test_unit_that_no_one_gave_is_not_guessed(tmp_path):
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
-    with pytest.raises(CellTableError, match=r"unknown unit.*pixel_size_um.*1 where they are µm"):
-        read_cell_table(tmp_path / "a.csv", markers=MARKERS, um_per_unit=None, mapping={"x": "x", "y": "y"})
+    mapping = {"x": "x", "y": "y"}
+    for px in (None, PixelSize(0.5, 0.5)):  # an image beside it does not say that the table counts its pixels
+        with pytest.raises(CellTableError, match=r"unknown unit.*pixel_size_um.*1 where they are µm"):
+            read_cell_table(tmp_path / "a.csv", markers=MARKERS, um_per_unit=None, image_pixel=px, mapping=mapping)
 
 
 @pytest.mark.parametrize("data", [b"\x89HDF\r\n\x1a\n broken", b"PAR1 broken", b"a\0b"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from shapely.geometry import LineString, MultiLineString, MultiPolygon, Polygon, box
 
 from spatial_til.errors import AnnotationError, CellTableError
+from spatial_til.geometry.place import unplaced
 from spatial_til.geometry.polygons import polygonal
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.cells import read_cells, write_cells
@@ -22,7 +23,7 @@ from spatial_til.io.labels import LabelImage, open_labels, write_labels
 from spatial_til.io.regions import read_regions, write_regions
 from spatial_til.io.slides import open_slide
 from spatial_til.io.thumbnails import write_thumbnail
-from spatial_til.model import BORDER_TYPES, COMPARTMENTS, Border, Cells, Compartments, Placement
+from spatial_til.model import BORDER_TYPES, COMPARTMENTS, UNPLACED, Border, Cells, Compartments, Placement
 from spatial_til.units import PixelSize
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
@@ -88,6 +89,14 @@ def test_cell_columns_are_the_contracts(tmp_path):
         pq.read_table(tmp_path / "a.parquet")["border_distance_um"].null_count
         == np.isnan(place.border_distance_um).sum()
     )
+
+
+def test_cells_without_regions_have_an_empty_compartment(tmp_path):
+    cells, _, positive, raw = some_cells(20)
+    write_cells(tmp_path / "a.parquet", cells, unplaced(20), positive=positive, positive_raw=raw, tumor_cell=None)
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert [table[name].null_count for name in ("compartment", "border_distance_um")] == [20, 20]
+    assert read_cells(tmp_path / "a.parquet").placement.compartment.tolist() == [UNPLACED] * 20
 
 
 def test_a_write_that_fails_leaves_the_last_version_and_no_rest(tmp_path, monkeypatch):

@@ -1,11 +1,13 @@
 """Cut-offs of a staining batch: pools, controls, frozen values."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spatial_til.errors import ProtocolError
 from spatial_til.io.folder import ScoredFolder
-from spatial_til.io.measured import Measured, write_measured
+from spatial_til.io.measured import Measured, read_measured, write_measured
 from spatial_til.model import Cells, SlideMeta
 from spatial_til.pipeline.threshold import find_thresholds, pool_of
 from spatial_til.protocol import parse_protocol
@@ -93,6 +95,19 @@ def test_a_fixed_cut_is_taken_at_its_word(folder):
     jobs = [add_slide(folder, "s", 0.1, seed=1, rules=protocol(threshold=0.55))]
     found = result(jobs, folder)
     assert (found.threshold.threshold, found.threshold.method) == (0.55, "fixed")
+
+
+@pytest.mark.parametrize("threshold", [0.25, "auto"])
+def test_cells_without_signal_are_not_among_the_compared(folder, threshold):
+    job = add_slide(folder, "s", 0.1, seed=1, rules=protocol(threshold=threshold))
+    stored = read_measured(folder.measured("s"))
+    score = stored.cells.measurements["CD8_cell_mean"].copy()
+    score[::4] = np.nan
+    cells = replace(stored.cells, measurements={"CD8_cell_mean": score})
+    write_measured(folder.measured("s"), replace(stored, cells=cells))
+    found = result([job], folder).threshold
+    assert (found.n_cells, found.evaluable) == (3000, True)
+    assert found.n_positive == (score >= found.threshold).sum() > 0
 
 
 def test_a_frozen_cut_comes_from_its_table(folder, tmp_path):

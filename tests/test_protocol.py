@@ -112,3 +112,18 @@ def test_a_key_that_would_do_nothing_is_refused():
     panel = {"modality": "fluorescence", "channels": {"0": {"marker": "nuclei"}, "1": {"marker": "CD8"}}}
     (problem,) = problems_of({"panel": panel, "fluorescence": {"autofluorescence": "AF"}})
     assert "not applied in this version" in problem
+
+
+@pytest.mark.parametrize("name", ["LAG3", "LAG3+CD8+", "exhaustd", "TIM3+"])
+def test_changes_of_a_population_that_no_slide_reports_are_refused(name):
+    """It would give columns that are empty for every patient."""
+    channels = {"0": {"marker": "nuclei"}, "1": {"marker": "LAG3"}, "2": {"marker": "CD8"}}
+    values = {
+        "panel": {"modality": "fluorescence", "channels": channels},
+        "populations": {"exhausted": "CD8+ & LAG3+"},
+        "longitudinal": {"changes_of": ["LAG3+", "CD8+LAG3+", "LAG3+tumor", "exhausted", name]},
+    }
+    (problem,) = problems_of(values)
+    assert f"longitudinal.changes_of: {name} is no population that slides report: use CD8+, CD8+LAG3+," in problem
+    values["longitudinal"]["changes_of"].pop()
+    assert parse_protocol(values).longitudinal.changes_of[-1] == "exhausted"

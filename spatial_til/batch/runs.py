@@ -259,5 +259,7 @@ def _score_task(
 
 def _is_scored(task: ScoreTask) -> bool:
     slide_id, folder = task.job.slide_id, task.target
-    whole = task.job.cells is not None or all(path.exists() for path in folder.outputs(slide_id))
+    # A table may come without regions, and without an image to draw; its cells are written all the same.
+    wanted = [folder.cells(slide_id)] if task.job.cells is not None else folder.outputs(slide_id)
+    whole = all(path.exists() for path in wanted)
     return whole and read_score_key(folder.score(slide_id)) == task.key

@@ -17,7 +17,7 @@ from spatial_til.errors import CellTableError
 from spatial_til.geometry.locate import locate
 from spatial_til.geometry.nearest import nearest_on_lines
 from spatial_til.geometry.pieces import group_lines
-from spatial_til.model import COMPARTMENTS, EXCLUDED, XY, BoolArray, Compartments, FloatArray, Placement
+from spatial_til.model import COMPARTMENTS, EXCLUDED, UNPLACED, XY, BoolArray, Compartments, FloatArray, Placement
 
 _CODE = {name: code for code, name in enumerate(COMPARTMENTS)}
 
@@ -65,6 +65,11 @@ def _by_piece(piece: NDArray[np.int64], n_pieces: int) -> list[NDArray[np.intp]]
     """Return the indices of the points of each piece."""
     order = np.argsort(piece, kind="stable")
     return np.split(order, np.searchsorted(piece[order], np.arange(n_pieces + 1)))[1:-1]
+
+
+def unplaced(n: int) -> Placement:
+    """Return the placement of n cells of a slide whose regions are not known."""
+    return Placement(np.full(n, UNPLACED, dtype=np.int8), np.full(n, np.nan))
 
 
 def place_cells(xy_um: XY, compartments: Compartments) -> Placement:

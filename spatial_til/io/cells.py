@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spatial_til.errors import CellTableError
 from spatial_til.io.atomic import writing
-from spatial_til.model import COMPARTMENTS, EXCLUDED, BoolArray, Cells, FloatArray, Placement
+from spatial_til.model import COMPARTMENTS, EXCLUDED, UNPLACED, BoolArray, Cells, FloatArray, Placement
 
 EXCLUDED_NAME = "excluded"
 _BASE = ("x_um", "y_um", "nucleus_area_um2", "cell_area_um2")
@@ -62,18 +62,29 @@ def write_cells(
     import pyarrow.parquet as pq
 
     n = len(cells)
-    names = np.array([*COMPARTMENTS, EXCLUDED_NAME])  # EXCLUDED is -1: the last
     columns: dict[str, Any] = {"cell_id": np.arange(1, n + 1)}
     columns |= {name: getattr(cells, name) for name in _BASE} | dict(cells.measurements)
     for marker, calls in positive.items():
         columns[marker + _POSITIVE] = calls
         columns[marker + _RAW] = positive_raw[marker]
     columns[_TUMOR_CELL] = pa.nulls(n, pa.bool_()) if tumor_cell is None else tumor_cell
-    columns["compartment"] = pa.array(names[placement.compartment])
+    names = compartment_names(placement.compartment)
+    columns["compartment"] = pa.array(names, pa.string(), mask=placement.compartment == UNPLACED)
     columns["border_distance_um"] = placement.border_distance_um
     arrays = [v if isinstance(v, pa.Array) else pa.array(v, from_pandas=True) for v in columns.values()]
     with writing(path) as part:
         pq.write_table(pa.table(arrays, names=list(columns)), part, compression="zstd")
+
+
+def compartment_names(codes: NDArray[np.int8]) -> NDArray[np.object_]:
+    """Return the name of the compartment of each cell; empty where no region is known.
+
+    Examples
+    --------
+    >>> list(compartment_names(np.array([0, 2, -1, -2], dtype=np.int8)))
+    ['core', 'outer_margin', 'excluded', '']
+    """
+    return np.array([*COMPARTMENTS, "", EXCLUDED_NAME], dtype=object)[codes]  # -2 and -1 count from the end
 
 
 def read_cells(path: Path) -> StoredCells:
@@ -130,8 +141,9 @@ def _bools(table: Any, name: str) -> BoolArray:
 
 
 def _compartment(table: Any, path: Path) -> NDArray[np.int8]:
-    code = {name: i for i, name in enumerate(COMPARTMENTS)} | {EXCLUDED_NAME: EXCLUDED}
-    names, where = np.unique(np.asarray(table.column("compartment").to_pylist(), dtype=str), return_inverse=True)
+    code = {name: i for i, name in enumerate(COMPARTMENTS)} | {EXCLUDED_NAME: EXCLUDED, "": UNPLACED}
+    stored = table.column("compartment").fill_null("").to_pylist()
+    names, where = np.unique(np.asarray(stored, dtype=str), return_inverse=True)
     unknown = [str(name) for name in names if name not in code]
     if unknown:
         msg = f"{path}: {', '.join(unknown)} is no compartment. Score the slide again."

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from spatial_til.errors import CellTableError
-from spatial_til.geometry.place import place_cells
+from spatial_til.geometry.place import place_cells, unplaced
 from spatial_til.io.cells import write_cells
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import Measured, read_measured
@@ -17,7 +17,7 @@ from spatial_til.io.regions import write_regions
 from spatial_til.io.scores import ScoredSlide, write_score
 from spatial_til.io.thumbnails import write_thumbnail
 from spatial_til.metrics.sensitivity import HOT_CD8_PER_MM2, MARGIN_WIDTHS_UM, THRESHOLD_FACTORS, Variant, vary
-from spatial_til.model import Call, Estimate, SlideScore
+from spatial_til.model import Call, Estimate, Placement, SlideScore
 from spatial_til.pipeline.calls import MarkerCut, SlideCalls, call_cells, populations_of
 from spatial_til.pipeline.divide import Regions, Widths, divide, find_regions, protocol_widths
 from spatial_til.pipeline.measure import StageReport, peak_mib
@@ -71,8 +71,24 @@ def score(task: ScoreTask) -> StageReport:
     if measured.tissue is None and not job.annotations:
         from spatial_til.pipeline.tables_in import score_cell_table
 
-        write_score(target.score(job.slide_id), score_cell_table(job, measured, calls, task.key))
-        return StageReport(job.slide_id, time.perf_counter() - start, peak_mib())
+        scored, placement = score_cell_table(job, measured, calls, task.key), unplaced(len(measured.cells))
+    else:
+        scored, placement = _score_regions(task, measured, calls)
+    write_cells(
+        target.cells(job.slide_id),
+        measured.cells,
+        placement,
+        positive=calls.positive,
+        positive_raw=calls.positive_raw,
+        tumor_cell=calls.tumor_cell,
+    )
+    write_score(target.score(job.slide_id), scored)
+    return StageReport(job.slide_id, time.perf_counter() - start, peak_mib())
+
+
+def _score_regions(task: ScoreTask, measured: Measured, calls: SlideCalls) -> tuple[ScoredSlide, Placement]:
+    """Return the score of a slide whose regions are known, and where its cells lie; write its regions and thumbnail."""
+    job = task.job
     regions = find_regions(job, measured, calls.tumor_cell)
     wanted = protocol_widths(job.protocol)
     widths = task.widths or wanted
@@ -81,16 +97,7 @@ def score(task: ScoreTask) -> StageReport:
     scene = _scene(job, measured, calls, regions, widths)
     scored = score_scene(job, scene, regions, task)
     _write_pictures(scene, task)
-    write_cells(
-        target.cells(job.slide_id),
-        measured.cells,
-        scene.placement,
-        positive=calls.positive,
-        positive_raw=calls.positive_raw,
-        tumor_cell=calls.tumor_cell,
-    )
-    write_score(target.score(job.slide_id), scored)
-    return StageReport(job.slide_id, time.perf_counter() - start, peak_mib())
+    return scored, scene.placement
 
 
 def _scene(job: Job, measured: Measured, calls: SlideCalls, regions: Regions, widths: Widths) -> Scene:

@@ -16,13 +16,15 @@ from spatial_til.io.slides import open_slide
 from spatial_til.metrics.density import estimate
 from spatial_til.metrics.levels import Failure, not_evaluable
 from spatial_til.metrics.tiles import untiled_counts
-from spatial_til.model import BoolArray, Estimate, SlideScore, TileCounts
+from spatial_til.model import BoolArray, Cells, Estimate, SlideScore, TileCounts
 from spatial_til.pipeline.calls import SlideCalls, populations_of
 from spatial_til.pipeline.rows import counted_rows, counted_slide_row
 from spatial_til.study import Job
 from spatial_til.units import PixelSize
 
 _OURS = b"PAR1"
+#: Share of a table's cells that may lie beyond its image: centres at the edge, never another scale.
+MAX_OUTSIDE_IMAGE = 0.01
 
 
 def measure_cell_table(job: Job) -> Measured:
@@ -31,7 +33,7 @@ def measure_cell_table(job: Job) -> Measured:
     Raises
     ------
     CellTableError
-        Where the table cannot be read or its unit is not known.
+        Where the table cannot be read, its unit is not known, or its cells lie outside the image.
     """
     if job.cells is None:
         msg = f"{job.slide_id}: no cell table"
@@ -39,26 +41,43 @@ def measure_cell_table(job: Job) -> Measured:
     mapping = job.protocol.cells.model_dump()
     with job.cells.open("rb") as file:
         ours = file.read(4) == _OURS
+    box, px, flags = _frame(job)
     cells = read_cell_table(
         job.cells,
         markers=job.protocol.panel.markers,
         um_per_unit=None if ours else job.pixel_size_um,
+        image_pixel=None if box is None else px,
         mapping=mapping,
     )
-    box, px = _frame(job)
+    if box is not None:
+        _check_in_image(job, cells, box)
     return Measured(
         key="",
         cells=cells,
         tissue=None,
         image_box=box,
         pixel_size=px,
+        flags=flags,
         settings={"modality": job.protocol.panel.modality, "segmenter": "cell table"},
     )
 
 
+def _check_in_image(job: Job, cells: Cells, box: tuple[float, float, float, float]) -> None:
+    """Refuse cells that lie beyond the image they are said to be of: another unit, or another slide."""
+    x0, y0, x1, y1 = box
+    inside = (cells.x_um >= x0) & (cells.x_um <= x1) & (cells.y_um >= y0) & (cells.y_um <= y1)
+    outside = 1.0 - float(inside.mean()) if len(cells) else 0.0
+    if outside > MAX_OUTSIDE_IMAGE:
+        msg = (
+            f"{job.slide_id}: {100 * outside:.0f} % of the cells lie outside the image: give the image they were found "
+            "in, or the µm in one unit of their positions as pixel_size_um"
+        )
+        raise CellTableError(msg)
+
+
 def table_parts(job: Job, cells: str) -> dict[str, Any]:
     """Return all that the cells of a table depend on, as JSON gives it back; `cells` is the file's hash."""
-    box, px = _frame(job)
+    box, px, _ = _frame(job)
     parts = {
         "cells": cells,
         "mapping": job.protocol.cells.model_dump(mode="json"),
@@ -70,21 +89,21 @@ def table_parts(job: Job, cells: str) -> dict[str, Any]:
     return dict(json.loads(json.dumps(parts)))
 
 
-def _frame(job: Job) -> tuple[tuple[float, float, float, float] | None, PixelSize | None]:
-    """Return the image's box in µm and its pixel size, as far as they are known."""
+def _frame(job: Job) -> tuple[tuple[float, float, float, float] | None, PixelSize | None, tuple[str, ...]]:
+    """Return the image's box in µm, its pixel size and the flags of that, as far as they are known."""
     if job.image is not None:
         with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
             px = slide.require_pixel_size()
-            return (0.0, 0.0, slide.shape[1] * px.x_um, slide.shape[0] * px.y_um), px
+            return (0.0, 0.0, slide.shape[1] * px.x_um, slide.shape[0] * px.y_um), px, slide.flags
     if job.pixel_size_um is not None:
-        return None, PixelSize(job.pixel_size_um, job.pixel_size_um)
+        return None, PixelSize(job.pixel_size_um, job.pixel_size_um), ()
     if job.annotations:
         msg = (
             f"{job.slide_id}: annotations are in pixels, and no pixel size is known: give pixel_size_um, "
             "or the image beside the cells"
         )
         raise CellTableError(msg)
-    return None, None
+    return None, None, ()
 
 
 def score_cell_table(job: Job, measured: Measured, calls: SlideCalls, key: str) -> ScoredSlide:
@@ -99,7 +118,7 @@ def score_cell_table(job: Job, measured: Measured, calls: SlideCalls, key: str) 
         counts = untiled_counts(chosen, slide_id=job.slide_id, compartment=region, area_mm2=area_mm2 or 0.0)
         estimates |= {(name, region): _estimate(job, counts, name) for name in chosen}
     failures = [Failure("no_tumor_region", "cells came without regions: no core and no margin")]
-    flags = ["no_tumor_region", *calls.flags]
+    flags = ["no_tumor_region", *measured.flags, *calls.flags]
     flags += [] if job.tissue_area_mm2 else ["area_unknown"]
     score = SlideScore(
         meta=job.meta,

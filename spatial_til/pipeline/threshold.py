@@ -120,7 +120,8 @@ def _result(
     pool: Pool, label: str, jobs: Sequence[Job], scores: Mapping[tuple[str, Pool], NDArray[np.floating[Any]]]
 ) -> PoolResult:
     def of(*controls: str) -> list[NDArray[np.floating[Any]]]:
-        return [scores[j.slide_id, pool] for j in jobs if j.control in controls and (j.slide_id, pool) in scores]
+        found = [scores[j.slide_id, pool] for j in jobs if j.control in controls and (j.slide_id, pool) in scores]
+        return [s[np.isfinite(s)] for s in found]  # a cell without signal was not compared with anything
 
     pooled = of("", "positive")
     negative = of("negative")

@@ -16,6 +16,7 @@ from spatial_til.errors import CellTableError
 from spatial_til.io.cell_tables.labels_to_calls import calls_of_labels, flags_to_calls, has_value, parse_label
 from spatial_til.io.cell_tables.layout import Layout
 from spatial_til.model import BoolArray, Cells, FloatArray
+from spatial_til.units import PixelSize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,24 +27,21 @@ _PARENT = re.compile(r"^Annotation \((.*)\)$")
 _FIELD_OVERLAP = 0.05
 
 
-def build_cells(
-    frame: pd.DataFrame, layout: Layout, *, markers: Sequence[str], um_per_unit: float | None, path: Path
-) -> Cells:
-    """Return the cells of a table, in µm, ordered by y, then x.
+def build_cells(frame: pd.DataFrame, layout: Layout, *, markers: Sequence[str], unit: PixelSize, path: Path) -> Cells:
+    """Return the cells of a table, in µm, ordered by y, then x; `unit` as from `unit_of`.
 
     Raises
     ------
     CellTableError
-        The unit of positions is not known; a position or call is missing; the rows are of several images.
+        A position or call is missing, or the rows are of several images.
     """
-    scale = _scale(layout, um_per_unit, path)
     frame = _only_cells(frame, layout)
     x, y = (_mean(frame, names, path) for names in (layout.x, layout.y))
     _check_positions(frame, layout, x, y, path)
     shift = 0.5 if layout.pixel_centres else 0.0
-    x, y = (x + shift) * scale, (y + shift) * scale
+    x, y = (x + shift) * unit.x_um, (y + shift) * unit.y_um
     order = np.lexsort((x, y))
-    area = 1.0 if layout.areas == "um2" else scale**2
+    area = 1.0 if layout.areas == "um2" else unit.x_um * unit.y_um
     n = len(frame)
     measured = {name: _numbers(frame, column, path)[order] for name, column in layout.measurements.items()}
     return Cells(
@@ -57,12 +55,21 @@ def build_cells(
     )
 
 
-def _scale(layout: Layout, um_per_unit: float | None, path: Path) -> float:
+def unit_of(layout: Layout, um_per_unit: float | None, image_pixel: PixelSize | None, path: Path) -> PixelSize:
+    """Return the µm in one unit of the table's positions: as the table says, the sheet, or its image's pixel.
+
+    Raises
+    ------
+    CellTableError
+        None of them tells.
+    """
     if um_per_unit is not None and not (math.isfinite(um_per_unit) and um_per_unit > 0):
         msg = f"{path}: pixel_size_um must be a positive number; got {um_per_unit}. Correct it in the sheet."
         raise CellTableError(msg)
     if layout.unit == "um":
-        return 1.0  # the table says so itself; what the sheet gives is then the pixel of its annotations
+        return PixelSize(1.0, 1.0)  # the table says so; what the sheet gives is then the pixel of its annotations
+    if um_per_unit is None and layout.unit == "px" and image_pixel is not None:
+        return image_pixel
     if um_per_unit is None:
         unit = "pixels" if layout.unit == "px" else "an unknown unit"
         msg = (
@@ -70,7 +77,7 @@ def _scale(layout: Layout, um_per_unit: float | None, path: Path) -> float:
             "the study sheet (1 where they are µm)."
         )
         raise CellTableError(msg)
-    return um_per_unit
+    return PixelSize(um_per_unit, um_per_unit)
 
 
 def _only_cells(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:

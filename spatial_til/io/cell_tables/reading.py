@@ -10,7 +10,7 @@ from typing import Any
 
 from spatial_til.errors import CellTableError
 from spatial_til.io.cell_tables.anndata_table import anndata_layout, load_anndata
-from spatial_til.io.cell_tables.building import build_cells
+from spatial_til.io.cell_tables.building import build_cells, unit_of
 from spatial_til.io.cell_tables.halo import halo_layout
 from spatial_til.io.cell_tables.inform import inform_layout
 from spatial_til.io.cell_tables.layout import Layout
@@ -22,6 +22,7 @@ from spatial_til.io.cell_tables.qupath_table import qupath_layout
 from spatial_til.io.cell_tables.text_table import open_text_table
 from spatial_til.io.cells import read_cells
 from spatial_til.model import Cells
+from spatial_til.units import PixelSize
 
 _PARQUET_MAGIC, _HDF5_MAGIC = b"PAR1", b"\x89HDF"
 _TEXT_LAYOUTS = (inform_layout, halo_layout, qupath_layout, mcmicro_layout)
@@ -33,6 +34,7 @@ def read_cell_table(
     *,
     markers: Sequence[str],
     um_per_unit: float | None,
+    image_pixel: PixelSize | None = None,
     mapping: Mapping[str, Any] | None = None,
 ) -> Cells:
     """Read the cells of one slide that another program found.
@@ -46,6 +48,8 @@ def read_cell_table(
         The protocol's markers. Only these are read, by any of their spellings.
     um_per_unit
         µm in one unit of the table's positions; not used where the table itself says that they are µm.
+    image_pixel
+        Pixel size of the image that the cells are of: the unit of a table that is known to count pixels.
     mapping
         The protocol's `[cells]`: x, y, nucleus_area_um2, cell_area_um2, category, positive.
 
@@ -77,7 +81,8 @@ def read_cell_table(
         found = (recognise(table.columns, markers) for recognise in _TEXT_LAYOUTS)
         layout = _layout(next((known for known in found if known), None), mapping, table.columns, path)
         frame = table.load([*layout.number_columns, *layout.text_columns], layout.text_columns)
-    return build_cells(frame, layout, markers=markers, um_per_unit=um_per_unit, path=path)
+    unit = unit_of(layout, um_per_unit, image_pixel, path)
+    return build_cells(frame, layout, markers=markers, unit=unit, path=path)
 
 
 def _magic(path: Path) -> bytes:

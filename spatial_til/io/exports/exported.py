@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial_til.io.cells import EXCLUDED_NAME, StoredCells
-from spatial_til.model import COMPARTMENTS, EXCLUDED, SlideMeta
+from spatial_til.io.cells import StoredCells
+from spatial_til.model import SlideMeta
 from spatial_til.units import PixelSize
 
 
@@ -37,17 +37,6 @@ class ExportSlide:
     def slide_id(self) -> str:
         """The slide's name."""
         return self.meta.slide_id
-
-
-def compartment_names(codes: NDArray[np.int8]) -> NDArray[np.object_]:
-    """Return the name of the compartment of each cell.
-
-    Examples
-    --------
-    >>> list(compartment_names(np.array([0, 2, -1], dtype=np.int8)))
-    ['core', 'outer_margin', 'excluded']
-    """
-    return np.array([*COMPARTMENTS, EXCLUDED_NAME], dtype=object)[np.where(codes == EXCLUDED, -1, codes)]
 
 
 def phenotypes(cells: StoredCells) -> NDArray[np.object_]:

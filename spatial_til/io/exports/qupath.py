@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from spatial_til.errors import SlideError
 from spatial_til.io.atomic import writing
-from spatial_til.io.cells import StoredCells
-from spatial_til.io.exports.exported import ExportSlide, compartment_names
+from spatial_til.io.cells import StoredCells, compartment_names
+from spatial_til.io.exports.exported import ExportSlide
 from spatial_til.units import um_to_corners
 
 _COLORS = ((200, 0, 0), (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from spatial_til.io.exports.exported import ExportSlide, compartment_names, phenotypes
+from spatial_til.io.cells import compartment_names
+from spatial_til.io.exports.exported import ExportSlide, phenotypes
 
 if TYPE_CHECKING:
     from anndata import AnnData
