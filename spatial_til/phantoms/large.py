@@ -12,10 +12,12 @@ from spatial_til.phantoms.files import TILE, SlideFormat, encode_tile, halve, wr
 from spatial_til.phantoms.tissue import tissue_scene
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from spatial_til.phantoms.layout import Population
 
 
 def make_large_slide(
@@ -27,6 +29,7 @@ def make_large_slide(
     painted_blocks: int = 3,
     levels: int = 4,
     quality: int = 90,
+    extra: Sequence[Population] = (),
     seed: int = 0,
 ) -> int:
     """Write a large brightfield slide and return the number of cells on it, cells of cut blocks included.
@@ -50,6 +53,8 @@ def make_large_slide(
         Number of pyramid levels, each half the one before.
     quality
         JPEG quality.
+    extra
+        Populations beside those of `tissue_scene`, for more cellular tissue.
     seed
         Seed of everything random.
     """
@@ -61,7 +66,7 @@ def make_large_slide(
         )
         raise ValueError(msg)
     block_px = TILE * 2 ** (levels - 1)
-    compressed, counts = _compress(pixel_size_um, painted_blocks, levels, quality, seed)
+    compressed, counts = _compress(pixel_size_um, painted_blocks, levels, quality, extra, seed)
     plan = _plan(-(-rows // block_px), -(-cols // block_px), tissue_fraction, len(compressed) - 1, seed)
 
     def tiles(level: int) -> Iterator[bytes]:
@@ -77,7 +82,7 @@ def make_large_slide(
 
 
 def _compress(
-    um: float, painted: int, levels: int, quality: int, seed: int
+    um: float, painted: int, levels: int, quality: int, extra: Sequence[Population], seed: int
 ) -> tuple[list[list[list[list[bytes]]]], list[int]]:
     """Return tiles by block, level, row and column, and cells by block; block 0 is glass."""
     camera = Camera(jpeg_quality=None)
@@ -88,7 +93,7 @@ def _compress(
     compressed = [_pyramid_tiles(np.clip(np.rint(glass), 0, 255).astype(np.uint8), levels, quality)]
     counts = [0]
     for i in range(painted):
-        scene = tissue_scene((side_um, side_um), seed=seed + i, glass=False)
+        scene = tissue_scene((side_um, side_um), seed=seed + i, glass=False, extra=extra)
         image = render_brightfield(scene, um, camera=camera)
         for view in (image, image[::-1], image[:, ::-1]):
             compressed.append(_pyramid_tiles(view, levels, quality))

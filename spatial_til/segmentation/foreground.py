@@ -187,6 +187,7 @@ def _first_depths(above: Any, cap: int, out: Any) -> None:
         for j in range(cols):
             line[j] = np.int16(cap) if here[j] > 0 else np.int16(0)
             straight[j] = up[j] if up[j] < down[j] else down[j]
+        diagonal[0] = 1  # nothing beyond the edge
         diagonal[1:] = straight[:-1]
         _least(diagonal[:-1], straight[1:])
         _least(straight[1:], here[:-1])

@@ -106,8 +106,9 @@ def _level_statistics(part: Any, box: Any, area: Any, wanted: Any, planes: Any, 
     """Write the statistics of 8-bit planes from one histogram a compartment."""
     cols = part.shape[1]
     histogram = np.zeros(8 * 256, dtype=np.int32)
-    code = np.empty(area.max() + 1, dtype=np.uint16)
-    at = np.empty(area.max() + 1, dtype=np.int64)
+    most = area.max() if len(area) else 0
+    code = np.empty(most + 1, dtype=np.uint16)
+    at = np.empty(most + 1, dtype=np.int64)
     for k in range(len(box)):
         if not wanted[k]:
             continue
