@@ -32,7 +32,8 @@ def _check_image(job: Job, image: Path, problems: list[str]) -> None:
     try:
         with open_slide(image, pixel_size_um=job.pixel_size_um) as slide:
             if panel.modality == "fluorescence":
-                _collect(problems, lambda: select_channels(slide, list(panel.channels)))
+                names = [*panel.channels, *filter(None, [job.protocol.fluorescence.autofluorescence])]
+                _collect(problems, lambda: select_channels(slide, names))
             elif not slide.is_rgb:
                 problems.append(f"{image}: the panel is brightfield, but the image is no RGB picture")
             _collect(problems, slide.require_pixel_size)

@@ -74,17 +74,23 @@ class Protocol(Section):
             raise ValueError(msg)
         self._check_populations()
         self._check_changes()
-        if self.fluorescence.autofluorescence:
-            # Taking the key and leaving the signal in would be a silent wrong number.
-            msg = (
-                "fluorescence.autofluorescence is not applied in this version: leave it empty, and subtract beforehand"
-            )
-            raise ValueError(msg)
-        n = len(self.panel.channels)
-        if self.fluorescence.spillover and [len(r) for r in self.fluorescence.spillover] != [n] * n:
-            msg = f"fluorescence.spillover must be {n} x {n}, one row and column a channel of the panel"
-            raise ValueError(msg)
+        self._check_fluorescence()
         return self
+
+    def _check_fluorescence(self) -> None:
+        """Refuse `[fluorescence]` that does not fit the panel, or that nothing would come of."""
+        given, channels = self.fluorescence, self.panel.channels
+        if self.panel.modality == "brightfield" and given != Fluorescence():
+            msg = "[fluorescence] does nothing for a brightfield panel: take it out, or set panel.modality"
+            raise ValueError(msg)
+        if given.spillover and len(given.spillover) != len(channels):
+            msg = f"fluorescence.spillover must be {len(channels)} x {len(channels)}, one row and column a channel of "
+            msg += f"the panel ({', '.join(channels)}), found {len(given.spillover)} x {len(given.spillover)}"
+            raise ValueError(msg)
+        if given.autofluorescence.casefold() in {name.casefold() for name in channels}:
+            msg = f"fluorescence.autofluorescence {given.autofluorescence!r} is a channel of the panel: name one that "
+            msg += "carries no marker, and leave it out of [panel.channels]"
+            raise ValueError(msg)
 
     def _check_populations(self) -> None:
         """Refuse `[populations]` with terms that the panel does not have, or under a standard name."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MARKER_ALIASES = {
@@ -26,6 +27,9 @@ NUCLEI = "nuclei"
 TUMOR = "tumor"
 #: Roles in a panel that are not markers of cells.
 NOT_MARKERS = (NUCLEI, "cytoplasm", "none")
+
+#: Above this condition number channels cannot be told apart (project default; that of stains in `segmentation`).
+MAX_CONDITION = 20.0
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -123,17 +127,39 @@ class Panel(Section):
 
 
 class Fluorescence(Section):
-    """Corrections of fluorescence channels."""
+    """Corrections of fluorescence channels: background, then autofluorescence, then spill-over."""
 
-    spillover: tuple[tuple[float, ...], ...] = Field(
+    spillover: tuple[tuple[NonNegative, ...], ...] = Field(
         default=(),
         description="spillover matrix, channels in the panel's order, unit diagonal; row: what one sends to each",
     )
-    autofluorescence: str = Field(default="", description="not applied in this version: leave empty")
+    autofluorescence: str = Field(
+        default="",
+        description="channel without a marker (name in the file, or index) whose share is taken off all others",
+    )
 
     _spillover = field_validator("spillover", mode="before")(
         lambda v: tuple(tuple(float(x) for x in row) for row in v) if isinstance(v, (list, tuple)) else v
     )
+
+    @field_validator("spillover")
+    @classmethod
+    def _can_be_undone(cls, rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        if not rows:
+            return rows
+        if any(len(row) != len(rows) for row in rows):
+            lengths = ", ".join(str(len(row)) for row in rows)
+            msg = f"must be square, found {len(rows)} rows of {lengths} numbers: one row and one column a channel"
+            raise ValueError(msg)
+        if any(row[i] != 1 for i, row in enumerate(rows)):
+            msg = "must have 1 all along its diagonal: divide each row by what the dye shows in its own channel"
+            raise ValueError(msg)
+        condition = float(np.linalg.cond(np.array(rows)))
+        if not condition <= MAX_CONDITION:
+            msg = f"cannot be undone: its condition number is {condition:.3g}, above {MAX_CONDITION:g}; its channels "
+            msg += "show almost the same light: choose dyes further apart, or measure the matrix again"
+            raise ValueError(msg)
+        return rows
 
 
 class Marker(Section):

@@ -108,12 +108,6 @@ def test_init_never_overwrites(tmp_path):
         write_example(tmp_path / "new")
 
 
-def test_a_key_that_would_do_nothing_is_refused():
-    panel = {"modality": "fluorescence", "channels": {"0": {"marker": "nuclei"}, "1": {"marker": "CD8"}}}
-    (problem,) = problems_of({"panel": panel, "fluorescence": {"autofluorescence": "AF"}})
-    assert "not applied in this version" in problem
-
-
 @pytest.mark.parametrize("name", ["LAG3", "LAG3+CD8+", "exhaustd", "TIM3+"])
 def test_changes_of_a_population_that_no_slide_reports_are_refused(name):
     """It would give columns that are empty for every patient."""

@@ -48,6 +48,7 @@ class Calibration:
     table: stains.UnmixTable | None = None
     channel_index: tuple[int, ...] = ()
     background: NDArray[np.floating[Any]] | None = None
+    autofluorescence: fluorescence.Autofluorescence | None = None
     unmix: FloatArray | None = None
     nuclear_unit: float = 1.0
     #: Fluorescence: one level of each marker where membranes are looked for.
@@ -100,6 +101,8 @@ class Calibration:
     def _channel_planes(self, pixels: NDArray[Any]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
         assert self.background is not None  # noqa: S101  narrowing only
         values = pixels[:, :, self.channel_index].astype(np.float32) - self.background
+        if self.autofluorescence is not None:  # as seen, so before spill-over is undone
+            values -= fluorescence.glow(pixels, self.autofluorescence)
         if self.unmix is not None:
             values = values @ self.unmix
         names = [c.marker for c in self.settings.channels]
@@ -214,6 +217,10 @@ def _fluorescence(
     background = np.array(
         [fluorescence.channel_background(chosen[:, :, k], glass) for k in range(len(index))], dtype=np.float32
     )
+    own_light = None
+    if settings.autofluorescence:
+        (at,) = channel_indices(source.channels, [settings.autofluorescence])
+        own_light = fluorescence.find_autofluorescence(chosen - background, picture, at, tissue=~glass)
     unmix = None if settings.spillover is None else fluorescence.spillover_inverse(settings.spillover)
     unmix = None if unmix is None else unmix.astype(np.float32)
     nuclear = chosen[:, :, names.index(NUCLEI)].astype(np.float64) - background[names.index(NUCLEI)]
@@ -224,6 +231,7 @@ def _fluorescence(
         typical=float(_TYPICAL_LEVEL),
         channel_index=index,
         background=background,
+        autofluorescence=own_light,
         unmix=unmix,
         nuclear_unit=unit,
     ).with_floor(picture, px, source)
@@ -244,7 +252,8 @@ def channel_indices(available: Sequence[str], wanted: Sequence[str]) -> tuple[in
         elif name.isdigit() and int(name) < len(available):
             found.append(int(name))
         else:
-            msg = f"panel.channels: no channel {name!r} in the image; it has {', '.join(available)}"
+            msg = f"no channel {name!r} in the image, which has {', '.join(available)}: correct [panel.channels] or "
+            msg += "fluorescence.autofluorescence"
             raise ProtocolError([msg])
     return tuple(found)
 

@@ -111,7 +111,7 @@ def judge(
         share = float(artefact.area / constants.tissue.area)
     clean = regions_of(constants.tissue.difference(artefact))  # ink is neither stain nor pigment
     boxes = [_figures(constants, source, box, clean, matrix) for box in sample_boxes(clean, source.shape, px)]
-    numbers = {"typical_nuclear_contrast": float(constants.typical), **_numbers(boxes)}
+    numbers = {"typical_nuclear_contrast": float(constants.typical), **_numbers(boxes), **_own_light(constants)}
     limits = {
         "blurred": ("blurred_fraction", max_blurred_fraction),
         "saturated": ("saturated_fraction", max_saturated_fraction),
@@ -157,6 +157,15 @@ def _figures(
         variation = colour_variation(od, tissue, px_um=px.mean_um)
     edges = edge_widths_um(plane, tissue, px_um=px.mean_um, least_range=least)
     return _BoxFigures(int(tissue.sum()), int((saturated & tissue).sum()), edges, residual, variation)
+
+
+def _own_light(constants: Any) -> dict[str, float | None]:
+    """Return the share of the autofluorescence channel that was taken off each channel of the panel."""
+    if constants.autofluorescence is None:
+        return {}
+    markers = [channel.marker for channel in constants.settings.channels]
+    shares = constants.autofluorescence.share
+    return {f"autofluorescence_{marker}": float(k) for marker, k in zip(markers, shares, strict=True)}
 
 
 def _od_of_levels(white: tuple[float, float, float]) -> NDArray[np.float32]:
