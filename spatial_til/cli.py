@@ -113,6 +113,9 @@ def _add_scoring(commands: argparse._SubParsersAction[_Parser], common: _Parser)
     rescore.add_argument("dir", type=Path, metavar="DIR")
     rescore.add_argument("--protocol", type=Path, metavar="P")
     rescore.add_argument("--out", type=Path, metavar="DIR2")
+    applied = rescore.add_mutually_exclusive_group()
+    applied.add_argument("--reader", metavar="R", help="whose corrections go to reviewed/R/ (default: the only reader)")
+    applied.add_argument("--no-review", action="store_true", help="nobody's corrections")
     _add_workers(rescore)
     rescore.set_defaults(run=_rescore)
 
@@ -121,6 +124,12 @@ def _add_outputs(commands: argparse._SubParsersAction[_Parser], common: _Parser)
     report = commands.add_parser("report", parents=[common], help="write report.html of a scored folder again")
     report.add_argument("dir", type=Path, metavar="DIR")
     report.set_defaults(run=_report)
+
+    review = commands.add_parser("review", parents=[common], help="look at a scored folder and correct it, in napari")
+    review.add_argument("dir", type=Path, metavar="DIR")
+    review.add_argument("--slide", metavar="SLIDE_ID", help="the slide to open first")
+    review.add_argument("--reader", metavar="R", help="your name in the journal: letters, digits, `_`, `-`")
+    review.set_defaults(run=_review)
 
     export = commands.add_parser("export", parents=[common], help="write a scored folder for another tool")
     export.add_argument("dir", type=Path, metavar="DIR")
@@ -212,7 +221,15 @@ def _slide(options: argparse.Namespace) -> int:
 def _rescore(options: argparse.Namespace) -> int:
     from spatial_til.batch import rescore
 
-    summary = rescore(options.dir, options.protocol, out=options.out, workers=options.workers, quiet=options.quiet)
+    summary = rescore(
+        options.dir,
+        options.protocol,
+        out=options.out,
+        reader=options.reader,
+        review=not options.no_review,
+        workers=options.workers,
+        quiet=options.quiet,
+    )
     return _close(summary, options.out or options.dir)
 
 
@@ -228,6 +245,23 @@ def _report(options: argparse.Namespace) -> int:
     from spatial_til.report.html import write_report
 
     print(f"wrote {write_report(options.dir)}")
+    return OK
+
+
+def _review(options: argparse.Namespace) -> int:
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    from spatial_til.review.journal import check_reader
+    from spatial_til.review.opening import check_slide
+
+    check_slide(options.dir, options.slide)
+    if options.reader is not None:
+        check_reader(options.reader)
+    if find_spec("napari") is None:
+        print('review needs napari: pip install "spatial-til[napari]"', file=sys.stderr)
+        return UNUSABLE
+    import_module("spatial_til.plugin").open_review(options.dir, options.slide, options.reader)
     return OK
 
 

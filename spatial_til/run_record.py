@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +44,58 @@ def jobs_from_record(path: Path) -> Study:
     SpatialTilError
         Where there is no run.json of ours.
     """
+    record = read_record(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         jobs = tuple(_job(values) for values in record["study"]["jobs"])
         sheet = record["study"]["path"]
         extra = tuple(record["study"]["extra_columns"])
         return Study(jobs, parse_protocol(record["protocol"], str(path)), extra, Path(sheet) if sheet else None)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _not_ours(path, error) from None
+
+
+def job_from_record(path: Path, record: Mapping[str, Any], slide_id: str) -> Job:
+    """Return one slide's job; `record` is what `read_record` gave for `path`.
+
+    Raises
+    ------
+    SpatialTilError
+        Where the folder has no such slide.
+    """
+    try:
+        found = [values for values in record["study"]["jobs"] if values["meta"]["slide_id"] == slide_id]
+        known = [values["meta"]["slide_id"] for values in record["study"]["jobs"]]
+        if not found:
+            near = ", ".join(get_close_matches(slide_id, known, n=3)) or ", ".join(known[:3])
+            msg = f"{path.parent}: no slide {slide_id} (there are {near} …): correct the slide_id"
+            raise SpatialTilError(msg)
+        return _job(found[0])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _not_ours(path, error) from None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return run.json as it is.
+
+    Raises
+    ------
+    SpatialTilError
+        Where there is none, or it is no JSON object.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror}): give a folder that score has written"
         raise SpatialTilError(msg) from None
-    except (ValueError, KeyError, TypeError) as error:
-        msg = f"{path}: is no run.json of ours ({type(error).__name__}: {error}): score the study again"
-        raise SpatialTilError(msg) from None
+    except ValueError as error:
+        raise _not_ours(path, error) from None
+    if not isinstance(record, dict):
+        raise _not_ours(path, TypeError("no object"))
+    return record
+
+
+def _not_ours(path: Path, error: Exception) -> SpatialTilError:
+    return SpatialTilError(f"{path}: is no run.json of ours ({type(error).__name__}: {error}): score the study again")
 
 
 def _job(values: dict[str, Any]) -> Job:

@@ -16,6 +16,9 @@ from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.journal import read_events
 from spatial_til.io.measured import read_source
 from spatial_til.io.scores import ScoredSlide
+from spatial_til.pipeline.calls import MarkerCut
+from spatial_til.pipeline.divide import Widths
+from spatial_til.pipeline.stored import record_cuts
 from spatial_til.pipeline.threshold import Pool, PoolResult
 from spatial_til.run_record import record_job
 from spatial_til.study import Study
@@ -25,9 +28,20 @@ _UNKNOWN = {"seconds": None, "peak_mib": None}
 
 
 def write_record(
-    run: Run, study: Study, stored: ScoredFolder, scored: Mapping[str, ScoredSlide], pools: Mapping[Pool, PoolResult]
+    run: Run,
+    study: Study,
+    stored: ScoredFolder,
+    scored: Mapping[str, ScoredSlide],
+    pools: Mapping[Pool, PoolResult],
+    made_with: Mapping[str, tuple[Mapping[str, MarkerCut], Widths]],
 ) -> None:
-    """Write run.json. Apart from times and memory it says the same however often a run was killed on the way."""
+    """Write run.json. Apart from times and memory it says the same however often a run was killed on the way.
+
+    Parameters
+    ----------
+    made_with
+        Cut-offs and margin widths of each slide: what a viewer needs to score it again alone.
+    """
     earlier = _earlier(run.folder.run)
     before = dict(earlier.get("thresholds", {}))
     now = {f"{p.threshold.batch} {p.threshold.marker}": p.threshold.threshold for p in pools.values()}
@@ -41,6 +55,8 @@ def write_record(
             "stages": {name: run.took.get((name, job.slide_id), _UNKNOWN) for name in stages},
             "source": dict(read_source(stored.measured(job.slide_id))) or None,
         }
+        if job.slide_id in made_with:
+            slides[job.slide_id] |= record_cuts(*made_with[job.slide_id])
         if job.slide_id in scored:
             for row in scored[job.slide_id].rows.get("run", []):
                 slides[job.slide_id] |= row

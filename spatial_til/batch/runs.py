@@ -6,17 +6,18 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from spatial_til.batch.plan import Plan, plan
 from spatial_til.batch.record import times_so_far, write_record
+from spatial_til.batch.reviews import Review
 from spatial_til.batch.stages import Failure, Run, measure_one, remove_outputs, score_one
 from spatial_til.batch.status import read_failures
 from spatial_til.batch.tables import Summary, summary, write_comparison, write_slide_tables
-from spatial_til.errors import ProtocolError, SpatialTilError, StudyError
+from spatial_til.errors import SpatialTilError, StudyError
 from spatial_til.io.atomic import remove_parts
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import identify
@@ -25,15 +26,14 @@ from spatial_til.io.measured import read_key
 from spatial_til.io.scores import read_score, read_score_key
 from spatial_til.pipeline.calls import MarkerCut
 from spatial_til.pipeline.compare import compare
-from spatial_til.pipeline.divide import Widths
-from spatial_til.pipeline.measure import MeasureTask, settings_text
+from spatial_til.pipeline.corrections import Corrections
+from spatial_til.pipeline.divide import Widths, protocol_widths
+from spatial_til.pipeline.measure import MeasureTask
 from spatial_til.pipeline.score import ScoreTask
-from spatial_til.pipeline.settings import measure_settings
 from spatial_til.pipeline.threshold import Pool, PoolResult, find_thresholds, pool_of
 from spatial_til.pipeline.widths import lesion_widths
 from spatial_til.progress import say
-from spatial_til.protocol import Protocol, load_protocol
-from spatial_til.run_record import jobs_from_record, record_job
+from spatial_til.run_record import record_job
 from spatial_til.study import Job, Study
 from spatial_til.workers import LocalRunner, describe
 
@@ -73,55 +73,22 @@ def score_study(
     unknown = sorted(set(only) - known)
     if unknown:
         raise StudyError([f"--only: {', '.join(unknown)} not in the sheet: correct the slide_id"])
-    with _folder(out) as folder:
+    with run_folder(out) as folder:
         before = {slide_id: of for slide_id, of in read_failures(folder).items() if slide_id in known}
         chosen = set(only) or (set(before) if rerun == "failed" else known)
         jobs = [job for job in study.jobs if job.slide_id in chosen]
         again = rerun == "all"
         planned = plan(jobs, 1 if scheduler else workers)
-        with _run(folder, planned, scheduler, quiet=quiet) as run:
+        with start_run(folder, planned, scheduler, quiet=quiet) as run:
             run.failures = {i: Failure(i, *of) for i, of in before.items() if i not in chosen}
             tasks = [MeasureTask(job, folder, planned.threads, again) for job in jobs]
             run.stage("measure", measure_one, tasks)
-            return _finish(run, study, folder, again=chosen if again else set())
-
-
-def rescore(
-    source: Path,
-    protocol_path: Path | None,
-    *,
-    out: Path | None = None,
-    workers: int | None = None,
-    quiet: bool = False,
-) -> Summary:
-    """Score the stored cells of a folder again, with another protocol where one is given. Reads no image.
-
-    As in scoring, rows of the sheet that name a protocol of their own keep it.
-
-    Raises
-    ------
-    ProtocolError
-        Where the protocol differs in what the stored cells were measured with.
-    SpatialTilError
-        Where the folder is none of ours, or a run is under way in it.
-    """
-    stored = ScoredFolder(source)
-    study = jobs_from_record(stored.run)
-    if protocol_path is not None:
-        protocol = load_protocol(protocol_path)
-        problems = _measure_problems(study, protocol, protocol_path)
-        if problems:
-            raise ProtocolError(problems)
-        jobs = (job if job.own_protocol else replace(job, protocol=protocol) for job in study.jobs)
-        study = replace(study, protocol=protocol, jobs=tuple(jobs))
-    with _folder(out or source) as folder, _run(folder, plan([], workers), None, quiet=quiet) as run:
-        unmeasured = {i: of for i, of in read_failures(stored).items() if of[0] == "measure"}
-        run.failures = {i: Failure(i, *of) for i, of in unmeasured.items()}
-        return _finish(run, study, stored)
+            cut = cut_slides(run, study, folder)
+            return finish(run, study, folder, cut, again=chosen if again else set())
 
 
 @contextmanager
-def _folder(out: Path) -> Iterator[ScoredFolder]:
+def run_folder(out: Path) -> Iterator[ScoredFolder]:
     """Open a folder for one run: locked, cleared of what a killed one left, its journal gone at a good end."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -143,7 +110,7 @@ def _folder(out: Path) -> Iterator[ScoredFolder]:
 
 
 @contextmanager
-def _run(folder: ScoredFolder, planned: Plan, scheduler: str | None, *, quiet: bool) -> Iterator[Run]:
+def start_run(folder: ScoredFolder, planned: Plan, scheduler: str | None, *, quiet: bool) -> Iterator[Run]:
     """Give the run its workers, here or on a cluster."""
     state: dict[str, Any] = {"took": times_so_far(folder), "resumed": folder.journal.exists()}
     if scheduler is None:
@@ -179,50 +146,75 @@ def _absolute(study: Study) -> Study:
     return replace(study, jobs=tuple(jobs))
 
 
-def _measure_problems(study: Study, protocol: Protocol, path: Path) -> list[str]:
-    """Return the keys of the measure stage that a protocol changes."""
-    new = protocol.resolved()
-    problems = []
-    jobs = [job for job in study.jobs if not job.own_protocol]
-    for section in ("panel", "fluorescence", "segmentation"):
-        for job in jobs:
-            old = job.protocol.resolved()[section]
-            changed = sorted(key for key in new[section] if new[section][key] != old[key])
-            if changed and job.cells is None:
-                problems += [
-                    f"{path}: key '{section}.{key}' differs from what the cells were measured with: "
-                    "run score, which measures again"
-                    for key in changed
-                ]
-    if not problems:
-        for job in jobs:
-            if settings_text(measure_settings(job.protocol)) != settings_text(measure_settings(protocol)):
-                problems.append(f"{path}: a marker moved into or out of the nucleus, so cells must be measured again")
-    return list(dict.fromkeys(problems))
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Slides that are measured, the cut-offs of their pools, and cut-offs and adaptive widths of each slide."""
+
+    slides: tuple[Job, ...]  # without controls
+    pools: Mapping[Pool, PoolResult]
+    cuts: Mapping[str, Mapping[str, MarkerCut]]
+    widths: Mapping[str, Widths]
 
 
-def _finish(run: Run, study: Study, stored: ScoredFolder, again: frozenset[str] | set[str] = frozenset()) -> Summary:
-    """Threshold, score and compare what is measured, and write every table."""
+def cut_slides(run: Run, study: Study, stored: ScoredFolder) -> Cut:
+    """Find the cut-offs of all slides that are measured."""
     measured = [job for job in study.jobs if job.slide_id not in run.failures and _is_measured(run, job, stored)]
     pools = find_thresholds(measured, stored)
-    tasks, kept = [], []
     cuts = {job.slide_id: _cuts(job, pools) for job in measured}
-    widths = lesion_widths([job for job in measured if not job.control], stored, cuts)
-    for job in measured:
-        if not job.control and (task := _score_task(run, job, stored, cuts[job.slide_id], widths.get(job.slide_id))):
+    slides = tuple(job for job in measured if not job.control)
+    return Cut(slides, pools, cuts, lesion_widths(slides, stored, cuts))
+
+
+def finish(
+    run: Run,
+    study: Study,
+    stored: ScoredFolder,
+    cut: Cut,
+    *,
+    again: frozenset[str] | set[str] = frozenset(),
+    review: Review | None = None,
+) -> Summary:
+    """Score and compare what is measured, and write every table.
+
+    Parameters
+    ----------
+    again
+        Slides to score even where nothing changed.
+    review
+        A reader's corrections: slides that they leave as they are keep the score of the base folder.
+    """
+    corrections = review.corrections if review else {}
+    widths = lesion_widths(cut.slides, stored, cut.cuts, corrections) if review else cut.widths
+    own = [
+        job
+        for job in cut.slides
+        if review is None or job.slide_id in corrections or widths.get(job.slide_id) != cut.widths.get(job.slide_id)
+    ]
+    tasks, kept = [], []
+    for job in own:
+        inputs = (cut.cuts[job.slide_id], widths.get(job.slide_id), corrections.get(job.slide_id))
+        if task := _score_task(run, job, stored, *inputs):
             if job.slide_id not in again and _is_scored(task):
                 kept.append(job.slide_id)
             else:
                 tasks.append(task)
     run.stage("score", score_one, tasks, kept)
-    done = [job.slide_id for job in measured if not job.control and job.slide_id not in run.failures]
-    remove_outputs(run.folder, set(done))
-    scored = {slide_id: read_score(run.folder.score(slide_id)) for slide_id in done}
+    done = [job.slide_id for job in cut.slides if job.slide_id not in run.failures]
+    ours = {job.slide_id for job in own}
+    remove_outputs(run.folder, ours.intersection(done))
+    base = review.base if review else run.folder
+    scored = {i: read_score((run.folder if i in ours else base).score(i)) for i in done}
     comparison = compare([s.score for s in scored.values()], study.protocol)
-    write_slide_tables(run, study, list(scored.values()), pools, comparison.extra_biopsies)
+    extra = comparison.extra_biopsies
+    write_slide_tables(run, study, list(scored.values()), cut.pools, extra, reviewed=review is not None)
     write_comparison(run, comparison)
-    write_record(run, study, stored, scored, pools)
+    write_record(run, study, stored, scored, cut.pools, _made_with(cut, widths))
     return summary(run, study, comparison, list(scored.values()))
+
+
+def _made_with(cut: Cut, widths: Mapping[str, Widths]) -> dict[str, tuple[Mapping[str, MarkerCut], Widths]]:
+    """Return cut-offs and widths of every slide."""
+    return {j.slide_id: (cut.cuts[j.slide_id], widths.get(j.slide_id, protocol_widths(j.protocol))) for j in cut.slides}
 
 
 def _is_measured(run: Run, job: Job, stored: ScoredFolder) -> bool:
@@ -241,7 +233,12 @@ def _cuts(job: Job, pools: Mapping[Pool, PoolResult]) -> dict[str, MarkerCut]:
 
 
 def _score_task(
-    run: Run, job: Job, stored: ScoredFolder, cuts: Mapping[str, MarkerCut], widths: Widths | None
+    run: Run,
+    job: Job,
+    stored: ScoredFolder,
+    cuts: Mapping[str, MarkerCut],
+    widths: Widths | None,
+    corrections: Corrections | None,
 ) -> ScoreTask | None:
     """Return the task of scoring a slide, its key a hash of all that the score depends on."""
     files = [*job.annotations, *([Path(job.protocol.tumor.model)] if job.protocol.tumor.model else [])]
@@ -253,8 +250,9 @@ def _score_task(
         return None
     entry = {name: value for name, value in record_job(job).items() if name not in {"image", "annotations", "labels"}}
     parts = [read_key(stored.measured(job.slide_id)), entry, hashes, {m: asdict(c) for m, c in cuts.items()}, widths]
+    parts += [corrections.digest()] if corrections else []
     text = json.dumps([*parts, version("spatial-til")], sort_keys=True, default=str)
-    return ScoreTask(job, stored, run.folder, cuts, hashlib.sha256(text.encode()).hexdigest(), widths)
+    return ScoreTask(job, stored, run.folder, cuts, hashlib.sha256(text.encode()).hexdigest(), widths, corrections)
 
 
 def _is_scored(task: ScoreTask) -> bool:

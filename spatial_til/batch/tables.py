@@ -29,6 +29,10 @@ TABLES = (
     schema.PATIENTS,
     schema.COHORT,
 )
+REVIEWED_TABLES = (
+    *(schema.REVIEWED_THRESHOLDS if table is schema.THRESHOLDS else table for table in TABLES),
+    schema.STALE_EDITS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,16 @@ def write_slide_tables(
     scored: Sequence[ScoredSlide],
     pools: Mapping[Pool, PoolResult],
     extra_biopsies: Collection[str],
+    *,
+    reviewed: bool,
 ) -> None:
-    """Write the tables of slides, and errors.csv. Slides that no comparison uses are flagged so."""
+    """Write the tables of slides, and errors.csv. Slides that no comparison uses are flagged so.
+
+    Parameters
+    ----------
+    reviewed
+        With a reader's corrections: cut-offs they moved, and corrections that were not applied, are listed.
+    """
     tables = run.folder.tables
     for table in (schema.DENSITY, schema.DEPTH_PROFILE, schema.SPATIAL, schema.SENSITIVITY):
         write_table(tables, table, (row for s in scored for row in s.rows.get(table.name, [])))
@@ -55,8 +67,13 @@ def write_slide_tables(
         if row["slide_id"] in extra_biopsies:
             row["flags"] = join_flags([*filter(None, str(row["flags"]).split(";")), "extra_biopsy"])
     write_table(tables, schema.SLIDE_SCORES, slides, study.extra_columns)
-    write_table(tables, schema.THRESHOLDS, [threshold_row(p.threshold) for p in pools.values()])
-    write_text(tables / "README.md", dictionary_text(TABLES))
+    cuts = [threshold_row(p.threshold) for p in pools.values()]
+    moved = [row for s in scored for row in s.rows.get("thresholds", [])]
+    stale = [row for s in scored for row in s.rows.get(schema.STALE_EDITS.name, [])]
+    write_table(tables, schema.REVIEWED_THRESHOLDS if reviewed else schema.THRESHOLDS, [*cuts, *moved])
+    if reviewed:
+        write_table(run.folder.root, schema.STALE_EDITS, stale)
+    write_text(tables / "README.md", dictionary_text(REVIEWED_TABLES if reviewed else TABLES))
     write_table(run.folder.root, schema.ERRORS, [asdict(failure) for failure in in_order(run, study)])
 
 

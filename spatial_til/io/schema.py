@@ -245,6 +245,31 @@ ERRORS = Table(
     ),
 )
 
+#: What thresholds.csv says besides where a reader moved cut-offs: one more row for each slide and marker.
+BY_READER = _columns(
+    ("slide_id", "text", "the slide on which a reader moved the cut-off; empty: of the whole batch"),
+    ("author", "text", "who moved it"),
+)
+REVIEWED_THRESHOLDS = Table(
+    "thresholds", "batch x marker, and slide x marker where a reader moved it", (*THRESHOLDS.columns, *BY_READER)
+)
+
+STALE_EDITS = Table(
+    "stale_edits",
+    "correction that was not applied",
+    (
+        SLIDE,
+        *_columns(
+            ("edit", "word", "flip, remove, add, call, threshold; or any edit made on another image"),
+            ("marker", "text", "the marker it is about"),
+            ("x_um", "µm", "where the cell was"),
+            ("y_um", "µm", "where the cell was"),
+            ("when", "time", "when the edit was made, UTC"),
+            ("reason", "words", "why it was not applied"),
+        ),
+    ),
+)
+
 AGREEMENT = Table(
     "agreement",
     "pair of readers x measure",

@@ -1,26 +1,20 @@
-"""What a reader corrected on one slide, and the same slide corrected: cells, cut-offs and calls.
-
-Corrections of cells are keyed by place. A cell is the same where its centre moved by no more than
-`SAME_CELL_UM`, so that measuring again keeps what still fits; what does not is listed, never applied.
-"""
+"""What a reader corrected on one slide, as scoring takes it, and how a score tells of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import shapely
 from shapely.geometry import MultiPolygon
 
-from spatial_til.io.measured import Measured
-from spatial_til.pipeline.calls import MarkerCut, SlideCalls, call_cells
-from spatial_til.study import Job
+from spatial_til.model import Call
+from spatial_til.pipeline.calls import MarkerCut
+from spatial_til.pipeline.rows import threshold_row
 
-#: A cell whose centre moved by less than this is the same: well under half a lymphocyte (project default).
-SAME_CELL_UM = 2.0
 #: How thresholds.csv calls a cut-off that a reader chose.
 BY_READER = "reader"
 
@@ -38,6 +32,7 @@ class CellCorrection:
 
     what: Literal["flip", "remove", "add"]
     place: Place
+    measure_key: str = ""
     marker: str = ""  # of a flip
     positive: bool = False  # of a flip
     calls: Mapping[str, bool] = field(default_factory=dict)  # of an added cell
@@ -45,16 +40,27 @@ class CellCorrection:
 
 
 @dataclass(frozen=True, slots=True)
+class StaleEdit:
+    """A correction that was not applied, and why."""
+
+    what: str
+    reason: str
+    place: Place | None = None
+    marker: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Corrections:
-    """All that a reader corrected on one slide."""
+    """All that a reader corrected on one slide; regions in µm, in place of those annotated or found."""
 
     reader: str
     regions: Mapping[str, MultiPolygon] = field(default_factory=dict)  # tumor, tissue, exclude, no_margin
     thresholds: Mapping[str, float] = field(default_factory=dict)  # by marker
     cells: tuple[CellCorrection, ...] = ()
     phenotype: str | None = None
-    reason: str = ""
-    other_image: bool = False  # made on another image than the one that was measured: all of it is stale
+    reason: str = ""  # of the phenotype
+    stale: tuple[StaleEdit, ...] = ()  # known not to fit before looking at cells
 
     def digest(self) -> str:
         """Return a hash of all that changes the numbers."""
@@ -63,32 +69,41 @@ class Corrections:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class StaleEdit:
-    """A correction that was not applied, and why."""
-
-    what: str
-    place: Place | None
-    marker: str
-    reason: str
-    when: str = ""
+def overridden(call: Call, corrections: Corrections | None) -> Call:
+    """Return the reader's class where there is one; the computed one stays as the point class and in the reason."""
+    if corrections is None or corrections.phenotype is None:
+        return call
+    computed = f"computed: {call.call}" + (f", {call.reason}" if call.reason else "")
+    reason = f"{corrections.reader}: {corrections.reason}; {computed}"
+    return replace(call, call=corrections.phenotype, reason=reason)
 
 
-@dataclass(frozen=True, slots=True)
-class Corrected:
-    """One slide with its corrections applied, as far as they fit."""
-
-    measured: Measured
-    cuts: Mapping[str, MarkerCut]
-    calls: SlideCalls
-    stale: tuple[StaleEdit, ...] = ()
-
-
-NONE = Corrections("")
-
-
-def correct(job: Job, measured: Measured, cuts: Mapping[str, MarkerCut], corrections: Corrections | None) -> Corrected:
-    """Return the cells, cut-offs and calls of one slide as a reader corrected them."""
+def review_flags(corrections: Corrections | None, stale: Sequence[StaleEdit]) -> tuple[str, ...]:
+    """Return the flags that say what a reader did to a slide."""
     if corrections is None:
-        return Corrected(measured, cuts, call_cells(job, measured, cuts, {}))
-    raise NotImplementedError
+        return ()
+    not_applied = {(s.what, s.place, s.marker, s.when) for s in stale}
+    cells = [e for e in corrections.cells if (e.what, e.place, e.marker, e.when) not in not_applied]
+    cuts = [marker for marker in corrections.thresholds if ("threshold", None, marker, "") not in not_applied]
+    flags = {
+        "reviewed": bool(corrections.regions or cuts or cells or corrections.phenotype),
+        "call_overridden": corrections.phenotype is not None,
+        "stale_edit": bool(stale),
+    }
+    return tuple(flag for flag, holds in flags.items() if holds)
+
+
+def review_rows(
+    slide_id: str, cuts: Mapping[str, MarkerCut], corrections: Corrections | None, stale: Sequence[StaleEdit]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return a slide's rows of the tables that only a reviewed folder has; none without corrections."""
+    if corrections is None:
+        return {}
+    moved = [cut.threshold for cut in cuts.values() if cut.threshold.method == BY_READER]
+    rows = [{**threshold_row(cut), "slide_id": slide_id, "author": corrections.reader} for cut in moved]
+    edits = [
+        {"slide_id": slide_id, "edit": e.what, "marker": e.marker, "when": e.when, "reason": e.reason}
+        | ({"x_um": e.place.x_um, "y_um": e.place.y_um} if e.place else {})
+        for e in stale
+    ]
+    return {"thresholds": rows, "stale_edits": edits}

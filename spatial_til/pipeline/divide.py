@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import shapely
 from shapely.geometry import MultiPolygon
 
 from spatial_til.errors import AnnotationError
 from spatial_til.geometry.compartments import build_compartments
+from spatial_til.geometry.polygons import polygonal, shared
 from spatial_til.io.annotations import check_cells_fit, check_tumor_fits, read_annotations
 from spatial_til.io.measured import Measured
 from spatial_til.model import Annotations, BoolArray, Compartments
 from spatial_til.protocol import Protocol
 from spatial_til.study import Job
-from spatial_til.units import PixelSize
+from spatial_til.units import PixelSize, mm2
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +33,44 @@ class Regions:
     notes: tuple[str, ...]
 
 
-def find_regions(job: Job, measured: Measured, tumor_cell: BoolArray | None) -> Regions:
+def find_regions(
+    job: Job,
+    measured: Measured,
+    tumor_cell: BoolArray | None,
+    edited: Mapping[str, Any] = MappingProxyType({}),
+    drawn: Annotations | None = None,
+) -> Regions:
     """Return the regions of one slide: drawn, or the tumour found from its cells.
+
+    Parameters
+    ----------
+    edited
+        Regions by a reader, in place of those drawn or found: `tumor`, `tissue`, `exclude`, `no_margin`. Tissue
+        is limited to where cells were measured: elsewhere there would be area without cells.
+    drawn
+        The slide's annotations, where they have been read before.
 
     Raises
     ------
     AnnotationError
         Where there is neither tissue nor tumour to score, or the drawn tumour lies off the tissue.
     """
-    drawn = _drawn(job, measured)
+    drawn = replace(drawn or read_drawn(job, measured), **edited)
     tissue = drawn.tissue if drawn.tissue is not None else measured.tissue
     if tissue is None or tissue.is_empty:
         msg = f"{job.slide_id}: no tissue is known: add a `Tissue` annotation"
         raise AnnotationError(msg)
+    left_out = ""
+    if "tissue" in edited and measured.tissue is not None:
+        tissue, left_out = _where_measured(tissue, measured.tissue)
     flags = ["annotation_repaired"] if drawn.repairs else []
-    notes = [*drawn.repairs, *filter(None, [check_cells_fit(measured.cells.xy_um, tissue)])]
+    notes = [*drawn.repairs, *filter(None, [left_out, check_cells_fit(measured.cells.xy_um, tissue)])]
     if drawn.ignored_classes:
         notes.append(f"annotation classes without meaning here were ignored: {', '.join(drawn.ignored_classes)}")
     tumor = drawn.tumor
     method = job.protocol.tumor.method
+    if "tumor" in edited:
+        method = "annotation"
     if method == "marker":
         found = _from_cells(job, measured, tumor_cell, tissue)
         tumor, flags, notes = found[0], [*flags, *found[1]], [*notes, *found[2]]
@@ -65,6 +87,15 @@ def find_regions(job: Job, measured: Measured, tumor_cell: BoolArray | None) -> 
         box = measured.image_box
         check_tumor_fits(tumor, tissue, None if box is None else shapely.box(*box))
     return Regions(tissue, tumor, drawn.exclude, drawn.no_margin, tuple(flags), tuple(notes))
+
+
+def _where_measured(tissue: MultiPolygon, measured: MultiPolygon) -> tuple[MultiPolygon, str]:
+    """Return the tissue where cells were measured, and in words what was left out."""
+    kept = polygonal(shared(tissue, measured))
+    lost_mm2 = mm2(tissue.area - kept.area)
+    return kept, f"{lost_mm2:.3g} mm² of the tissue drawn were left out: no cells were measured there" * (
+        lost_mm2 > 1e-6
+    )
 
 
 class Widths(NamedTuple):
@@ -96,7 +127,14 @@ def divide(regions: Regions, measured: Measured, protocol: Protocol, widths: Wid
     )
 
 
-def _drawn(job: Job, measured: Measured) -> Annotations:
+def read_drawn(job: Job, measured: Measured) -> Annotations:
+    """Return the slide's annotations in µm; none where it has no file of them.
+
+    Raises
+    ------
+    AnnotationError
+        Where a file cannot be read.
+    """
     if not job.annotations:
         return Annotations()
     px = measured.pixel_size or PixelSize(1.0, 1.0)

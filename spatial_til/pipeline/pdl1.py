@@ -93,8 +93,8 @@ def _h_scores(scene: Scene, cells: Pdl1Cells, cut: float | None, gates: Gates) -
         return ()
     how = scene.protocol.marker("PD-L1")
     signal = score_of(scene.measured.cells, "PD-L1", compartment=how.compartment, statistic=how.statistic)
-    # A call that was resolved away is no weak positive.
-    intensity = np.where(cells.pdl1, np.asarray(signal, dtype=np.float64), 0.0)
+    # A call that was resolved away is no weak positive; one that a reader made is at least that.
+    intensity = np.where(cells.pdl1, np.fmax(np.asarray(signal, dtype=np.float64), cut), 0.0)
     return tuple(h_score(cells, intensity, (cut, 2 * cut, 3 * cut), region, gates) for region in REGIONS)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,12 +17,15 @@ from spatial_til.io.regions import write_regions
 from spatial_til.io.scores import ScoredSlide, write_score
 from spatial_til.io.thumbnails import write_thumbnail
 from spatial_til.metrics.sensitivity import HOT_CD8_PER_MM2, MARGIN_WIDTHS_UM, THRESHOLD_FACTORS, Variant, vary
-from spatial_til.model import Call, Estimate, Placement, SlideScore
-from spatial_til.pipeline.calls import MarkerCut, SlideCalls, call_cells, populations_of
+from spatial_til.model import Annotations, Call, Estimate, SlideScore
+from spatial_til.pipeline.calls import MarkerCut, SlideCalls, populations_of
+from spatial_til.pipeline.correcting import Corrected, correct, corrected_calls
+from spatial_til.pipeline.corrections import Corrections, StaleEdit, overridden, review_flags, review_rows
 from spatial_til.pipeline.divide import Regions, Widths, divide, find_regions, protocol_widths
 from spatial_til.pipeline.measure import StageReport, peak_mib
 from spatial_til.pipeline.numbers import (
     SCORED,
+    Classes,
     Divided,
     Scene,
     classify,
@@ -49,6 +52,7 @@ class ScoreTask:
     cuts: Mapping[str, MarkerCut]
     key: str
     widths: Widths | None = None  # in place of the protocol's, where these adapt to small lesions
+    corrections: Corrections | None = None  # of a reader; `score` never has any
 
 
 def score(task: ScoreTask) -> StageReport:
@@ -67,58 +71,67 @@ def score(task: ScoreTask) -> StageReport:
             f"{job.slide_id}: not one cell was found: a failed stain, focus or export, not a desert; look at the slide"
         )
         raise CellTableError(msg)
-    calls = call_cells(job, measured, task.cuts, {})
-    if measured.tissue is None and not job.annotations:
-        from spatial_til.pipeline.tables_in import score_cell_table
-
-        scored, placement = score_cell_table(job, measured, calls, task.key), unplaced(len(measured.cells))
-    else:
-        scored, placement = _score_regions(task, measured, calls)
+    scored, corrected, scene = score_measured(task, measured)
+    if scene is not None:
+        _write_pictures(scene, task)
     write_cells(
         target.cells(job.slide_id),
-        measured.cells,
-        placement,
-        positive=calls.positive,
-        positive_raw=calls.positive_raw,
-        tumor_cell=calls.tumor_cell,
+        corrected.measured.cells,
+        scene.placement if scene else unplaced(len(corrected.measured.cells)),
+        positive=corrected.calls.positive,
+        positive_raw=corrected.calls.positive_raw,
+        tumor_cell=corrected.calls.tumor_cell,
     )
     write_score(target.score(job.slide_id), scored)
     return StageReport(job.slide_id, time.perf_counter() - start, peak_mib())
 
 
-def _score_regions(task: ScoreTask, measured: Measured, calls: SlideCalls) -> tuple[ScoredSlide, Placement]:
-    """Return the score of a slide whose regions are known, and where its cells lie; write its regions and thumbnail."""
+def score_measured(task: ScoreTask, measured: Measured) -> tuple[ScoredSlide, Corrected, Scene | None]:
+    """Return the score of one slide, its cells as corrected, and what it rests on: None where no region is known."""
     job = task.job
-    regions = find_regions(job, measured, calls.tumor_cell)
-    wanted = protocol_widths(job.protocol)
-    widths = task.widths or wanted
-    if widths != wanted:
-        regions = replace(regions, flags=(*regions.flags, "adaptive_width"))
-    scene = _scene(job, measured, calls, regions, widths)
-    scored = score_scene(job, scene, regions, task)
-    _write_pictures(scene, task)
-    return scored, scene.placement
+    corrected = correct(job, measured, task.cuts, task.corrections)
+    if measured.tissue is None and not job.annotations and not (task.corrections and task.corrections.regions):
+        from spatial_til.pipeline.tables_in import score_cell_table
+
+        return score_cell_table(job, corrected, task.key, task.corrections), corrected, None
+    widths = task.widths or protocol_widths(job.protocol)
+    regions = slide_regions(job, corrected, widths, task.corrections)
+    compartments = divide(regions, corrected.measured, job.protocol, widths)
+    divided = (compartments, place_cells(corrected.measured.cells.xy_um, compartments))
+    populations = populations_of(job, corrected.calls)
+    scene = tile_scene(job.slide_id, job.protocol, corrected.measured, corrected.calls, divided, populations)
+    scored = _score_scene(scene, regions, replace(task, cuts=corrected.cuts), corrected.stale)
+    return scored, corrected, scene
 
 
-def _scene(job: Job, measured: Measured, calls: SlideCalls, regions: Regions, widths: Widths) -> Scene:
-    compartments = divide(regions, measured, job.protocol, widths)
-    divided = (compartments, place_cells(measured.cells.xy_um, compartments))
-    return tile_scene(job.slide_id, job.protocol, measured, calls, divided, populations_of(job, calls))
+def slide_regions(
+    job: Job,
+    corrected: Corrected,
+    widths: Widths,
+    corrections: Corrections | None,
+    drawn: Annotations | None = None,
+) -> Regions:
+    """Return the regions of one slide, a reader's in place of those annotated or found; see `find_regions`."""
+    edited = corrections.regions if corrections else {}
+    regions = find_regions(job, corrected.measured, corrected.calls.tumor_cell, edited, drawn)
+    if widths == protocol_widths(job.protocol):
+        return regions
+    return replace(regions, flags=(*regions.flags, "adaptive_width"))
 
 
-def score_scene(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> ScoredSlide:
+def _score_scene(scene: Scene, regions: Regions, task: ScoreTask, stale: Sequence[StaleEdit]) -> ScoredSlide:
     """Return the score of one slide and its rows of every table."""
-    classes = classify(scene)
+    job, classes = task.job, classify(scene)
     pdl1 = task.cuts.get("PD-L1")
     tumor_cells = tumor_cell_numbers(scene, pdl1.threshold.threshold if pdl1 else None)
     values = {**ratio_values(scene), **depth_values(scene), **tumor_cell_values(tumor_cells)}
-    flags = _flags(scene, regions, tumor_cells, [classes.phenotype, *classes.activity.values()])
+    flags = (*slide_flags(scene, regions, tumor_cells, classes), *review_flags(task.corrections, stale))
     slide = SlideScore(
         meta=job.meta,
         tiles=scene.tiles.counts,
         estimates=_with_stain_flags(scene),
         values=values,
-        phenotype=classes.phenotype,
+        phenotype=overridden(classes.phenotype, task.corrections),
         activity=classes.activity,
         gates=classes.gates,
         settings=comparable_settings(scene, task.cuts),
@@ -132,6 +145,7 @@ def score_scene(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> Sc
         "spatial": table_rows(scene, tumor_cells),
         "sensitivity": sensitivity_rows(job.slide_id, variants),
         "run": [{"closure_error": scene.compartments.closure_error, "notes": list(regions.notes)}],
+        **review_rows(job.slide_id, task.cuts, task.corrections, stale),
     }
     return ScoredSlide(slide, rows, task.key)
 
@@ -145,7 +159,7 @@ def _with_stain_flags(scene: Scene) -> dict[tuple[str, str], Estimate]:
     }
 
 
-def _flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, calls: list[Call]) -> tuple[str, ...]:
+def slide_flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, classes: Classes) -> tuple[str, ...]:
     """Return the slide's flags: of pixels, regions, cut-offs, gates and what the classes rest on."""
     deciding = [
         flag
@@ -161,7 +175,7 @@ def _flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, calls:
         scene.calls.flags,
         tumor_cells.flags,
         deciding,
-        [flag for call in calls for flag in call.flags],
+        [flag for call in (classes.phenotype, *classes.activity.values()) for flag in call.flags],
     )
     return tuple(dict.fromkeys(flag for group in groups for flag in group))
 
@@ -197,7 +211,7 @@ def _sensitivity(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> l
         return phenotype_of(scene.calls, (compartments, place_cells(measured.cells.xy_um, compartments)))
 
     def with_factor(factor: float) -> Call:
-        calls = call_cells(job, measured, task.cuts, {"CD8": factor})
+        calls, _ = corrected_calls(job, measured, task.cuts, task.corrections, {"CD8": factor})
         return phenotype_of(calls, (scene.compartments, scene.placement))
 
     if "CD8" not in scene.calls.positive:

@@ -17,7 +17,9 @@ from spatial_til.metrics.density import estimate
 from spatial_til.metrics.levels import Failure, not_evaluable
 from spatial_til.metrics.tiles import untiled_counts
 from spatial_til.model import BoolArray, Cells, Estimate, SlideScore, TileCounts
-from spatial_til.pipeline.calls import SlideCalls, populations_of
+from spatial_til.pipeline.calls import populations_of
+from spatial_til.pipeline.correcting import Corrected
+from spatial_til.pipeline.corrections import Corrections, overridden, review_flags, review_rows
 from spatial_til.pipeline.rows import counted_rows, counted_slide_row
 from spatial_til.study import Job
 from spatial_til.units import PixelSize
@@ -106,11 +108,12 @@ def _frame(job: Job) -> tuple[tuple[float, float, float, float] | None, PixelSiz
     return None, None, ()
 
 
-def score_cell_table(job: Job, measured: Measured, calls: SlideCalls, key: str) -> ScoredSlide:
+def score_cell_table(job: Job, corrected: Corrected, key: str, corrections: Corrections | None) -> ScoredSlide:
     """Return counts, and densities where `tissue_area_mm2` is given; a vendor's labels give tumour and outside.
 
     A label says which tissue a cell is in, not where a border is: there is no core and no margin.
     """
+    measured, calls = corrected.measured, corrected.calls
     populations = populations_of(job, calls)
     estimates: dict[tuple[str, str], Estimate] = {}
     for region, (members, area_mm2) in _regions(job, measured).items():
@@ -120,18 +123,23 @@ def score_cell_table(job: Job, measured: Measured, calls: SlideCalls, key: str) 
     failures = [Failure("no_tumor_region", "cells came without regions: no core and no margin")]
     flags = ["no_tumor_region", *measured.flags, *calls.flags]
     flags += [] if job.tissue_area_mm2 else ["area_unknown"]
+    flags += review_flags(corrections, corrected.stale)
     score = SlideScore(
         meta=job.meta,
         tiles={},
         estimates=estimates,
         values={},
-        phenotype=not_evaluable(failures),
+        phenotype=overridden(not_evaluable(failures), corrections),
         activity={"combined": not_evaluable(failures)},
         gates={"tumor_mm2": None, "border_um": None, "artefact_fraction": None},
         settings=dict(measured.settings),
         flags=tuple(dict.fromkeys(flags)),
     )
-    rows = {"density": counted_rows(score), "slide_scores": [counted_slide_row(score, job.protocol)]}
+    rows = {
+        "density": counted_rows(score),
+        "slide_scores": [counted_slide_row(score, job.protocol)],
+        **review_rows(job.slide_id, corrected.cuts, corrections, corrected.stale),
+    }
     return ScoredSlide(score, rows, key)
 
 

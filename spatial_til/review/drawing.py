@@ -44,6 +44,7 @@ def commit_polygon(
     current: MultiPolygon | None,
     *,
     within: MultiPolygon | None = None,
+    may_be_empty: bool = False,
 ) -> Commit:
     """Return the region after an outline was drawn.
 
@@ -58,6 +59,8 @@ def commit_polygon(
         The region as it is; None where there is none.
     within
         Where cells were measured: what lies outside is clipped, and the message says so.
+    may_be_empty
+        Cutting may leave nothing, as of exclusions; of tumour and tissue something has to be left.
     """
     outline, note = _outline(vertices_um)
     if outline is None:
@@ -72,15 +75,18 @@ def commit_polygon(
         if outline.area - inside.area > MIN_AREA_UM2:
             notes.append(f"{lost:.3g} mm² where no cells were measured were left out")
         outline = inside
-    region, refusal = _combine(outline, operation, present)
+    region, refusal = _combine(outline, operation, present, 0.0 if may_be_empty else MIN_AREA_UM2)
     return Commit(region, "; ".join(notes)) if region is not None else Commit(None, refusal)
 
 
 def _outline(vertices_um: ArrayLike) -> tuple[MultiPolygon | None, str]:
     """Return the polygon of an outline and what was repaired, or None and why it is refused."""
     xy = np.asarray(vertices_um, dtype=np.float64).reshape(-1, 2)
-    if len(np.unique(xy, axis=0)) < 3:
-        return None, f"an outline needs three different points, this has {len(np.unique(xy, axis=0))}: draw it again"
+    if not np.isfinite(xy).all():
+        return None, "an outline needs finite coordinates: draw it again"
+    n_points = len(np.unique(xy, axis=0))
+    if n_points < 3:
+        return None, f"an outline needs three different points, this has {n_points}: draw it again"
     try:
         polygon, change = make_valid_polygon(Polygon(LinearRing(xy)))
     except AnnotationError as error:
@@ -95,7 +101,9 @@ def _outline(vertices_um: ArrayLike) -> tuple[MultiPolygon | None, str]:
     return polygon, f"the outline crossed itself: repaired, {100 * change:.2g} % of its area changed" if change else ""
 
 
-def _combine(outline: MultiPolygon, operation: Operation, present: MultiPolygon) -> tuple[MultiPolygon | None, str]:
+def _combine(
+    outline: MultiPolygon, operation: Operation, present: MultiPolygon, least_um2: float
+) -> tuple[MultiPolygon | None, str]:
     """Return the new region, or None and the reason."""
     if operation == "replace":
         return outline, ""
@@ -106,4 +114,4 @@ def _combine(outline: MultiPolygon, operation: Operation, present: MultiPolygon)
     if operation == "extend":
         return joined([present, outline]), ""
     rest = polygonal(without(present, outline))
-    return (rest, "") if rest.area >= MIN_AREA_UM2 else (None, "nothing of the region would be left: draw it anew")
+    return (rest, "") if rest.area >= least_um2 else (None, "nothing of the region would be left: draw it anew")

@@ -1,54 +1,41 @@
-"""One slide of a scored folder, open for review: its numbers after any edits, by the functions that score it.
+"""The numbers of an open slide after any edits, by the functions that score it.
 
-Opens stored cells, regions, cut-offs and protocol; reads no image. Everything is frozen, nothing is kept
-between calls: a viewer may compute in a thread and drop the result.
+Everything is frozen and nothing is kept between calls: a viewer computes in a thread, and drops the result
+where another edit has come in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
-from spatial_til.io.folder import ScoredFolder
-from spatial_til.io.measured import Measured
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.geometry.place import place_cells
 from spatial_til.io.scores import ScoredSlide
-from spatial_til.model import FloatArray, Value
-from spatial_til.pipeline.calls import MarkerCut
-from spatial_til.pipeline.corrections import Corrections, StaleEdit
-from spatial_til.pipeline.divide import Regions, Widths
-from spatial_til.pipeline.numbers import Classes, Scene
-from spatial_til.review.events import Edit, Figures
-from spatial_til.review.state import ReviewState
-from spatial_til.study import Job
+from spatial_til.model import Cells, Value
+from spatial_til.pipeline.calls import populations_of
+from spatial_til.pipeline.correcting import Corrected, correct, find_cell
+from spatial_til.pipeline.corrections import Corrections, Place, StaleEdit, overridden, review_flags
+from spatial_til.pipeline.divide import Regions, divide
+from spatial_til.pipeline.numbers import Classes, Divided, Scene, classify, ratio_values, tile_scene
+from spatial_til.pipeline.pdl1 import TumorCellNumbers
+from spatial_til.pipeline.score import ScoreTask, score_measured, slide_flags, slide_regions
+from spatial_til.review.events import Figures
+from spatial_til.review.opening import Session, edited, open_session
+from spatial_til.review.state import ReviewState, corrections_of
+from spatial_til.segmentation.positivity import score_of
 
-AnyEdit = TypeVar("AnyEdit", bound=Edit)
+__all__ = [
+    "Cancelled", "Numbers", "Session", "edited", "figures", "marker_scores", "nearest_cell", "numbers",
+    "open_session", "score_reviewed",
+]  # fmt: skip
 
 
 class Cancelled(Exception):  # noqa: N818 - no error: somebody asked for it
     """Raised by `numbers` between two steps once `cancelled()` is true."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """One slide as it was measured and scored, before any correction.
-
-    `widths` are the margin's; `problem` says why the slide could not be scored, empty where it was: a reader
-    may draw what was missing.
-    """
-
-    folder: ScoredFolder
-    job: Job
-    measured: Measured
-    cuts: Mapping[str, MarkerCut]
-    widths: Widths
-    problem: str = ""
-
-    @property
-    def image_sha256(self) -> str:
-        """Of the slide's file, as it was measured; empty where cells came as a table."""
-        return str(self.measured.source.get("sha256", "")) if self.job.cells is None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +48,17 @@ class Numbers:
         Cells, calls, compartments, placement, tiles, and the estimate of every population in every region.
         `scene.measured.cells` are the corrected cells: removed ones are gone, added ones are among them.
     regions
-        Tissue, tumour, exclusions as they were divided.
+        Tissue, tumour and exclusions before they were divided.
     classes
         Immunophenotype with probabilities (the reader's own, where overridden), and sites of activity.
     ratios
         log2 ratios by name, such as ``log2_core_margin_cd8``.
-    flags, stale
-        Codes of the slide; corrections that no longer fit.
+    flags
+        Codes of the slide, less those of tumour-cell scores, which `score_reviewed` works out.
+    corrected
+        Cells, cut-offs and calls as corrected, and the corrections that no longer fit.
+    corrections
+        What the edits came to; None where there are none.
     """
 
     scene: Scene
@@ -75,18 +66,13 @@ class Numbers:
     classes: Classes
     ratios: Mapping[str, Value]
     flags: tuple[str, ...]
-    stale: tuple[StaleEdit, ...]
+    corrected: Corrected
+    corrections: Corrections | None
 
-
-def open_session(root: Path, slide_id: str) -> Session:
-    """Open one slide of a scored folder.
-
-    Raises
-    ------
-    SpatialTilError
-        Where the folder is none of ours, or has no such slide, or the slide was never measured.
-    """
-    raise NotImplementedError
+    @property
+    def stale(self) -> tuple[StaleEdit, ...]:
+        """Corrections that were not applied."""
+        return self.corrected.stale
 
 
 def numbers(
@@ -103,43 +89,105 @@ def numbers(
     cancelled
         Asked between steps.
     last
-        An earlier answer for this session: what the edits since leave as it was is taken from it.
+        An earlier answer of this session: what the edits since then leave as it was is taken from it.
 
     Raises
     ------
     Cancelled
         Where `cancelled()` became true on the way.
     AnnotationError
-        Where the regions cannot be divided; the message says why.
+        Where there are no regions to divide; the message says what to draw.
     """
-    raise NotImplementedError
+
+    def step() -> None:
+        if cancelled():
+            raise Cancelled
+
+    job = session.job
+    corrections = corrections_of(state, session.image_sha256)
+    if last is not None and _of_cells(last.corrections) == _of_cells(corrections):
+        corrected = last.corrected
+    else:
+        corrected = correct(job, session.measured, session.cuts, corrections)
+    step()
+    regions = slide_regions(job, corrected, session.widths, corrections, session.drawn)
+    step()
+    divided = _divided(session, regions, corrected, last, step)
+    step()
+    populations = populations_of(job, corrected.calls)
+    scene = tile_scene(job.slide_id, job.protocol, corrected.measured, corrected.calls, divided, populations)
+    step()
+    classes = classify(scene)
+    step()
+    flags = slide_flags(scene, regions, TumorCellNumbers(), classes)
+    return Numbers(
+        scene=scene,
+        regions=regions,
+        classes=replace(classes, phenotype=overridden(classes.phenotype, corrections)),
+        ratios=ratio_values(scene),
+        flags=(*flags, *review_flags(corrections, corrected.stale)),
+        corrected=corrected,
+        corrections=corrections,
+    )
+
+
+def _of_cells(corrections: Corrections | None) -> tuple[Any, ...]:
+    """Return the part of corrections that cells and calls depend on."""
+    if corrections is None:
+        return ({}, (), ())
+    return corrections.thresholds, corrections.cells, corrections.stale
+
+
+def _divided(
+    session: Session, regions: Regions, corrected: Corrected, last: Numbers | None, step: Callable[[], None]
+) -> Divided:
+    """Return compartments and placement: from the earlier answer where regions, and where cells, did not move."""
+    same_regions = last is not None and last.regions == regions
+    if last is not None and same_regions:
+        compartments = last.scene.compartments
+    else:
+        compartments = divide(regions, corrected.measured, session.job.protocol, session.widths)
+    step()
+    cells = corrected.measured.cells
+    if last is not None and same_regions and _same_places(cells, last.scene.measured.cells):
+        return compartments, last.scene.placement
+    return compartments, place_cells(cells.xy_um, compartments)
+
+
+def _same_places(a: Cells, b: Cells) -> bool:
+    return a is b or (np.array_equal(a.x_um, b.x_um) and np.array_equal(a.y_um, b.y_um))
 
 
 def score_reviewed(session: Session, state: ReviewState) -> ScoredSlide:
-    """Return the slide's whole score and rows of every table: what `rescore --reader` writes."""
-    raise NotImplementedError
+    """Return the slide's whole score and its rows of every table: what ``rescore --reader`` writes."""
+    corrections = corrections_of(state, session.image_sha256)
+    task = ScoreTask(session.job, session.folder, session.folder, session.cuts, "", session.widths, corrections)
+    return score_measured(task, session.measured)[0]
 
 
 def figures(found: Numbers) -> Figures:
     """Return the few numbers that events carry as before and after."""
-    raise NotImplementedError
+    cd8 = found.scene.of("CD8+")
+    ratio = found.ratios.get("log2_core_margin_cd8")
+    return {
+        "cd8_core_per_mm2": cd8["core"].density_per_mm2 if cd8 else None,
+        "cd8_margin_per_mm2": cd8["margin"].density_per_mm2 if cd8 else None,
+        "log2_core_margin_cd8": ratio.value if ratio else None,
+        "immunophenotype": found.classes.phenotype.call,
+    }
 
 
-def edited(session: Session, kind: type[AnyEdit], *, who: str, **fields: Any) -> AnyEdit:
-    """Return an edit of this slide, with time, measure key and image filled in."""
-    return kind(who=who, measure_key=session.measured.key, image_sha256=session.image_sha256, **fields)
+def marker_scores(session: Session, marker: str) -> NDArray[np.floating[Any]] | None:
+    """Return the (n,) scores of measured cells that a marker's cut-off is compared with.
+
+    None where cells are not called by a cut-off: their calls came with a table.
+    """
+    cells, how = session.measured.cells, session.job.protocol.marker(marker)
+    if marker in cells.calls:
+        return None
+    return score_of(cells, marker, compartment=how.compartment, statistic=how.statistic)
 
 
-def corrections_of(session: Session, state: ReviewState, reader: str) -> Corrections:
-    """Return what a state comes to for scoring."""
-    raise NotImplementedError
-
-
-def marker_scores(session: Session, marker: str) -> FloatArray | None:
-    """Return the (n,) scores of measured cells that the cut-off is compared with; None where calls came along."""
-    raise NotImplementedError
-
-
-def nearest_cell(found: Numbers, x_um: float, y_um: float, *, within_um: float) -> int | None:
-    """Return the index of the cell of `found.scene.measured.cells` nearest a point; None where none is near."""
-    raise NotImplementedError
+def nearest_cell(cells: Cells, x_um: float, y_um: float, *, within_um: float) -> int | None:
+    """Return the index of the cell nearest a point; None where none is within reach."""
+    return find_cell(cells, Place(x_um, y_um), within_um=within_um)

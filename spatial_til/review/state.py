@@ -8,6 +8,7 @@ from functools import reduce
 
 from shapely.geometry import MultiPolygon
 
+from spatial_til.pipeline.corrections import CellCorrection, Corrections, Place, StaleEdit
 from spatial_til.review.events import (
     CallFlip,
     CellAdded,
@@ -106,3 +107,42 @@ def apply(state: ReviewState, event: Event) -> ReviewState:
 def replay(events: Iterable[Event]) -> ReviewState:
     """Return the state that a journal comes to."""
     return reduce(apply, events, ReviewState())
+
+
+def corrections_of(state: ReviewState, image_sha256: str) -> Corrections | None:
+    """Return what a state comes to for scoring; None where no edit holds.
+
+    Parameters
+    ----------
+    image_sha256
+        Of the slide as it is measured now: edits that were made on another image are stale, all of them.
+    """
+    if not state.done:
+        return None
+    fits = [not image_sha256 or edit.image_sha256 in {"", image_sha256} for edit in state.done]
+    kept = ReviewState(tuple(edit for edit, fit in zip(state.done, fits, strict=True) if fit))
+    cells = [
+        *(CellCorrection("remove", _place(e), e.measure_key, when=e.when) for e in kept.removed),
+        *(CellCorrection("add", _place(e), e.measure_key, calls=e.calls, when=e.when) for e in kept.added),
+        *(CellCorrection("flip", _place(e), e.measure_key, e.marker, e.positive, when=e.when) for e in kept.flips),
+    ]
+    override = kept.override
+    return Corrections(
+        state.done[-1].who,
+        kept.regions,
+        kept.thresholds,
+        tuple(cells),
+        override.phenotype if override else None,
+        override.why if override else "",
+        tuple(_of_other_image(edit) for edit, fit in zip(state.done, fits, strict=True) if not fit),
+    )
+
+
+def _place(edit: CallFlip | CellRemoved | CellAdded) -> Place:
+    return Place(edit.x_um, edit.y_um)
+
+
+def _of_other_image(edit: Edit) -> StaleEdit:
+    place = _place(edit) if isinstance(edit, CallFlip | CellRemoved | CellAdded) else None
+    marker = edit.marker if isinstance(edit, CallFlip | ThresholdEdit) else ""
+    return StaleEdit(type(edit).__name__, "it was made on another image of this slide", place, marker, edit.when)
