@@ -149,6 +149,7 @@ class Protocol(Section):
         values = self.resolved()
         for marker in values["markers"].values():
             marker["thresholds_from"] = Path(marker["thresholds_from"]).name
+        values["tumor"]["model"] = Path(values["tumor"]["model"]).name
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -225,4 +226,7 @@ def _rooted(protocol: Protocol, folder: Path) -> Protocol:
         else marker
         for name, marker in protocol.markers.items()
     }
-    return protocol.model_copy(update={"markers": markers})
+    tumor = protocol.tumor
+    if tumor.model:
+        tumor = tumor.model_copy(update={"model": str((folder / tumor.model).absolute())})
+    return protocol.model_copy(update={"markers": markers, "tumor": tumor})

@@ -215,14 +215,18 @@ class Tumor(Section):
     method: Literal["annotation", "marker", "classifier"] = Field(
         default="annotation", description="annotation, marker (density of tumour cells), classifier"
     )
-    model: str = Field(default="", description="path of a trained classifier; for method = classifier only")
+    model: str = Field(
+        default="", description="path of a trained classifier, relative to the protocol; for method = classifier only"
+    )
     min_area_mm2: NonNegative = Field(
         default=0.01, description="mm²; smaller islands are dropped (project default; not for annotations)"
     )
     max_hole_mm2: NonNegative = Field(
         default=0.005, description="mm²; smaller holes are filled (project default; not for annotations)"
     )
-    bandwidth_um: Positive = Field(default=50.0, description="µm, kernel of the density contour (project default)")
+    bandwidth_um: Positive = Field(
+        default=50.0, description="µm, smoothing of density or probability before its contour (project default)"
+    )
 
 
 class CompartmentKeys(Section):

@@ -121,3 +121,15 @@ def test_changes_of_a_population_that_no_slide_reports_are_refused(name):
     assert f"longitudinal.changes_of: {name} is no population that slides report: use CD8+, CD8+LAG3+," in problem
     values["longitudinal"]["changes_of"].pop()
     assert parse_protocol(values).longitudinal.changes_of[-1] == "exhausted"
+
+
+def test_the_path_of_a_classifier_is_relative_to_the_protocol(tmp_path):
+    text = template().replace('method = "annotation"', 'method = "classifier"').replace('model = ""', 'model = "m/t.json"')
+    prints = set()
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "protocol.toml").write_text(text, encoding="utf-8")
+        protocol = load_protocol(tmp_path / name / "protocol.toml")
+        assert protocol.tumor.model == str(tmp_path / name / "m" / "t.json")
+        prints.add(protocol.fingerprint())
+    assert len(prints) == 1
