@@ -89,7 +89,9 @@ def run(n_cells: int = 1_000_000) -> dict[str, float]:
     flip = edited(opened, CallFlip, who="r", x_um=float(x), y_um=float(y), marker="CD8", positive=True)
     timed("cell flipped, s", apply(moved, flip), last)
     timed("cut-off moved, s", apply(moved, edited(opened, ThresholdEdit, who="r", marker="CD8", value=0.8)), last)
-    timed("class overridden, s", apply(moved, edited(opened, ClassOverride, who="r", phenotype="desert")), last)
+    timed(
+        "class overridden, s", apply(moved, edited(opened, ClassOverride, who="r", phenotype="desert", why="-")), last
+    )
     return found
 
 

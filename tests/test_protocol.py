@@ -124,7 +124,9 @@ def test_changes_of_a_population_that_no_slide_reports_are_refused(name):
 
 
 def test_the_path_of_a_classifier_is_relative_to_the_protocol(tmp_path):
-    text = template().replace('method = "annotation"', 'method = "classifier"').replace('model = ""', 'model = "m/t.json"')
+    text = (
+        template().replace('method = "annotation"', 'method = "classifier"').replace('model = ""', 'model = "m/t.json"')
+    )
     prints = set()
     for name in ("here", "there"):
         (tmp_path / name).mkdir()

@@ -30,6 +30,7 @@ from spatial_til.review.session import (
     score_reviewed,
 )
 from spatial_til.review.state import ReviewState, replay
+from spatial_til.run_record import jobs_from_record
 from tests.batch_study import run, table
 from tests.scored_folder import PLANS, TISSUE, make_folder
 
@@ -219,11 +220,14 @@ def test_review_goes_beside_the_tables_and_leaves_them(copy):
     before = {p: p.read_bytes() for p in copy.root.rglob("*") if p.is_file() and p.name != "run.json"}
     session = open_session(copy.root, SLIDE)
     keep(copy, SLIDE, *every_edit(session))
+    keep(copy, "gone", *every_edit(session))
     journal = copy.review(SLIDE, "anna").read_bytes()
     result = rescore(copy.root, None, workers=1, quiet=True)
     assert all(path.read_bytes() == data for path, data in before.items())
     assert copy.review(SLIDE, "anna").read_bytes() == journal
-    assert "reviewed by anna: 1 slides corrected" in result.lines
+    assert "reviewed by anna, 1 slides corrected:" in result.lines
+    assert any("gone is not in this study" in line for line in result.lines)
+    assert len(set(result.lines)) == len(result.lines)
     reviewed = copy.reviewed("anna")
     assert {p.name for p in reviewed.tables.iterdir()} == {p.name for p in copy.tables.iterdir()} | {
         "stale_edits.csv"
@@ -257,7 +261,7 @@ def test_edits_that_were_undone_leave_the_slide_as_computed(copy):
 
 def test_which_reader_is_meant_has_to_be_clear(copy):
     session = open_session(copy.root, SLIDE)
-    assert load_review(copy, None) is None
+    assert load_review(copy, jobs_from_record(copy.run), None) is None
     keep(copy, SLIDE, *every_edit(session)[:1])
     keep(copy, SLIDE, *every_edit(session)[1:2], reader="ben")
     with pytest.raises(ReviewError, match=r"several readers \(anna, ben\): give --reader, or --no-review"):

@@ -53,7 +53,12 @@ def cell_edits(draw):
     )
 
 
-CLASS = st.builds(ev.ClassOverride, **WHO, phenotype=st.sampled_from([None, "inflamed", "desert"]))
+CLASS = st.builds(
+    ev.ClassOverride,
+    who=st.just("anna"),
+    why=st.just("as seen"),
+    phenotype=st.sampled_from([None, "inflamed", "desert"]),
+)
 EDIT = REGION | CUT | cell_edits() | CLASS
 OTHER = st.sampled_from(
     [
@@ -196,6 +201,15 @@ FLIP = json.loads(event_line(ev.CallFlip(who="anna", x_um=1.5, y_um=2.5, marker=
 def test_a_line_that_is_no_event_says_why(change, says):
     with pytest.raises(ValueError, match=says.replace("(", r"\(")):
         parse_line(json.dumps(FLIP | change))
+
+
+def test_a_class_without_a_reason_is_refused():
+    with pytest.raises(ValueError, match="needs a reason"):
+        ev.ClassOverride(who="anna", phenotype="desert", why=" ")
+    line = json.loads(event_line(ev.ClassOverride(who="anna", phenotype="desert", why="necrosis")))
+    with pytest.raises(ValueError, match="needs a reason"):
+        parse_line(json.dumps(line | {"why": ""}))
+    ev.ClassOverride(who="anna", phenotype=None)
 
 
 def test_geometry_that_is_none_is_refused():

@@ -53,8 +53,8 @@ def rescore(
         Where the folder is none of ours, or a run is under way in it.
     """
     stored = ScoredFolder(source)
-    reviewed = load_review(stored, reader) if review else None
     study = jobs_from_record(stored.run)
+    reviewed = load_review(stored, study, reader) if review else None
     if protocol_path is not None:
         protocol = load_protocol(protocol_path)
         problems = _measure_problems(study, protocol, protocol_path)
@@ -78,10 +78,11 @@ def rescore(
 
 
 def _together(computed: Summary, reviewed: Summary, review: Review) -> Summary:
-    """Return the closing lines of both, and the slides that failed in either."""
-    lines = (f"reviewed by {review.reader}: {len(review.corrections)} slides corrected", *review.notices)
+    """Return the closing lines as computed, then those that the review changed; and who failed in either."""
+    head = f"reviewed by {review.reader}, {len(review.corrections)} slides corrected:"
+    other = [line for line in reviewed.lines if line not in computed.lines]
     failures = dict.fromkeys((*computed.failures, *reviewed.failures))
-    return Summary((*computed.lines, *lines, *reviewed.lines), tuple(failures))
+    return Summary((*computed.lines, *review.notices, head, *other), tuple(failures))
 
 
 def _measure_problems(study: Study, protocol: Protocol, path: Path) -> list[str]:

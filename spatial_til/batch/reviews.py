@@ -11,6 +11,7 @@ from spatial_til.io.measured import read_source
 from spatial_til.pipeline.corrections import Corrections
 from spatial_til.review.journal import check_reader, journals, read_journal, readers
 from spatial_til.review.state import corrections_of, replay
+from spatial_til.study import Study
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Review:
     notices: tuple[str, ...] = ()
 
 
-def load_review(folder: ScoredFolder, reader: str | None) -> Review | None:
+def load_review(folder: ScoredFolder, study: Study, reader: str | None) -> Review | None:
     """Return the corrections of a reader; of the only one where none is named; None where nobody reviewed.
 
     Raises
@@ -44,8 +45,12 @@ def load_review(folder: ScoredFolder, reader: str | None) -> Review | None:
     corrections: dict[str, Corrections] = {}
     problems: list[str] = []
     notices: list[str] = []
+    slides = {job.slide_id for job in study.jobs}
     for (slide_id, who), path in journals(folder).items():
         if who != name:
+            continue
+        if slide_id not in slides:
+            notices.append(f"{path}: {slide_id} is not in this study, its journal was not applied")
             continue
         try:
             read = read_journal(path)

@@ -94,6 +94,12 @@ class ClassOverride(Edit):
 
     phenotype: str | None
 
+    def __post_init__(self) -> None:
+        """Refuse a class without a reason."""
+        if self.phenotype is not None and not self.why.strip():
+            msg = "a class that replaces the computed one needs a reason (why)"
+            raise ValueError(msg)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undo(Event):
