@@ -8,7 +8,8 @@ from pathlib import Path
 from spatial_til.batch.estimate import estimate
 from spatial_til.checking import slide_problems
 from spatial_til.errors import SpatialTilError
-from spatial_til.study import load_study
+from spatial_til.pipeline.settings import stain_problems
+from spatial_til.study import Study, load_study
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,12 @@ class CheckReport:
 
     lines: tuple[str, ...]
     problems: tuple[str, ...]
+
+
+def panel_problems(study: Study) -> list[str]:
+    """Return what makes the panels of a study impossible to measure, each told once."""
+    protocols = {id(job.protocol): job.protocol for job in study.jobs if job.cells is None}
+    return list(dict.fromkeys(problem for protocol in protocols.values() for problem in stain_problems(protocol)))
 
 
 def check_study(
@@ -39,7 +46,8 @@ def check_study(
         Processes that the estimate is for.
     """
     study = load_study(path, protocol_path)
-    problems = [problem for job in study.jobs for problem in slide_problems(job)]
+    problems = panel_problems(study)
+    problems += [problem for job in study.jobs for problem in slide_problems(job)]
     fingerprint = study.protocol.fingerprint()
     if locked is not None and locked != fingerprint:
         problems.append(f"the protocol's fingerprint is {fingerprint}, not {locked}: use the locked protocol unchanged")

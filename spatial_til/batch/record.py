@@ -65,6 +65,7 @@ def write_record(
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "protocol": study.protocol.resolved(),
         "protocol_fingerprint": study.protocol.fingerprint(),
+        "stain_vectors": _earlier(stored.run).get("stain_vectors", []) if run.vectors is None else run.vectors,
         "thresholds": now,
         "thresholds_changed": changed,
         "slides": slides,

@@ -11,10 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from spatial_til.batch.checks import panel_problems
 from spatial_til.batch.plan import Plan, plan
 from spatial_til.batch.record import times_so_far, write_record
 from spatial_til.batch.reviews import Review
 from spatial_til.batch.stages import Failure, Run, measure_one, remove_outputs, score_one
+from spatial_til.batch.stains import settle_vectors
 from spatial_til.batch.status import read_failures
 from spatial_til.batch.tables import Summary, summary, write_comparison, write_slide_tables
 from spatial_til.errors import SpatialTilError, StudyError
@@ -65,10 +67,15 @@ def score_study(
     ------
     StudyError
         Where `only` names slides that the sheet does not have.
+    ProtocolError
+        Where the stains of a panel cannot be told apart.
     SpatialTilError
         Where the folder cannot be made, or another run is under way in it.
     """
     study = _absolute(study)
+    problems = panel_problems(study)
+    if problems:
+        raise ProtocolError(problems)
     known = {job.slide_id for job in study.jobs}
     unknown = sorted(set(only) - known)
     if unknown:
@@ -81,7 +88,7 @@ def score_study(
         planned = plan(jobs, 1 if scheduler else workers)
         with start_run(folder, planned, scheduler, quiet=quiet) as run:
             run.failures = {i: Failure(i, *of) for i, of in before.items() if i not in chosen}
-            tasks = [MeasureTask(job, folder, planned.threads, again) for job in jobs]
+            tasks = [MeasureTask(job, folder, planned.threads, again) for job in settle_vectors(run, study, jobs)]
             run.stage("measure", measure_one, tasks)
             cut = cut_slides(run, study, folder)
             return finish(run, study, folder, cut, again=chosen if again else set())

@@ -43,6 +43,7 @@ class Run:
     failures: dict[str, Failure] = field(default_factory=dict)  # by slide_id
     took: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)  # (stage, slide_id) -> times
     notes: list[str] = field(default_factory=list)
+    vectors: list[dict[str, Any]] | None = None  # of each batch that leaves its stain vectors to the slides
 
     def stage(
         self, name: str, function: Callable[[Task], StageReport], tasks: Sequence[Task], kept: Sequence[str] = ()

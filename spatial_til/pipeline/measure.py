@@ -88,7 +88,7 @@ def measure(task: MeasureTask) -> StageReport:
     labels = identify(job.labels)["sha256"] if job.labels else None
     with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
         slide.require_pixel_size()
-        drawn = _annotated_tissue(job, slide)
+        drawn = annotated_tissue(job, slide)
         parts = measure_parts(job, source["sha256"], labels, drawn)
         stored = read_made_of(path)
         if not task.again and stored == parts and task.folder.overview(job.slide_id).exists():
@@ -105,7 +105,7 @@ def measure_parts(job: Job, image: str, labels: str | None, tissue: MultiPolygon
     return {
         "image": image,
         "labels": labels,
-        "tissue": None if tissue is None else hashlib.sha256(shapely.to_wkb(tissue)).hexdigest(),
+        "tissue": tissue_hash(tissue),
         "pixel_size_um": job.pixel_size_um,
         "settings": settings_text(measure_settings(job.protocol)),
         "working_pixel_size_um": job.protocol.segmentation.pixel_size_um,
@@ -151,18 +151,24 @@ def overview_tissue(job: Job, slide: Slide) -> MultiPolygon:
     SlideError
         Where the slide has none.
     """
-    grids = (_grid(slide, job, job.protocol.segmentation.pixel_size_um), _grid(slide, job, OVERVIEW_UM))
-    return calibrate(*grids, measure_settings(job.protocol), _annotated_tissue(job, slide)).tissue
+    grids = (working_grid(slide, job, job.protocol.segmentation.pixel_size_um), working_grid(slide, job, OVERVIEW_UM))
+    return calibrate(*grids, measure_settings(job.protocol), annotated_tissue(job, slide)).tissue
 
 
-def _annotated_tissue(job: Job, slide: Slide) -> MultiPolygon | None:
+def tissue_hash(tissue: MultiPolygon | None) -> str | None:
+    """Return what changes with drawn tissue; None where none is drawn."""
+    return None if tissue is None else hashlib.sha256(shapely.to_wkb(tissue)).hexdigest()
+
+
+def annotated_tissue(job: Job, slide: Slide) -> MultiPolygon | None:
+    """Return the tissue drawn on a slide; None where none is drawn."""
     if not job.annotations:
         return None
     drawn = read_annotations(job.annotations, pixel_size=slide.require_pixel_size(), image_shape=slide.shape)
     return drawn.tissue
 
 
-def _grid(slide: Slide, job: Job, pixel_size_um: float) -> PixelSource:
+def working_grid(slide: Slide, job: Job, pixel_size_um: float) -> PixelSource:
     """Return the slide at a pixel size, with the channels of the panel."""
     panel = job.protocol.panel
     if panel.modality == "brightfield":
@@ -221,10 +227,9 @@ class _LabelGrid:
 
 
 def _vector_flags(job: Job) -> tuple[str, ...]:
-    """Return the flag of stains asked to be estimated: none is better explained than by its preset as yet."""
-    asked = job.protocol.panel.modality == "brightfield" and any(
-        stain.vector == "auto" for stain in job.protocol.panel.stains.values()
-    )
+    """Return the flag of stains left to the slides whose presets stand (see `pipeline.vectors`)."""
+    panel = job.protocol.panel
+    asked = panel.modality == "brightfield" and any(stain.vector == "auto" for stain in panel.stains.values())
     return ("stain_vector_fallback",) if asked else ()
 
 
@@ -232,11 +237,11 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
     job = task.job
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
-    grid = _grid(slide, job, seg.pixel_size_um)
+    grid = working_grid(slide, job, seg.pixel_size_um)
     labels = None if job.labels is None else _LabelGrid(open_labels(job.labels, slide), slide, grid)
     found = measure_slide(
         grid,
-        _grid(slide, job, OVERVIEW_UM),
+        working_grid(slide, job, OVERVIEW_UM),
         settings=measure_settings(job.protocol),
         tissue=tissue,
         labels=labels,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from spatial_til.errors import ProtocolError
 from spatial_til.metrics.pooling import PoolingKeys
 from spatial_til.protocol import Protocol
+from spatial_til.segmentation.calibration import start_vector
 from spatial_til.segmentation.settings import Channel, MeasureSettings, NucleusSettings, Stain
+from spatial_til.segmentation.stains import check_stains
 
 
 def measure_settings(protocol: Protocol) -> MeasureSettings:
@@ -28,6 +31,18 @@ def measure_settings(protocol: Protocol) -> MeasureSettings:
         large_nucleus_um2=seg.large_nucleus_um2,
         large_expansion_um=seg.large_expansion_um,
     )
+
+
+def stain_problems(protocol: Protocol) -> list[str]:
+    """Return why a brightfield panel cannot be separated: no such preset, or stains of nearly one colour."""
+    settings = measure_settings(protocol)
+    if settings.modality != "brightfield":
+        return []
+    try:
+        check_stains({stain.name: start_vector(stain) for stain in settings.stains})
+    except ProtocolError as error:
+        return [p if p.startswith("panel.") else f"panel.stains: {p}" for p in error.problems]
+    return []
 
 
 def pooling_keys(protocol: Protocol) -> PoolingKeys:

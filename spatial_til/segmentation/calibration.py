@@ -165,6 +165,26 @@ def _brightfield(
     settings: MeasureSettings,
     region: MultiPolygon | None,
 ) -> Calibration:
+    glass, region = glass_and_tissue(picture, px, settings, region)
+    vectors = {s.name: start_vector(s) for s in settings.stains}
+    warnings = stains.check_stains(vectors)
+    amounts = stains.amounts_table(stains.stain_matrix(list(vectors.values())), glass.rgb)
+    table = _nuclear_table(amounts, settings)
+    draft = Calibration(settings, region, white=glass, vectors=vectors, table=table, warnings=warnings)
+    draft = draft.with_floor(picture, px, source)
+    return replace(draft, typical=_typical(source, draft))
+
+
+def glass_and_tissue(
+    picture: NDArray[Any], px: PixelSize, settings: MeasureSettings, region: MultiPolygon | None
+) -> tuple[white.White, MultiPolygon]:
+    """Return the white of a brightfield slide, and its tissue: as drawn, or found on the overview.
+
+    Raises
+    ------
+    SlideError
+        If no tissue is found.
+    """
     glass = white.White(settings.white, found=True) if settings.white else white.estimate_white(picture)
     if region is None:
         region = tissue.tissue_brightfield(
@@ -175,22 +195,25 @@ def _brightfield(
             max_hole_mm2=settings.max_tissue_hole_mm2,
         )
     _require_tissue(region)
-    vectors = {s.name: _vector(s) for s in settings.stains}
-    warnings = stains.check_stains(vectors)
-    amounts = stains.amounts_table(stains.stain_matrix(list(vectors.values())), glass.rgb)
-    table = _nuclear_table(amounts, settings)
-    draft = Calibration(settings, region, white=glass, vectors=vectors, table=table, warnings=warnings)
-    draft = draft.with_floor(picture, px, source)
-    return replace(draft, typical=_typical(source, draft))
+    return glass, region
 
 
-def _vector(stain: Stain) -> tuple[float, ...]:
+def start_vector(stain: Stain) -> tuple[float, ...]:
+    """Return a stain's vector as given, by its preset, or for ``auto`` the preset of the stain's name.
+
+    Raises
+    ------
+    ProtocolError
+        If there is no such preset.
+    """
     if not isinstance(stain.vector, str):
         return stain.vector
     name = stain.name if stain.vector == "auto" and stain.name in stains.PRESETS else stain.vector
     if name not in stains.PRESETS:
         known = ", ".join(stains.PRESETS)
         msg = f"panel.stains.{stain.name}: vector is a preset or [r, g, b], found {name!r}; presets: {known}"
+        if name == "auto":
+            msg = f"panel.stains.{stain.name}: vector auto starts from the preset of the stain's name: name it {known}"
         raise ProtocolError([msg])
     return stains.PRESETS[name]
 
