@@ -19,7 +19,7 @@ from spatial_til.batch.stages import Failure, Run, measure_one, remove_outputs, 
 from spatial_til.batch.stains import settle_vectors
 from spatial_til.batch.status import read_failures
 from spatial_til.batch.tables import Summary, summary, write_comparison, write_slide_tables
-from spatial_til.errors import SpatialTilError, StudyError
+from spatial_til.errors import ProtocolError, SpatialTilError, StudyError
 from spatial_til.io.atomic import remove_parts
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import identify
