@@ -48,7 +48,8 @@ def cohens_kappa(a: Sequence[str], b: Sequence[str], *, confidence: float) -> Va
     -----
     kappa = (p_o - p_e) / (1 - p_e): the agreement beyond chance. Not defined where chance alone agrees always:
     both readers used one and the same class only. Where the readers agree on all slides the large-sample
-    interval has no width; its lower end is then that of the exact interval of p_o, on the scale of kappa.
+    interval has no width; its lower end is then that of the exact interval of p_o, on the scale of kappa. Where one
+    reader used one class only kappa is 0 whatever the agreement, and has no interval.
 
     References
     ----------
@@ -69,6 +70,8 @@ def cohens_kappa(a: Sequence[str], b: Sequence[str], *, confidence: float) -> Va
     agreed, chance = float(np.trace(p)), float(rows @ columns)
     if chance >= 1.0:
         return Value(None, reason="both readers used one and the same class only")
+    if len(set(a)) == 1 or len(set(b)) == 1:
+        return Value(0.0, reason="a reader used one class only: kappa is 0 whatever the agreement")
     kappa = (agreed - chance) / (1 - chance)
     if agreed == 1.0:
         low = share_agreed(a, b, confidence=confidence).ci_low or 0.0
