@@ -142,59 +142,86 @@ def _between(above: Any, i: int, j: int, reach: int) -> bool:
 def depth_in(above: Any, cap: int, out: Any) -> None:
     """Write the chamfer distance into the foreground in 1/16 pixel, from the sub-pixel crossing, capped."""
     rows, cols = above.shape
-    _first_depths(above, cap, out)
+    spare = np.empty((2, cols), dtype=np.int16)
     for i in range(rows):
-        line = out[i]
+        _first_depths(above[max(i - 1, 0)], above[i], above[min(i + 1, rows - 1)], cap, spare, out[i])
         if i > 0:
-            _from_row(line, out[i - 1])
-        for j in range(1, cols):
-            line[j] = min(line[j], np.int16(line[j - 1] + np.int16(STEP)))
+            _from_row(out[i], out[i - 1])
+        _along(out[i], cap, spare, False)
     for i in range(rows - 1, -1, -1):
-        line = out[i]
         if i < rows - 1:
-            _from_row(line, out[i + 1])
-        beside = np.int32(line[cols - 1])
-        for j in range(cols - 1, 0, -1):
-            beside = min(np.int32(line[np.uint64(j - 1)]), beside + np.int32(STEP))
-            line[np.uint64(j - 1)] = beside
+            _from_row(out[i], out[i + 1])
+        _along(out[i], cap, spare, True)
 
 
 @njit(cache=True, nogil=True)
 def _from_row(line: Any, other: Any) -> None:
     """Lower a row of depths by what the row beside it allows."""
-    _lower(line, other, STEP)
-    _lower(line[1:], other[:-1], _DIAGONAL)
-    _lower(line[:-1], other[1:], _DIAGONAL)
+    straight, diagonal, last = np.int16(STEP), np.int16(_DIAGONAL), len(line) - 1
+    line[0] = min(line[0], np.int16(other[0] + straight))
+    if last:
+        line[0] = min(line[0], np.int16(other[1] + diagonal))
+        line[last] = min(line[last], np.int16(other[last] + straight), np.int16(other[last - 1] + diagonal))
+    left, middle, right, inner = other[:-2], other[1:-1], other[2:], line[1:-1]
+    for j in range(len(inner)):
+        aslant = np.int16((left[j] if left[j] < right[j] else right[j]) + diagonal)
+        below = np.int16(middle[j] + straight)
+        best = aslant if aslant < below else below
+        inner[j] = best if best < inner[j] else inner[j]
 
 
 @njit(cache=True, nogil=True)
-def _lower(line: Any, other: Any, step: int) -> None:
-    """Lower values to another's plus a step; apart so that it is vectorised."""
+def _along(line: Any, cap: int, spare: Any, back: bool) -> None:
+    """Lower a row of depths by what lies before it (or behind): 1 pixel away, then 2, 4 … until the cap."""
+    cols = len(line)
+    source, reach, k = line, 1, 0
+    while reach * STEP < cap and reach < cols:
+        target, stay = spare[k], cols - reach
+        if back:
+            _lower(target[:stay], source[:stay], source[reach:], reach * STEP)
+            target[stay:] = source[stay:]
+        else:
+            _lower(target[reach:], source[reach:], source[:stay], reach * STEP)
+            target[:reach] = source[:reach]
+        source, reach, k = target, 2 * reach, 1 - k
+    for j in range(cols):
+        line[j] = source[j]
+
+
+@njit(cache=True, nogil=True)
+def _lower(out: Any, line: Any, other: Any, step: int) -> None:
+    """Write the lesser of a row and another plus a step; `out` is neither, so that it is vectorised."""
     add = np.int16(step)
     for j in range(len(line)):
         value = np.int16(other[j] + add)
-        line[j] = value if value < line[j] else line[j]
+        out[j] = value if value < line[j] else line[j]
 
 
-@njit(cache=True, nogil=True)
-def _first_depths(above: Any, cap: int, out: Any) -> None:
-    """Write 0 outside the foreground, `cap` inside, and on its edge the distance to where 0 is crossed."""
-    rows, cols = above.shape
-    straight, diagonal = np.ones(cols, dtype=np.int16), np.ones(cols, dtype=np.int16)
-    for i in range(rows):
-        up, here, down = above[max(i - 1, 0)], above[i], above[min(i + 1, rows - 1)]
-        line = out[i]
-        for j in range(cols):
-            line[j] = np.int16(cap) if here[j] > 0 else np.int16(0)
-            straight[j] = up[j] if up[j] < down[j] else down[j]
-        diagonal[0] = 1  # nothing beyond the edge
-        diagonal[1:] = straight[:-1]
-        _least(diagonal[:-1], straight[1:])
-        _least(straight[1:], here[:-1])
-        _least(straight[:-1], here[1:])
-        for j in range(cols):
-            if here[j] > 0 and (straight[j] <= 0 or diagonal[j] <= 0):
-                line[j] = _crossing(np.int32(here[j]), np.int32(straight[j]), np.int32(diagonal[j]))
+@njit(cache=True, nogil=True, error_model="numpy")
+def _first_depths(up: Any, here: Any, down: Any, cap: int, spare: Any, out: Any) -> None:
+    """Write 0 outside the foreground, `cap` inside, and on its edge the distance to where 0 is crossed.
+
+    Towards a lower neighbour 0 is crossed at a share of the way; quotients are exact, being far from the next
+    whole number in float32.
+    """
+    one, straight_step, diagonal_step = np.float32(1), np.float32(STEP), np.float32(_DIAGONAL)
+    straight, diagonal = spare[0], spare[1]
+    for j in range(len(here)):
+        straight[j] = up[j] if up[j] < down[j] else down[j]
+    diagonal[0] = 1  # nothing beyond the edge
+    diagonal[1:] = straight[:-1]
+    _least(diagonal[:-1], straight[1:])
+    _least(straight[1:], here[:-1])
+    _least(straight[:-1], here[1:])
+    for j in range(len(here)):
+        level = np.float32(here[j])
+        across = straight_step * level / (level - np.float32(straight[j]) + one)
+        aslant = diagonal_step * level / (level - np.float32(diagonal[j]) + one)
+        across = across if straight[j] <= 0 else diagonal_step
+        aslant = aslant if diagonal[j] <= 0 else diagonal_step
+        edge = (straight[j] <= 0) | (diagonal[j] <= 0)
+        depth = np.int16(min(across, aslant)) if edge else np.int16(cap)
+        out[j] = depth if here[j] > 0 else np.int16(0)
 
 
 @njit(cache=True, nogil=True)
@@ -202,14 +229,3 @@ def _least(line: Any, other: Any) -> None:
     """Lower values to another's; apart so that it is vectorised."""
     for j in range(len(line)):
         line[j] = other[j] if other[j] < line[j] else line[j]
-
-
-@njit(cache=True, nogil=True)
-def _crossing(level: Any, straight: Any, diagonal: Any) -> Any:
-    """Return how far from a foreground pixel 0 is crossed towards its lowest neighbours."""
-    best = np.int32(_DIAGONAL)
-    if straight <= 0:
-        best = STEP * level // (level - straight + 1)
-    if diagonal <= 0:
-        best = min(best, _DIAGONAL * level // (level - diagonal + 1))
-    return best
