@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.scratch import Scratch
 
 #: Most neighbours of one basin that are remembered.
@@ -147,17 +148,14 @@ def _touching(labels: Any, n: int) -> Any:
     rows, cols = labels.shape
     seen = np.zeros((n, _NEIGHBOURS), dtype=np.int32)
     pairs = np.empty((n * 6, 2), dtype=np.int32)
+    mark, at = mark_room(cols)
     m = 0
     for i in range(rows):
-        for j in range(cols):
-            a = labels[i, j]
-            if a == 0:
-                continue
-            for t in range(2):
-                if t == 0:
-                    b = labels[i, j + 1] if j + 1 < cols else a
-                else:
-                    b = labels[i + 1, j] if i + 1 < rows else a
+        here, down = labels[i], labels[min(i + 1, rows - 1)]
+        _mark_borders(here, down, mark)
+        for t in range(marked(mark, at)):
+            a = here[at[t]]
+            for b in (here[min(at[t] + 1, cols - 1)], down[at[t]]):
                 if b == 0 or b == a:
                     continue
                 low, high = min(a, b), max(a, b)
@@ -171,3 +169,14 @@ def _touching(labels: Any, n: int) -> Any:
                             m += 1
                         break
     return pairs[:m].copy()
+
+
+@njit(cache=True, nogil=True)
+def _mark_borders(here: Any, down: Any, mark: Any) -> None:
+    """Mark labelled pixels beside or above another label."""
+    last = len(here) - 1
+    for j in range(last):
+        a, right, below = here[j], here[j + 1], down[j]
+        other = ((right != a) & (right != 0)) | ((below != a) & (below != 0))
+        mark[j] = (a != 0) & other
+    mark[last] = (here[last] != 0) & (down[last] != 0) & (down[last] != here[last])

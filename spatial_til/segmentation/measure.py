@@ -67,65 +67,73 @@ def measure_cells(
     pixels = np.full((len(centre), len(planes), _N_PIXEL), np.nan, dtype=np.float32)
     part = scratch.array("parts", keys.shape, np.int32)
     write_parts(keys, max(round(membrane_um / px_um), 1), part)
-    box, area = _boxes(part, len(centre))
+    runs, first, area = _runs(part, len(centre))
     if planes.dtype == np.uint8:
-        _level_statistics(part, box, area, wanted, planes, pixels)
+        _level_statistics(part, runs, first, wanted, planes, pixels)
     else:
-        _value_statistics(part, box, area, wanted, planes, pixels)
+        _value_statistics(part, runs, first, area, wanted, planes, pixels)
     return pixels, rim_stain(keys, centre, wanted, membrane_planes, px_um=px_um), area
 
 
 @njit(cache=True, nogil=True)
-def _boxes(part: Any, n: int) -> Any:
-    """Return row0, row1, col0, col1 of each cell, and its pixels, by runs."""
+def _runs(part: Any, n: int) -> Any:
+    """Return the runs of each cell along rows (m, 4): row, first and last column and one, next run of the cell.
+
+    With them the first run of each cell, and its pixels; -1 ends the runs of a cell.
+    """
     rows, cols = part.shape
-    box = np.zeros((n, 4), dtype=np.int32)
+    runs = np.empty((rows * ((cols + 1) // 2), 4), dtype=np.int32)  # most there can be; only what is written costs memory
+    first, last = np.full(n, -1, dtype=np.int32), np.empty(n, dtype=np.int32)
     area = np.zeros(n, dtype=np.int64)
+    m = 0
     for i in range(rows):
+        line = part[i]
         j = 0
         while j < cols:
-            label = part[i, j] >> 3
+            label = line[j] >> 3
             start = j
             j += 1
             if label == 0:
                 continue
-            while j < cols and part[i, j] >> 3 == label:
+            while j < cols and line[j] >> 3 == label:
                 j += 1
             k = label - 1
-            if area[k] == 0:
-                box[k, 0], box[k, 2], box[k, 3] = i, start, j
-            box[k, 1] = i + 1
-            box[k, 2] = min(box[k, 2], start)
-            box[k, 3] = max(box[k, 3], j)
+            runs[m, 0], runs[m, 1], runs[m, 2], runs[m, 3] = i, start, j, -1
+            if first[k] < 0:
+                first[k] = m
+            else:
+                runs[last[k], 3] = m
+            last[k] = m
             area[k] += j - start
-    return box, area
+            m += 1
+    return runs[:m], first, area
 
 
 @njit(cache=True, nogil=True)
-def _level_statistics(part: Any, box: Any, area: Any, wanted: Any, planes: Any, out: Any) -> None:
+def _level_statistics(part: Any, runs: Any, first: Any, wanted: Any, planes: Any, out: Any) -> None:
     """Write the statistics of 8-bit planes from one histogram a compartment."""
-    cols = part.shape[1]
-    histogram = np.zeros(8 * 256, dtype=np.int32)
-    most = area.max() if len(area) else 0
-    code = np.empty(most + 1, dtype=np.uint16)
-    at = np.empty(most + 1, dtype=np.int64)
-    for k in range(len(box)):
+    m, cols = len(planes), part.shape[1]
+    code, level = part.reshape(-1), planes.reshape(m, -1)
+    histogram = np.zeros((m, 8 * 256), dtype=np.int32)
+    top = np.zeros(m, dtype=np.uint8)
+    for k in range(len(first)):
         if not wanted[k]:
             continue
-        count = 0
-        for i in range(box[k, 0], box[k, 1]):
-            for j in range(box[k, 2], box[k, 3]):
-                value = part[i, j]
-                code[count], at[count] = (value & 7) << 8, i * cols + j
-                count += value >> 3 == k + 1
-        for p in range(planes.shape[0]):
-            flat = planes[p].reshape(-1)
-            top = np.uint8(0)
-            for t in range(count):
-                level = flat[np.uint64(at[t])]
-                top = max(top, level)
-                histogram[np.uint64(code[t]) | np.uint64(level)] += 1
-            _from_histograms(histogram.reshape(8, 256)[:, : np.int64(top) + 1], out[k, p])
+        top[:] = 0
+        at = first[k]
+        while at >= 0:
+            start = np.uint64(runs[at, 0] * cols + runs[at, 1])
+            stop = start + np.uint64(runs[at, 2] - runs[at, 1])
+            for p in range(np.uint64(m)):
+                most = top[p]
+                for j in range(start, stop):
+                    here = level[p, j]
+                    most = max(most, here)
+                    histogram[p, np.uint64((code[j] & 7) << 8) | np.uint64(here)] += 1
+                top[p] = most
+            at = runs[at, 3]
+        for p in range(m):
+            _from_histograms(histogram[p].reshape(8, 256)[:, : np.int64(top[p]) + 1], out[k, p])
 
 
 @njit(cache=True, nogil=True)
@@ -162,23 +170,24 @@ def _from_histogram(histogram: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _value_statistics(part: Any, box: Any, area: Any, wanted: Any, planes: Any, out: Any) -> None:
+def _value_statistics(part: Any, runs: Any, first: Any, area: Any, wanted: Any, planes: Any, out: Any) -> None:
     """Write the statistics of planes of any type from sorted values."""
     codes = (1, 2, 4, 7)
-    for k in range(len(box)):
+    for k in range(len(first)):
         if not wanted[k]:
             continue
         sample = np.empty((planes.shape[0], 4, area[k]), dtype=planes.dtype)
         size = np.zeros(4, dtype=np.int64)
-        for i in range(box[k, 0], box[k, 1]):
-            for j in range(box[k, 2], box[k, 3]):
-                if part[i, j] >> 3 != k + 1:
-                    continue
+        at = first[k]
+        while at >= 0:
+            i = runs[at, 0]
+            for j in range(runs[at, 1], runs[at, 2]):
                 for c in range(4):
                     if part[i, j] & codes[c]:
                         for p in range(planes.shape[0]):
                             sample[p, c, size[c]] = planes[p, i, j]
                         size[c] += 1
+            at = runs[at, 3]
         for p in range(planes.shape[0]):
             for c in range(4):
                 _from_values(sample[p, c, : size[c]], out[k, p, 4 * c : 4 * c + 4])
