@@ -147,11 +147,11 @@ def depth_in(above: Any, cap: int, out: Any) -> None:
         _first_depths(above[max(i - 1, 0)], above[i], above[min(i + 1, rows - 1)], cap, spare, out[i])
         if i > 0:
             _from_row(out[i], out[i - 1])
-        _along(out[i], cap, spare, False)
+        _along(out[i], cap, spare, back=False)
     for i in range(rows - 1, -1, -1):
         if i < rows - 1:
             _from_row(out[i], out[i + 1])
-        _along(out[i], cap, spare, True)
+        _along(out[i], cap, spare, back=True)
 
 
 @njit(cache=True, nogil=True)

@@ -82,7 +82,7 @@ def _runs(part: Any, n: int) -> Any:
     With them the first run of each cell, and its pixels; -1 ends the runs of a cell.
     """
     rows, cols = part.shape
-    runs = np.empty((rows * ((cols + 1) // 2), 4), dtype=np.int32)  # most there can be; only what is written costs memory
+    runs = np.empty((rows * ((cols + 1) // 2), 4), dtype=np.int32)  # room for all: only what is used costs
     first, last = np.full(n, -1, dtype=np.int32), np.empty(n, dtype=np.int32)
     area = np.zeros(n, dtype=np.int64)
     m = 0
