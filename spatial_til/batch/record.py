@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from spatial_til.batch.reviews import Review
 from spatial_til.batch.stages import Run
 from spatial_til.io.atomic import write_text
 from spatial_til.io.folder import ScoredFolder
@@ -34,6 +35,7 @@ def write_record(
     scored: Mapping[str, ScoredSlide],
     pools: Mapping[Pool, PoolResult],
     made_with: Mapping[str, tuple[Mapping[str, MarkerCut], Widths]],
+    review: Review | None = None,
 ) -> None:
     """Write run.json. Apart from times and memory it says the same however often a run was killed on the way.
 
@@ -41,6 +43,8 @@ def write_record(
     ----------
     made_with
         Cut-offs and margin widths of each slide: what a viewer needs to score it again alone.
+    review
+        Whose corrections were applied; which, is told by their hashes.
     """
     earlier = _earlier(run.folder.run)
     before = dict(earlier.get("thresholds", {}))
@@ -75,6 +79,9 @@ def write_record(
             "jobs": [record_job(job) for job in study.jobs],
         },
     }
+    if review is not None:
+        digests = {slide_id: of.digest() for slide_id, of in review.corrections.items()}
+        record["review"] = {"reader": review.reader, "corrections": digests}
     write_text(run.folder.run, json.dumps(record, indent=1, ensure_ascii=False, default=str) + "\n")
 
 

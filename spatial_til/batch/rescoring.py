@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from spatial_til.batch.plan import plan
-from spatial_til.batch.reviews import Review, load_review
-from spatial_til.batch.runs import cut_slides, finish, run_folder, start_run
+from spatial_til.batch.reviews import Review, load_review, with_agreement
+from spatial_til.batch.runs import run_folder, start_run
+from spatial_til.batch.scoring import cut_slides, finish
 from spatial_til.batch.stages import Failure
 from spatial_til.batch.status import read_failures
 from spatial_til.batch.tables import Summary
@@ -68,13 +69,14 @@ def rescore(
         cut = cut_slides(run, study, stored)
         result = finish(run, study, stored, cut)
     if reviewed is None:
-        return result
+        return with_agreement(result, folder)
     reviewed = replace(reviewed, base=folder)
     own_root = folder.reviewed(reviewed.reader).root
     with run_folder(own_root) as own, start_run(own, plan([], workers), None, quiet=quiet) as run:
         failures = (f for f in result.failures if f.stage != "score" or f.slide_id not in reviewed.corrections)
         run.failures = {failure.slide_id: failure for failure in failures}
-        return _together(result, finish(run, study, stored, cut, review=reviewed), reviewed)
+        corrected = finish(run, study, stored, cut, review=reviewed)
+    return with_agreement(_together(result, corrected, reviewed), folder)
 
 
 def _together(computed: Summary, reviewed: Summary, review: Review) -> Summary:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from spatial_til.batch.tables import Summary
 from spatial_til.errors import ReviewError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import read_source
 from spatial_til.pipeline.corrections import Corrections
+from spatial_til.review.agreement import write_agreement
 from spatial_til.review.journal import check_reader, journals, read_journal, readers
 from spatial_til.review.state import corrections_of, replay
 from spatial_til.study import Study
@@ -65,3 +67,12 @@ def load_review(folder: ScoredFolder, study: Study, reader: str | None) -> Revie
     if problems:
         raise ReviewError(problems)
     return Review(name, folder, corrections, tuple(notices))
+
+
+def with_agreement(result: Summary, folder: ScoredFolder) -> Summary:
+    """Bring the tables of agreement up to date; journals that cannot be read are told, and are no fault here."""
+    try:
+        notices = write_agreement(folder)
+    except ReviewError as error:
+        notices = list(error.problems)
+    return replace(result, lines=(*result.lines, *notices))

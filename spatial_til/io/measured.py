@@ -100,6 +100,17 @@ def read_made_of(path: Path) -> Mapping[str, Any]:
     return _entry(path, "made_of")
 
 
+def read_pixel_size(path: Path) -> PixelSize | None:
+    """Return the pixel size of a stored slide without reading its cells; None where it has none."""
+    import pyarrow.parquet as pq
+
+    try:
+        found = _metadata(pq.read_schema(path), path)["pixel_size"]
+    except (OSError, ValueError, KeyError, CellTableError):
+        return None
+    return None if found is None else PixelSize(*found)
+
+
 def _entry(path: Path, name: str) -> Mapping[str, Any]:
     import pyarrow.parquet as pq
 

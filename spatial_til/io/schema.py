@@ -277,10 +277,33 @@ AGREEMENT = Table(
         ("reader_a", "text", "first reader"),
         ("reader_b", "text", "second reader"),
         ("measure", "text", "what is compared"),
-        ("n", "slides", "slides that both reviewed"),
-        ("value", "", "the measure of agreement"),
+        ("unit", "unit", "of value and limits; differences are b - a"),
+        ("n", "slides", "slides that both reviewed and that have this measure"),
+        ("value", "", "kappa, share, mean difference, or mean over slides of the distance between tumour outlines"),
         ("ci_low", "", "lower end"),
         ("ci_high", "", "upper end"),
+        ("limit_low", "", "lower limit of agreement: most differences lie above it"),
+        ("limit_high", "", "upper limit of agreement: most differences lie below it"),
+        ("reason", "words", "why a value is missing"),
+    ),
+)
+
+DISAGREEMENTS = Table(
+    "disagreements",
+    "slide x pair of readers x what they see differently",
+    (
+        SLIDE,
+        *_columns(
+            ("reader_a", "text", "first reader"),
+            ("reader_b", "text", "second reader"),
+            ("what", "word", "class, border, threshold, call, removed, added"),
+            ("marker", "text", "the marker it is about"),
+            ("value_a", "", "by the first reader; empty: as computed"),
+            ("value_b", "", "by the second reader; empty: as computed"),
+            ("distance_um", "µm", "how far the tumour outlines lie apart at most"),
+            ("x_um", "µm", "where to look"),
+            ("y_um", "µm", "where to look"),
+        ),
     ),
 )
 

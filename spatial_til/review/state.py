@@ -81,6 +81,16 @@ class ReviewState:
         latest = [edit for edit in self.done if isinstance(edit, ClassOverride)]
         return latest[-1] if latest and latest[-1].phenotype is not None else None
 
+    @property
+    def holding(self) -> tuple[Edit, ...]:
+        """Edits that decide what holds: later ones did not replace them, and none went back to what was computed."""
+        regions = {e.region: e for e in self.done if isinstance(e, RegionEdit)}
+        cuts = {e.marker: e for e in self.done if isinstance(e, ThresholdEdit)}
+        kept = [e for e in regions.values() if e.geometry is not None]
+        moved = [e for e in cuts.values() if e.value is not None]
+        override = self.override
+        return (*kept, *moved, *self.removed, *self.added, *self.flips, *([override] if override else []))
+
 
 def apply(state: ReviewState, event: Event) -> ReviewState:
     """Return the state after one more event.
