@@ -29,6 +29,8 @@ TABLES = (
     schema.PATIENTS,
     schema.COHORT,
 )
+#: Beside them where two readers reviewed.
+READERS_TABLES = (schema.AGREEMENT, schema.DISAGREEMENTS)
 REVIEWED_TABLES = (
     *(schema.REVIEWED_THRESHOLDS if table is schema.THRESHOLDS else table for table in TABLES),
     schema.STALE_EDITS,
@@ -73,7 +75,7 @@ def write_slide_tables(
     write_table(tables, schema.REVIEWED_THRESHOLDS if reviewed else schema.THRESHOLDS, [*cuts, *moved])
     if reviewed:
         write_table(run.folder.root, schema.STALE_EDITS, stale)
-    write_text(tables / "README.md", dictionary_text(REVIEWED_TABLES if reviewed else TABLES))
+    write_text(tables / "README.md", dictionary_text(REVIEWED_TABLES if reviewed else (*TABLES, *READERS_TABLES)))
     write_table(run.folder.root, schema.ERRORS, [asdict(failure) for failure in in_order(run, study)])
 
 

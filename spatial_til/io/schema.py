@@ -272,7 +272,7 @@ STALE_EDITS = Table(
 
 AGREEMENT = Table(
     "agreement",
-    "pair of readers x measure",
+    "pair of readers x measure, where two readers reviewed",
     _columns(
         ("reader_a", "text", "first reader"),
         ("reader_b", "text", "second reader"),
@@ -290,7 +290,7 @@ AGREEMENT = Table(
 
 DISAGREEMENTS = Table(
     "disagreements",
-    "slide x pair of readers x what they see differently",
+    "slide x pair of readers x what they see differently, where two readers reviewed",
     (
         SLIDE,
         *_columns(

@@ -82,7 +82,8 @@ def corrected_calls(
         wanted = edit.calls if edit.what == "add" else {edit.marker: edit.positive}
         for marker, value in wanted.items():
             if marker not in positive:
-                stale.append(StaleEdit("call", f"{marker} is not called on this slide", edit.place, marker, edit.when))
+                what = "flip" if edit.what == "flip" else "call"  # the added cell itself stays
+                stale.append(StaleEdit(what, f"{marker} is not called on this slide", edit.place, marker, edit.when))
             elif at is None and edit.what == "flip":
                 stale.append(_stale(edit, "no cell is measured here any more"))
             elif at is not None:
