@@ -18,7 +18,7 @@ from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_
 from spatial_til.segmentation.cells import grow_cells
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.measure import column_names, measure_cells
-from spatial_til.segmentation.networks import NucleusFinder, scaled_plane
+from spatial_til.segmentation.networks import NucleusFinder, scaled_plane, seams
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
 from spatial_til.segmentation.overview import read_overview
 from spatial_til.segmentation.qc import QC, judge
@@ -26,6 +26,7 @@ from spatial_til.segmentation.rim import FRACTION
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.tiles import Tile, tile_grid
+from spatial_til.units import PixelSize
 
 
 class MeasuredSlide(NamedTuple):
@@ -73,7 +74,7 @@ def measure_slide(
     finder
         A network that finds nuclei, see `networks.find_nuclei_with`; with None they are found by shape.
     threads, tile_px
-        How the work is cut; the result does not depend on them.
+        How the work is cut; the result does not depend on them. A network has tiles of its own (see `networks.seams`).
     progress
         Called with tiles done and tiles in all.
 
@@ -84,7 +85,11 @@ def measure_slide(
     """
     picture = read_overview(source, overview)
     constants = calibrate(source, overview, settings, tissue, picture)
-    tiles, inside = _tissue_tiles(source, constants, tile_px)
+    finder = finder if labels is None else None
+    halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um)
+    if finder is not None:
+        tile_px, halo_px = seams.TILE_PX, seams.HALO_PX
+    tiles, inside = _tissue_tiles(source, constants, tile_px, halo_px)
     local = threading.local()
 
     def run(tile: Tile, whole: bool) -> _Part:
@@ -98,6 +103,8 @@ def measure_slide(
             parts.append(part)
             if progress is not None:
                 progress(len(parts), len(tiles))
+    if finder is not None:
+        parts = _without_doubles(parts, source.pixel_size)
     return MeasuredSlide(_assemble(parts, source, constants), constants.tissue, quality.result())
 
 
@@ -114,10 +121,11 @@ def _one_thread_filters() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _tissue_tiles(source: PixelSource, constants: Calibration, tile_px: int) -> tuple[list[Tile], list[bool]]:
+def _tissue_tiles(
+    source: PixelSource, constants: Calibration, tile_px: int, halo_px: int
+) -> tuple[list[Tile], list[bool]]:
     """Return the tiles that hold tissue, and whether each lies in tissue as a whole."""
     px = source.pixel_size
-    halo_px = support_px(constants.settings.nucleus, px.mean_um)
     tiles = tile_grid(source.shape, tile_px=tile_px, halo_px=halo_px, align_px=FLOOR_PX)
     boxes = np.array([(t.col0 * px.x_um, t.row0 * px.y_um, t.col1 * px.x_um, t.row1 * px.y_um) for t in tiles])
     touches, contains = tissue_boxes(constants.tissue, boxes)
@@ -158,8 +166,13 @@ def _measure_tile(
     )
     row = tile.read_row0 + found.peak_row + found.row
     col = tile.read_col0 + found.peak_col + found.col
-    wanted = (row >= tile.row0 - 0.5) & (row < tile.row1 - 0.5) & (col >= tile.col0 - 0.5) & (col < tile.col1 - 0.5)
-    if not whole:
+    slack = 0.0 if finder is None else seams.SLACK_UM / px.mean_um
+    wanted = (row >= tile.row0 - 0.5 - slack) & (row < tile.row1 - 0.5 + slack)
+    wanted &= (col >= tile.col0 - 0.5 - slack) & (col < tile.col1 - 0.5 + slack)
+    if finder is not None:
+        size_um2 = found.area_px * px.area_um2
+        wanted &= (size_um2 >= settings.nucleus.min_area_um2) & (size_um2 <= settings.nucleus.max_area_um2)
+    if not whole or slack:
         wanted &= shapely.contains_xy(constants.tissue, (col + 0.5) * px.x_um, (row + 0.5) * px.y_um)
     levels, rims, area = measure_cells(
         keys,
@@ -185,6 +198,14 @@ def _centre_px(found: Nuclei) -> NDArray[np.int64]:
     row = found.peak_row * FRACTION + np.round((found.row + 0.5) * FRACTION)
     col = found.peak_col * FRACTION + np.round((found.col + 0.5) * FRACTION)
     return np.column_stack((row, col)).astype(np.int64)
+
+
+def _without_doubles(parts: list[_Part], px: PixelSize) -> list[_Part]:
+    """Return the parts without the cells that a neighbouring tile has larger."""
+    row, col, area = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    tile = np.repeat(np.arange(len(parts)), [len(part.row) for part in parts])
+    kept = ~seams.claimed_twice((col + 0.5) * px.x_um, (row + 0.5) * px.y_um, area, tile)
+    return [_Part(*(array[kept[tile == k]] for array in part)) for k, part in enumerate(parts)]
 
 
 def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration) -> Cells:
