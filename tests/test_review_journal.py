@@ -10,13 +10,13 @@ import pytest
 
 from spatial_til.errors import ReviewError, SpatialTilError
 from spatial_til.io.folder import ScoredFolder
-from spatial_til.review.events import CallFlip, LineSetAside, ThresholdEdit, Undo
+from spatial_til.review.events import CallFlip, LineSetAside, SessionOpened, ThresholdEdit, Undo
 from spatial_til.review.journal import journals, open_journal, read_journal, readers
 from spatial_til.review.state import replay
 
 
-def cut(value: float) -> ThresholdEdit:
-    return ThresholdEdit(who="anna", marker="CD8", value=value)
+def cut(value: float, who: str = "anna") -> ThresholdEdit:
+    return ThresholdEdit(who=who, marker="CD8", value=value)
 
 
 @pytest.fixture
@@ -91,6 +91,20 @@ def test_faults_name_file_and_line_all_at_once(folder):
         pass
 
 
+def test_a_journal_under_another_name_is_refused(folder):
+    write(folder, SessionOpened(who="anna", slide_id="S1", measure_key="k"), cut(0.1))
+    path = folder.review("S1", "anna")
+    for other, says in (
+        (folder.review("S1", "ben"), "line 2: it is by anna, and the file is ben's"),
+        (folder.review("S2", "anna"), "line 1: it is of slide S1, and the file is of S2"),
+    ):
+        other.write_bytes(path.read_bytes())
+        with pytest.raises(ReviewError, match=says):
+            read_journal(other)
+    with pytest.raises(ValueError, match="it is by ben"):
+        write(folder, cut(0.1, "ben"))
+
+
 def test_bytes_that_are_no_text_are_a_fault_of_their_line(folder):
     write(folder, cut(0.1))
     path = folder.review("S1", "anna")
@@ -103,7 +117,7 @@ def test_one_writer_at_a_time_for_one_reader(folder):
     with open_journal(folder, "S1", "anna"):
         with pytest.raises(SpatialTilError, match=r"anna has S1 open elsewhere .*close it there first"):
             write(folder, cut(0.1))
-        write(folder, cut(0.1), reader="ben")
+        write(folder, cut(0.1, "ben"), reader="ben")
         read_journal(folder.review("S1", "anna"))
     write(folder, cut(0.1))
 
@@ -118,7 +132,7 @@ def test_names_that_could_leave_the_folder_are_refused(folder, name):
 def test_slides_and_readers_are_told_apart_by_the_last_dot(folder):
     for slide, reader in (("S1", "anna"), ("S1.a", "ben"), ("S2", "anna")):
         with open_journal(folder, slide, reader) as journal:
-            journal.append(cut(0.1))
+            journal.append(cut(0.1, reader))
     assert list(journals(folder)) == [("S1.a", "ben"), ("S1", "anna"), ("S2", "anna")]
     assert readers(folder) == ("anna", "ben")
 

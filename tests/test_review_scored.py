@@ -66,7 +66,7 @@ def state(session, *edits):
 def keep(folder, slide_id, *events, reader="anna"):
     with open_journal(folder, slide_id, reader) as journal:
         for event in events:
-            journal.append(event)
+            journal.append(replace(event, who=reader))
 
 
 def every_edit(session):
@@ -351,6 +351,48 @@ def test_a_slide_that_could_not_be_scored_is_scored_once_the_tumour_is_drawn(cop
     assert read_score(copy.reviewed("anna").score(SLIDE)).score.estimates == shown.scene.estimates
     assert SLIDE not in {r["slide_id"] for r in table(copy.reviewed("anna").errors)}
     assert SLIDE in {r["slide_id"] for r in table(copy.errors)}
+
+
+def with_protocol(folder, section, **keys):
+    """Let every slide of the folder have other keys in its protocol, and score it again."""
+    record = json.loads(folder.run.read_text())
+    for protocol in (record["protocol"], *(job["protocol"] for job in record["study"]["jobs"])):
+        protocol[section] |= keys
+    folder.run.write_text(json.dumps(record))
+    rescore(folder.root, None, workers=1, quiet=True)
+
+
+def test_a_tumour_found_from_cells_follows_its_cut_off_until_it_is_drawn(copy):
+    with_protocol(copy, "tumor", method="marker", bandwidth_um=60, min_area_mm2=0.001)
+    session = open_session(copy.root, SLIDE)
+    found = numbers(session, ReviewState())
+    stored = read_score(copy.score(SLIDE)).score
+    assert found.scene.estimates == stored.estimates
+    assert found.scene.compartments.tumor.area == pytest.approx(0.56e6, rel=0.1)
+    flip = {"x_um": float(session.measured.cells.x_um[0]), "y_um": float(session.measured.cells.y_um[0])}
+    flipped = numbers(session, state(session, (ev.CallFlip, {**flip, "marker": "CD8", "positive": True})), last=found)
+    assert flipped.regions is found.regions
+    none = (ev.ThresholdEdit, {"marker": "tumor", "value": 1e9})
+    with_none = numbers(session, state(session, none), last=found)
+    assert with_none.scene.compartments.tumor.is_empty
+    assert with_none.classes.phenotype.call == "not_evaluable"
+    drawn = (ev.RegionEdit, {"region": "tumor", "geometry": NEW_TUMOR})
+    assert numbers(session, state(session, none, drawn)).scene.compartments.tumor.area == pytest.approx(NEW_TUMOR.area)
+
+
+def test_adaptive_widths_follow_a_redrawn_tumour_on_every_slide_of_the_lesion(copy):
+    with_protocol(copy, "compartments", adaptive=True, inner_um=500, outer_um=500)
+    width = {r["slide_id"]: float(r["inner_um"]) for r in table(copy.tables / "slide_scores.csv")}
+    assert width == {SLIDE: pytest.approx(175, rel=0.01), OTHER: pytest.approx(175, rel=0.01)}  # half of 700 / 2
+    session = open_session(copy.root, SLIDE)
+    assert "adaptive_width" in numbers(session, ReviewState()).flags
+    small = MultiPolygon([box(400, 350, 1200, 650)])
+    keep(copy, SLIDE, edit(session, ev.RegionEdit, region="tumor", geometry=small))
+    rescore(copy.root, None, workers=1, quiet=True)
+    width = {r["slide_id"]: float(r["inner_um"]) for r in table(copy.reviewed("anna").tables / "slide_scores.csv")}
+    assert width == {SLIDE: pytest.approx(75, rel=0.01), OTHER: pytest.approx(75, rel=0.01)}
+    flags = {r["slide_id"]: r["flags"] for r in table(copy.reviewed("anna").tables / "slide_scores.csv")}
+    assert "reviewed" not in flags[OTHER]
 
 
 def test_tissue_is_not_drawn_where_no_cells_were_measured(session):

@@ -17,7 +17,7 @@ from pathlib import Path
 from spatial_til.errors import ReviewError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.lock import locked
-from spatial_til.review.events import Event, LineSetAside
+from spatial_til.review.events import Event, LineSetAside, SessionOpened
 from spatial_til.review.lines import event_line, parse_line
 
 # No dot: in <slide_id>.<reader>.jsonl the last one must tell where the slide ends.
@@ -66,7 +66,7 @@ def read_journal(path: Path) -> JournalRead:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                events.append(parse_line(line.decode("utf-8")))
+                events.append(_of_this_file(path, parse_line(line.decode("utf-8"))))
             except ValueError as error:
                 faults[number] = str(error)
     torn = len(lines) if len(lines) in faults else None  # the only line without a line break
@@ -76,6 +76,24 @@ def read_journal(path: Path) -> JournalRead:
         raise ReviewError([*problems, f"{path}: restore it from a backup; nothing of it was applied"])
     notices = tuple(f"{path}, line {n}: torn off by a crash, set aside" for n in faults)
     return JournalRead(tuple(events), notices, torn, not lines[-1])
+
+
+def _of_this_file(path: Path, event: Event) -> Event:
+    """Return the event if it is of the reader and the slide that the file is named after.
+
+    Raises
+    ------
+    ValueError
+        Otherwise: the file was renamed, or lines were copied into it.
+    """
+    slide_id, _, reader = path.stem.rpartition(".")
+    if event.who != reader:
+        msg = f"it is by {event.who}, and the file is {reader}'s"
+        raise ValueError(msg)
+    if isinstance(event, SessionOpened) and event.slide_id != slide_id:
+        msg = f"it is of slide {event.slide_id}, and the file is of {slide_id}"
+        raise ValueError(msg)
+    return event
 
 
 def _data(path: Path) -> bytes:
@@ -104,7 +122,7 @@ class Journal:
         ReviewError
             Where it could not be written: the edit is not in the journal.
         """
-        data = (event_line(event) + "\n").encode()
+        data = (event_line(_of_this_file(self.path, event)) + "\n").encode()
         try:
             written = os.write(self._descriptor, data)
             os.fsync(self._descriptor)

@@ -110,7 +110,10 @@ def numbers(
     else:
         corrected = correct(job, session.measured, session.cuts, corrections)
     step()
-    regions = slide_regions(job, corrected, session.widths, corrections, session.drawn)
+    if last is not None and _same_regions(last, corrected, corrections):
+        regions = last.regions
+    else:
+        regions = slide_regions(job, corrected, session.widths, corrections, session.drawn)
     step()
     divided = _divided(session, regions, corrected, last, step)
     step()
@@ -136,6 +139,16 @@ def _of_cells(corrections: Corrections | None) -> tuple[Any, ...]:
     if corrections is None:
         return ({}, (), ())
     return corrections.thresholds, corrections.cells, corrections.stale
+
+
+def _same_regions(last: Numbers, corrected: Corrected, corrections: Corrections | None) -> bool:
+    """Return whether nothing changed that regions are drawn or found from: outlines, and places of tumour cells."""
+    if (last.corrections.regions if last.corrections else {}) != (corrections.regions if corrections else {}):
+        return False
+    before, now = last.corrected.calls.tumor_cell, corrected.calls.tumor_cell
+    if not _same_places(corrected.measured.cells, last.corrected.measured.cells):
+        return False
+    return now is None if before is None else now is not None and np.array_equal(before, now)
 
 
 def _divided(
