@@ -54,6 +54,22 @@ def even_slide(name, core, margin, *, tiles=10, tile_mm2=0.04, population="CD8+"
     return score_tiles(meta(name, **changes), made, KEYS, settings={"inner_um": "500"})
 
 
+def overridden(score, call):
+    return replace(score, phenotype=replace(score.phenotype, call=call), flags=(*score.flags, "call_overridden"))
+
+
+def test_a_readers_class_holds_for_a_biopsy_where_all_its_slides_have_it():
+    slides = [even_slide("a", 16, 16), even_slide("b", 16, 16)]
+    computed = pool_slides(slides, KEYS).phenotype
+    assert computed.call == "inflamed"
+    both = pool_slides([overridden(s, "desert") for s in slides], KEYS).phenotype
+    assert (both.call, both.point, both.probabilities) == ("desert", computed.point, computed.probabilities)
+    assert both.reason.startswith("the reader's class of all slides; computed: inflamed, ")
+    for others in ([overridden(slides[0], "desert"), slides[1]],
+                   [overridden(slides[0], "desert"), overridden(slides[1], "excluded")]):  # fmt: skip
+        assert pool_slides(others, KEYS).phenotype == computed
+
+
 def test_counts_areas_and_border_are_summed():
     slides = [even_slide("a", 8, 4), even_slide("b", 16, 4, tiles=20)]
     pooled = pool_slides(slides, KEYS)

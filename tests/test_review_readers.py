@@ -11,6 +11,7 @@ import pytest
 from shapely.geometry import MultiPolygon, box
 
 from spatial_til.batch import rescore
+from spatial_til.errors import ReviewError
 from spatial_til.io import schema
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.tables import read_table, write_table
@@ -18,8 +19,9 @@ from spatial_til.model import SlideMeta
 from spatial_til.protocol import parse_protocol
 from spatial_til.review import events as ev
 from spatial_til.review.blinding import blind, blinded_meta
+from spatial_til.review.consensus import begin_consensus
 from spatial_til.review.disagreements import agreed_edits, disagreements
-from spatial_til.review.journal import open_journal
+from spatial_til.review.journal import open_journal, read_journal
 from spatial_til.review.readings import read_readings
 from spatial_til.review.session import edited, numbers, open_session
 from spatial_til.review.state import replay
@@ -125,6 +127,18 @@ def test_a_consensus_begins_with_what_both_said(reviewed):
     assert numbers(session, replay(begun)).corrected.cuts["PD-L1"].threshold.threshold == 0.4
     assert agreed_edits(anna.states[SECOND], ben.states[SECOND], who="consensus", readers="both") == []
     assert list(disagreements(anna, anna, SECOND)) == []
+
+
+def test_a_consensus_is_a_third_readers_journal(reviewed, tmp_path):
+    folder = ScoredFolder(shutil.copytree(reviewed[0].root, tmp_path / "study"))
+    begun = begin_consensus(folder, FIRST, ("anna", "ben"))
+    stored = read_journal(folder.review(FIRST, "consensus")).events
+    assert tuple(e for e in stored if isinstance(e, ev.Edit)) == begun
+    assert isinstance(stored[0], ev.SessionOpened)
+    with pytest.raises(ReviewError, match="has begun already"):
+        begin_consensus(folder, FIRST, ("anna", "ben"))
+    with pytest.raises(ReviewError, match="no journal of carla: both have to review it first"):
+        begin_consensus(folder, SECOND, ("anna", "carla"))
 
 
 def test_older_results_are_told_and_left_out(reviewed, tmp_path):

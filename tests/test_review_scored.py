@@ -13,6 +13,7 @@ from shapely.geometry import MultiPolygon, box
 
 from spatial_til.batch import rescore
 from spatial_til.batch.rescoring import load_review
+from spatial_til.cli import main
 from spatial_til.errors import ReviewError, SpatialTilError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import read_measured, write_measured
@@ -421,3 +422,21 @@ def test_review_command_says_what_is_wrong_before_it_looks_for_napari(scored, tm
         assert done.returncode == 2
         assert says in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_review_without_napari_says_what_to_install(scored, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["review", str(scored), "--slide", SLIDE])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == 'review needs napari: pip install "spatial-til[napari]"\n'
+
+
+def test_review_opens_the_viewer_with_folder_slide_and_reader(scored, monkeypatch):
+    opened = []
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("spatial_til.plugin.open_review", lambda *given: opened.append(given), raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["review", str(scored), "--slide", SLIDE, "--reader", "anna"])
+    assert ended.value.code == 0
+    assert opened == [(scored, SLIDE, "anna")]

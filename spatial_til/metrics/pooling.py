@@ -66,7 +66,7 @@ def pool_slides(slides: Sequence[SlideScore], keys: PoolingKeys) -> SlideScore:
         ordered, confidence=keys.confidence, bootstrap=keys.bootstrap, min_tiles=keys.min_tiles, seed=keys.seed
     )
     meta = _meta([s.meta for s in ordered])
-    call = _phenotype(ordered, estimates, keys, meta.slide_id)
+    call = _by_reader(ordered, _phenotype(ordered, estimates, keys, meta.slide_id))
     flags = {flag for s in ordered for flag in s.flags if flag not in SUPERSEDED}
     flags |= {*call.flags, *(("between_slide_unknown",) if len(ordered) == 2 else ())}
     flags |= {flag for region in DECIDING if ("CD8+", region) in estimates for flag in estimates["CD8+", region].flags}
@@ -101,6 +101,15 @@ def _phenotype(
         key=name,
         failures=failures,
     )
+
+
+def _by_reader(slides: Sequence[SlideScore], computed: Call) -> Call:
+    """Return the class of a reader who gave every slide the same one; else what the sums say."""
+    by_reader = {s.phenotype.call for s in slides if "call_overridden" in s.flags}
+    if len(by_reader) != 1 or not all("call_overridden" in s.flags for s in slides):
+        return computed
+    reason = f"the reader's class of all slides; computed: {computed.call}"
+    return replace(computed, call=by_reader.pop(), reason=f"{reason}, {computed.reason}" if computed.reason else reason)
 
 
 def _activity(
