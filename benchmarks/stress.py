@@ -2,40 +2,24 @@
 
     python -m benchmarks.stress [--kills 100] [--seed 0] [--workers 1]
 
-Each kill has a fresh folder: the run gets SIGKILL at a moment drawn evenly from the length of an
-uninterrupted run, is started again, and its folder must equal the reference byte for byte; of
-run.json all but times and memory. Exit status 1 where one differs.
+Each kill has a fresh folder. The moment is drawn by progress, so that the start of Python takes no more of the
+kills than a write of a file does: the run gets SIGKILL once its folder holds a number of files drawn from none to
+all but the last, and a random part of the usual time between two files later. It is started again, and its folder
+must equal the reference byte for byte; of run.json all but times and memory. Exit status 1 where one differs.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tests.batch_study import command, contents, make_study
-
-
-def kill_and_resume(sheet: Path, out: Path, after_s: float, workers: int) -> str:
-    """Start a run, kill it after some seconds, run again; return what the kill met."""
-    score = command("score", sheet, "--out", out, "--workers", workers)
-    started = subprocess.Popen(score, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(after_s)
-    os.kill(started.pid, signal.SIGKILL)
-    killed = started.wait() == -signal.SIGKILL
-    left = sum(1 for p in out.rglob("*") if p.is_file()) if out.exists() else 0
-    again = subprocess.run(score, capture_output=True, text=True, check=False)
-    if again.returncode:
-        msg = f"the second run failed with status {again.returncode}: {again.stderr}"
-        raise SystemExit(msg)
-    return f"killed with {left} files" if killed else "had ended"
+from tests.batch_study import command, contents, files, kill, make_study, run
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -50,23 +34,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    rng, bad = random.Random(options.seed), 0
+    rng, bad, live = random.Random(options.seed), 0, 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sheet = make_study(folder / "study", slides=2)
-        subprocess.run(command("score", sheet, "--out", folder / "warm", "--quiet"), check=True, capture_output=True)
-        start = time.perf_counter()
-        reference = folder / "reference"
-        score = command("score", sheet, "--out", reference, "--workers", options.workers)
-        subprocess.run(score, check=True, capture_output=True)
-        length = time.perf_counter() - start
+        run("score", sheet, "--out", folder / "warm", "--quiet").check_returncode()
+        start, reference, out = time.perf_counter(), folder / "reference", folder / "killed"
+        run("score", sheet, "--out", reference, "--workers", options.workers).check_returncode()
+        total = files(reference)
+        apart_s = (time.perf_counter() - start) / total
+        score = command("score", sheet, "--out", out, "--workers", options.workers)
         for k in range(options.kills):
-            out, moment = folder / "killed", rng.uniform(0, length)
-            said = kill_and_resume(sheet, out, moment, options.workers)
+            wanted = rng.randrange(total)
+            with subprocess.Popen(score, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+                hit = kill(started, out, wanted, rng.uniform(0, apart_s))
+            left = files(out)
+            run(*score[3:]).check_returncode()
             wrong = differences(reference, out)
-            bad += bool(wrong)
-            print(f"{k + 1:3} at {moment:5.1f} of {length:.1f} s, {said}: {wrong or 'equal'}", flush=True)
+            live, bad = live + hit, bad + bool(wrong)
+            said = f"killed with {left} of {total} files" if hit else "had ended"
+            print(f"{k + 1:3} {said}: {wrong or 'equal'}", flush=True)
             shutil.rmtree(out)
+    print(f"{live} of {options.kills} kills met a run at work")
     print(f"{options.kills - bad} of {options.kills} folders equal the uninterrupted run")
     return int(bad > 0)
 

@@ -1,11 +1,14 @@
 """A study of tiny synthetic slides that runs in seconds, and how two scored folders are compared."""
 
+import contextlib
 import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from spatial_til.phantoms.files import SlideFormat, write_slide
@@ -82,7 +85,22 @@ def command(*arguments: object) -> list[str]:
 
 
 def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=300, **options)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, timeout=900, **options)
+
+
+def files(folder: Path) -> int:
+    """Return how many files a folder holds, one that is being written to as well."""
+    return sum(len(names) for _, _, names in os.walk(folder))
+
+
+def kill(started: subprocess.Popen[bytes], out: Path, wanted: int, later_s: float = 0.0) -> bool:
+    """Kill a run some time after its folder holds a number of files; return whether it was still at work."""
+    while started.poll() is None and files(out) < wanted:
+        time.sleep(0.002)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        started.wait(later_s)
+    started.send_signal(signal.SIGKILL)
+    return started.wait() == -signal.SIGKILL
 
 
 def contents(folder: Path, *, history: bool = True) -> dict[str, bytes]:

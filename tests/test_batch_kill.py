@@ -2,13 +2,11 @@
 
 import random
 import resource
-import signal
 import subprocess
-import time
 
 import pytest
 
-from tests.batch_study import command, contents, make_study, run, table
+from tests.batch_study import command, contents, files, kill, make_study, run, table
 
 KILLS = 5
 FILE_BYTES = 60_000
@@ -24,18 +22,6 @@ def calm(tmp_path_factory):
     return folder
 
 
-def files(folder):
-    return sum(1 for path in folder.rglob("*") if path.is_file())
-
-
-def kill_when(process, folder, wanted):
-    """Kill a run as soon as its folder holds some number of files; return whether it still ran."""
-    while process.poll() is None and files(folder) < wanted:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
-
-
 @pytest.mark.slow
 def test_five_kills_and_the_folder_is_that_of_a_calm_run(calm):
     """Moments are drawn by files written, so that the time of imports takes no share of the kills."""
@@ -44,7 +30,7 @@ def test_five_kills_and_the_folder_is_that_of_a_calm_run(calm):
     killed = 0
     for wanted in sorted(rng.randint(1, files(calm / "calm")) for _ in range(KILLS)):
         with subprocess.Popen(score, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            killed += kill_when(process, out, wanted)
+            killed += kill(process, out, wanted)
     assert killed >= 3
     last = subprocess.run(score, capture_output=True, text=True, check=False)
     assert last.returncode == 0, last.stderr
