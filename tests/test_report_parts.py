@@ -10,7 +10,10 @@ import shapely
 from PIL import Image
 
 from spatial_til.flags import FLAGS
+from spatial_til.metrics.groups import Biopsy
+from spatial_til.model import Call, Estimate, SlideMeta, SlideScore
 from spatial_til.protocol import parse_protocol
+from spatial_til.report.course_svg import draw_course
 from spatial_til.report.depth_svg import HEIGHT, draw_depth
 from spatial_til.report.figure_style import BLUE, VERMILLION
 from spatial_til.report.histograms import histogram_figure, write_histogram
@@ -87,7 +90,7 @@ def band(start, density, *, population="CD8+", area=0.1, low=None, high=None):
 
 def test_depth_profile_stands_at_its_distances_and_densities():
     rows = [band(-100, 10.0), band(-50, 100.0), band(0, 1000.0), band(50, 0.0)]
-    drawing = draw_depth(rows, ("CD8+",), inner_um=80, outer_um=40)
+    drawing = draw_depth({"CD8+": rows}, inner_um=80, outer_um=40)
     (curve,) = drawing.curves
     x = [point[0] for point in curve.points]
     assert np.ptp(np.diff(x)) < 0.21  # equal bands, equal steps; the drawing has tenths of a pixel
@@ -101,10 +104,46 @@ def test_depth_profile_stands_at_its_distances_and_densities():
 
 
 def test_depth_profile_leaves_out_slivers_and_the_unknown():
-    rows = [band(-50, 50.0), band(0, 5000.0, area=0.001), band(50, None), band(0, 9.0, population="PD-L1+")]
-    drawing = draw_depth(rows, ("CD8+", "PD-L1+", "missing"), inner_um=100, outer_um=100)
-    assert {curve.population: len(curve.points) for curve in drawing.curves} == {"CD8+": 1, "PD-L1+": 1}
-    assert draw_depth([band(0, None)], ("CD8+",), inner_um=1, outer_um=1) is None
+    rows = [band(-50, 50.0), band(0, 5000.0, area=0.001), band(50, None)]
+    profiles = {"CD8+": rows, "PD-L1+": [band(0, 9.0)], "missing": []}
+    drawing = draw_depth(profiles, inner_um=100, outer_um=100)
+    assert {curve.label: len(curve.points) for curve in drawing.curves} == {"CD8+": 1, "PD-L1+": 1}
+    assert draw_depth({"CD8+": [band(0, None)]}, inner_um=1, outer_um=1) is None
+
+
+def biopsy(timepoint, core, margin, call="inflamed"):
+    estimates = {
+        ("CD8+", part): Estimate(round(2 * n), 2.0, n, n / 2, 2 * n, 0.3, 20)
+        for part, n in (("core", core), ("margin", margin))
+    }
+    meta = SlideMeta(f"s-{timepoint}", "P1", timepoint, "L1")
+    score = SlideScore(
+        meta=meta, tiles={}, estimates=estimates, values={}, phenotype=Call(call, call, {}), activity={}, gates={},
+        settings={},
+    )  # fmt: skip
+    return Biopsy(score, (meta.slide_id,))
+
+
+def test_course_stands_at_its_time_points_and_densities():
+    groups = [biopsy("baseline", 100.0, 1000.0), biopsy("progression", 1000.0, 100.0, call="not_evaluable")]
+    when = ("baseline", "on_treatment", "progression")
+    drawing = draw_course(groups, timepoints=when, hot_cd8_per_mm2=100.0)
+    (panel,) = drawing.panels  # PD-L1 was not counted
+    x = [at for at, _ in drawing.under]
+    assert np.diff(x) == pytest.approx([(drawing.right - drawing.left) / 3] * 2, abs=0.2)
+    (x0, y0, solid0), (x1, y1, solid1) = panel.core.marks
+    assert (x0 + panel.margin.marks[0][0]) / 2 == pytest.approx(x[0], abs=0.1)
+    assert (x1 + panel.margin.marks[1][0]) / 2 == pytest.approx(x[2], abs=0.1)
+    assert (solid0, solid1) == (True, False)
+    assert (y0, y1) == (panel.margin.marks[1][1], panel.margin.marks[0][1])
+    assert panel.cut_y == y0 > y1
+    decade = {text: y for y, text in panel.y_ticks}
+    assert (decade["100"], decade["1,000"]) == (y0, y1)
+    assert panel.core.lines == ""  # the time point between has no biopsy
+    assert panel.core.gaps == f"M{x0},{y0}L{x1},{y1}"
+    assert panel.core.whiskers.count("V") == 2
+    assert [text for _, text in drawing.under[1][1]] == ["on treatment", "not sampled"]
+    assert drawing.words.startswith("baseline: CD8+ per mm² core 100, margin 1,000; progression: ")
 
 
 def test_histogram_counts_both_sides_of_the_cut_off():

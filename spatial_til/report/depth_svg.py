@@ -1,4 +1,4 @@
-"""The depth profile of one slide as a small vector drawing: densities against distance to the border."""
+"""Depth profiles as a small vector drawing: densities against distance to the border."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spatial_til.report.figure_style import DENSITY_TICKS
+from spatial_til.report.svg_scale import WIDTH, DensityScale
 from spatial_til.report.words import number
 
-WIDTH, HEIGHT = 560, 250
+HEIGHT = 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 10, 40
 #: Bands with less tissue than this are not drawn: one cell there is a spike.
 _LEAST_MM2 = 0.01
-_LINEAR_TO = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One population: its line, its interval as a closed path, and where its markers stand."""
+    """One profile: its line, its interval as a closed path, and where its markers stand."""
 
-    population: str
+    label: str
     line: str
     band: str
     points: tuple[tuple[float, float], ...]
@@ -46,39 +45,34 @@ class DepthDrawing:
 
 
 def draw_depth(
-    rows: Sequence[Mapping[str, Any]], populations: Sequence[str], *, inner_um: float, outer_um: float
+    profiles: Mapping[str, Sequence[Mapping[str, Any]]], *, inner_um: float, outer_um: float
 ) -> DepthDrawing | None:
-    """Return the drawing of one slide, or None where no band has tissue enough.
+    """Return the drawing of some profiles, or None where no band has tissue enough.
 
     Parameters
     ----------
-    rows
-        Of depth_profile.csv, as numbers.
-    populations
-        Which to draw, in order.
+    profiles
+        Label -> rows of depth_profile.csv, as numbers, of one slide and population.
     inner_um, outer_um
         Widths of the margin, to shade it.
     """
-    bands = {p: [row for row in rows if row["population"] == p and _usable(row)] for p in populations}
-    drawn = {p: sorted(of, key=lambda row: float(row["from_um"])) for p, of in bands.items() if of}
+    bands = {label: [row for row in rows if _usable(row)] for label, rows in profiles.items()}
+    drawn = {label: sorted(of, key=lambda row: float(row["from_um"])) for label, of in bands.items() if of}
     if not drawn:
         return None
     everything = [row for of in drawn.values() for row in of]
     low, high = min(float(r["from_um"]) for r in everything), max(float(r["to_um"]) for r in everything)
-    top = max(300.0, *(float(r["ci_high"] or r["density_per_mm2"]) for r in everything))
+    scale = DensityScale(max(float(r["ci_high"] or r["density_per_mm2"]) for r in everything), _TOP, HEIGHT - _BOTTOM)
 
     def x(um: float) -> float:
         return round(_LEFT + (um - low) / (high - low) * (WIDTH - _LEFT - _RIGHT), 1)
 
-    def y(density: float) -> float:
-        return round(HEIGHT - _BOTTOM - _height(density) / _height(top * 1.3) * (HEIGHT - _TOP - _BOTTOM), 1)
-
     step = next(s for s in (50, 100, 200, 250, 500, 1000, 2000, 5000, math.inf) if (high - low) / s <= 8)
     ticks = [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)] if step < math.inf else [0]
     return DepthDrawing(
-        curves=tuple(_curve(p, of, x, y) for p, of in drawn.items()),
+        curves=tuple(_curve(label, of, x, scale.y) for label, of in drawn.items()),
         x_ticks=tuple((x(t), number(float(t))) for t in ticks),
-        y_ticks=tuple((y(t), f"{t:,}") for t in DENSITY_TICKS if t <= top * 1.3),
+        y_ticks=scale.ticks(),
         border_x=x(min(max(0.0, low), high)),
         margin=(x(max(low, -inner_um)), x(min(high, outer_um))),
         words=_words(drawn),
@@ -89,14 +83,7 @@ def _usable(row: Mapping[str, Any]) -> bool:
     return row["density_per_mm2"] is not None and float(row["area_mm2"]) >= _LEAST_MM2
 
 
-def _height(density: float) -> float:
-    """Return how high a density stands: linear up to ten, a decade a unit from there."""
-    if density <= _LINEAR_TO:
-        return 0.5 * density / _LINEAR_TO
-    return 0.5 + math.log10(density / _LINEAR_TO)
-
-
-def _curve(population: str, rows: Sequence[Mapping[str, Any]], x: Any, y: Any) -> Curve:
+def _curve(label: str, rows: Sequence[Mapping[str, Any]], x: Any, y: Any) -> Curve:
     middles = [x((row["from_um"] + row["to_um"]) / 2) for row in rows]
     levels = [y(row["density_per_mm2"]) for row in rows]
     ends = [
@@ -106,16 +93,16 @@ def _curve(population: str, rows: Sequence[Mapping[str, Any]], x: Any, y: Any) -
     back = [f"{a},{b}" for a, b in zip(middles, ends[0], strict=True)]
     points = tuple(zip(middles, levels, strict=True))
     line = "M" + "L".join(f"{a},{b}" for a, b in points)
-    return Curve(population, line, "M" + "L".join([*there, *reversed(back)]) + "Z", points)
+    return Curve(label, line, "M" + "L".join([*there, *reversed(back)]) + "Z", points)
 
 
 def _words(drawn: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """Return what the drawing shows, for readers who do not see it."""
     parts = []
-    for population, rows in drawn.items():
+    for label, rows in drawn.items():
         peak = max(rows, key=lambda row: float(row["density_per_mm2"]))
         side = "inside the tumour" if peak["to_um"] <= 0 else "outside the tumour"
         near, far = sorted((abs(peak["from_um"]), abs(peak["to_um"])))
         where = f"{number(float(near))} to {number(float(far))} µm {side}"
-        parts.append(f"{population} densest {where}: {number(float(peak['density_per_mm2']))} per mm²")
+        parts.append(f"{label} densest {where}: {number(float(peak['density_per_mm2']))} per mm²")
     return "; ".join(parts)

@@ -101,7 +101,7 @@ def _lesion(
     row = panels.subplots(1, len(populations), squeeze=False)[0]
     for axes, population in zip(row, populations, strict=True):
         _panel(axes, of_lesion, timepoints, population, hot_cd8_per_mm2 if population == "CD8+" else None)
-    labels = [_under(of_lesion.get(when), when, timepoints) for when in timepoints]
+    labels = [under(of_lesion.get(when), when, timepoints) for when in timepoints]
     row[0].set_xticks(range(len(timepoints)), labels)
 
 
@@ -169,7 +169,7 @@ def _legend(cut: float | None) -> list[Line2D]:
     return handles
 
 
-def _under(biopsy: Biopsy | None, timepoint: str, timepoints: Sequence[str]) -> str:
+def under(biopsy: Biopsy | None, timepoint: str, timepoints: Sequence[str]) -> str:
     """Return what stands under a time point: its name, date, class and site of activity."""
     if biopsy is None:
         return f"{in_words(timepoint)}\n\nnot sampled\n"

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from spatial_til.errors import SpatialTilError
 from spatial_til.flags import FLAGS
 from spatial_til.io.atomic import write_text
 from spatial_til.io.folder import ScoredFolder
+from spatial_til.io.limits import usable_cores
 from spatial_til.io.measured import Measured, read_measured
 from spatial_til.io.regions import read_regions
 from spatial_til.io.schema import (
@@ -41,8 +43,8 @@ from spatial_til.report.figures_cohort import cohort_figure
 from spatial_til.report.histograms import histogram_figure
 from spatial_til.report.methods import methods_paragraphs
 from spatial_til.report.overview import Overview, draw_overview, plain_overview
-from spatial_til.report.patients import PatientView, Picture, changes_shown, patient_views
-from spatial_til.report.pictures import figure_png, png_uri
+from spatial_til.report.patients import PatientView, changes_shown, patient_views
+from spatial_til.report.pictures import Picture, figure_png, png_uri
 from spatial_til.report.slides import Explained, SlideView, slide_view
 from spatial_til.report.stored_cells import ReportCells, read_report_cells
 from spatial_til.report.words import in_words, level, number, percent, setting
@@ -118,20 +120,26 @@ def _read(folder: ScoredFolder) -> _Inputs:
 def _slides(inputs: _Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list[np.ndarray]]]:
     """Return a view of every scored slide, and the scores of the pools: (batch, marker) -> one array a slide."""
     jobs = {job.slide_id: job for job in inputs.study.jobs}
+
+    def view(scored: ScoredSlide, anchor: str) -> tuple[SlideView, Mapping[str, np.ndarray]]:
+        slide_id = scored.score.meta.slide_id
+        protocol = jobs[slide_id].protocol
+        cells = read_report_cells(inputs.folder.cells(slide_id), slide_id, protocol)
+        stored = inputs.folder.measured(slide_id)
+        measured = read_measured(stored, markers=()) if stored.exists() else None
+        run = dict(inputs.run["slides"].get(slide_id, {}))
+        run["numbers"] = {} if measured is None else measured.numbers
+        overview = _overview(inputs.folder, slide_id, measured, cells)
+        return slide_view(scored, protocol, overview, run, anchor), cells.scores
+
     views: list[SlideView] = []
     pools: dict[tuple[str, str], list[np.ndarray]] = {}
-    for scored in inputs.scored:
-        meta = scored.score.meta
-        protocol = jobs[meta.slide_id].protocol
-        cells = read_report_cells(inputs.folder.cells(meta.slide_id), meta.slide_id, protocol)
-        for marker, scores in cells.scores.items():
-            pools.setdefault((meta.batch, marker), []).append(scores)
-        stored = inputs.folder.measured(meta.slide_id)
-        measured = read_measured(stored, markers=()) if stored.exists() else None
-        run = dict(inputs.run["slides"].get(meta.slide_id, {}))
-        run["numbers"] = {} if measured is None else measured.numbers
-        overview = _overview(inputs.folder, meta.slide_id, measured, cells)
-        views.append(slide_view(scored, protocol, overview, run, f"slide-{len(views) + 1}"))
+    anchors = [f"slide-{i + 1}" for i in range(len(inputs.scored))]
+    with ThreadPoolExecutor(usable_cores()) as pool:  # reading and pictures are most of it, and leave Python's lock
+        for one, scores in pool.map(view, inputs.scored, anchors):
+            views.append(one)
+            for marker, found in scores.items():
+                pools.setdefault((one.score.meta.batch, marker), []).append(found)
     return views, pools
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,9 +14,8 @@ from spatial_til.metrics.transitions import TransitionRow
 from spatial_til.model import Value
 from spatial_til.pipeline.compare import Courses
 from spatial_til.protocol import Protocol
-from spatial_til.report.figures_depth import depth_figure
-from spatial_til.report.figures_longitudinal import patient_figure
-from spatial_til.report.pictures import figure_png, png_uri
+from spatial_til.report.course_svg import CourseDrawing, draw_course
+from spatial_til.report.depth_svg import DepthDrawing, draw_depth
 from spatial_til.report.slides import Explained, explain
 from spatial_til.report.words import in_words, level
 
@@ -36,21 +35,14 @@ class Transition(NamedTuple):
     flags: tuple[Explained, ...]
 
 
-class Picture(NamedTuple):
-    """A picture and what it shows, in words."""
-
-    uri: str
-    words: str
-
-
 @dataclass(frozen=True, slots=True)
 class PatientView:
     """Everything that the template shows of one patient."""
 
     anchor: str
     row: PatientRow
-    course: Picture | None
-    depths: tuple[Picture, ...]
+    courses: tuple[CourseDrawing, ...]  # one a lesion
+    depths: Mapping[str, DepthDrawing]  # by lesion
     transitions: tuple[Transition, ...]
     flags: tuple[Explained, ...]
 
@@ -83,8 +75,8 @@ def patient_views(
             PatientView(
                 anchor=f"patient-{i + 1}",
                 row=row,
-                course=_course(row, groups, protocol),
-                depths=tuple(_depths(groups, profiles, protocol)),
+                courses=tuple(_courses(groups, protocol)),
+                depths=_depths(groups, profiles, protocol),
                 transitions=tuple(_transition(t) for t in rows),
                 flags=explain(tuple(dict.fromkeys(flag for t in rows for flag in t.flags))),
             )
@@ -111,28 +103,28 @@ def _change(value: Value | None) -> str:
     return level(None) if value is None else level(value.value, value.ci_low, value.ci_high)
 
 
-def _course(row: PatientRow, groups: Sequence[Biopsy], protocol: Protocol) -> Picture | None:
-    if not groups:
-        return None
-    figure = patient_figure(
-        groups, timepoints=protocol.longitudinal.timepoints, hot_cd8_per_mm2=protocol.scores.hot_cd8_per_mm2
-    )
-    words = f"Densities of patient {row.patient_id} in core and margin over time: {row.pattern}"
-    return Picture(png_uri(figure_png(figure)), words)
+def _courses(groups: Sequence[Biopsy], protocol: Protocol) -> Iterator[CourseDrawing]:
+    for lesion in sorted({b.lesion for b in groups}):
+        yield draw_course(
+            [b for b in groups if b.lesion == lesion],
+            timepoints=protocol.longitudinal.timepoints,
+            hot_cd8_per_mm2=protocol.scores.hot_cd8_per_mm2,
+        )
 
 
 def _depths(
     groups: Sequence[Biopsy], profiles: Mapping[str, Sequence[Mapping[str, Any]]], protocol: Protocol
-) -> list[Picture]:
-    """Return one picture a lesion with profiles at two time points or more; a biopsy's first slide stands for it."""
-    pictures = []
+) -> dict[str, DepthDrawing]:
+    """Return each lesion with profiles at two time points or more; a biopsy's first slide stands for it."""
+    drawings = {}
     widths = protocol.compartments
-    for lesion in dict.fromkeys(b.lesion for b in groups):
-        of = {b.timepoint: profiles.get(b.slide_ids[0], ()) for b in groups if b.lesion == lesion}
-        of = {when: rows for when, rows in of.items() if rows}
-        if len(of) > 1:
-            title = f"lesion {lesion}" if lesion else ""
-            figure = depth_figure(of, inner_um=widths.inner_um, outer_um=widths.outer_um, title=title)
-            words = f"CD8+ density against distance to the tumour border, {', '.join(in_words(w) for w in of)}"
-            pictures.append(Picture(png_uri(figure_png(figure)), words))
-    return pictures
+    for lesion in sorted({b.lesion for b in groups}):
+        of = {
+            in_words(b.timepoint): [r for r in profiles.get(b.slide_ids[0], ()) if r["population"] == "CD8+"]
+            for b in groups
+            if b.lesion == lesion
+        }
+        drawing = draw_depth(of, inner_um=widths.inner_um, outer_um=widths.outer_um)
+        if drawing is not None and len(drawing.curves) > 1:
+            drawings[lesion] = drawing
+    return drawings

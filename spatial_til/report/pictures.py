@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -27,6 +27,13 @@ def figure_png(figure: Figure, dpi: int = 110) -> bytes:
     out = io.BytesIO()
     small.save(out, format="PNG", optimize=True)
     return out.getvalue()
+
+
+class Picture(NamedTuple):
+    """A picture and what it shows, in words."""
+
+    uri: str
+    words: str
 
 
 def png_uri(data: bytes) -> str:

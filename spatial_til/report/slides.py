@@ -117,8 +117,10 @@ def slide_view(
         row=row,
         overview=overview,
         depth=draw_depth(
-            scored.rows.get("depth_profile", []),
-            ("CD8+", "PD-L1+"),
+            {
+                population: [r for r in scored.rows.get("depth_profile", []) if r["population"] == population]
+                for population in ("CD8+", "PD-L1+")
+            },
             inner_um=row.get("inner_um") or widths.inner_um,
             outer_um=row.get("outer_um") or widths.outer_um,
         ),
