@@ -119,7 +119,8 @@ def _panel(
 
 def _series(found: Mapping[int, tuple[Estimate, bool]], x: Sequence[float], scale: DensityScale) -> Series:
     marks = {i: (round(x[i], 1), scale.y(e.density_per_mm2 or 0.0), evaluable) for i, (e, evaluable) in found.items()}
-    lines, gaps = [], []
+    lines: list[str] = []
+    gaps: list[str] = []
     for here, there in pairwise(sorted(marks)):
         path = f"M{marks[here][0]},{marks[here][1]}L{marks[there][0]},{marks[there][1]}"
         (lines if there == here + 1 else gaps).append(path)
