@@ -90,8 +90,19 @@ def _ground(visible: FloatArray, px: PixelSize) -> FloatArray:
     if not seen.any():
         return np.zeros((rows, cols))
     level = np.zeros(seen.shape)
-    level[seen > 0] = np.nanpercentile(squares[seen > 0], _GROUND_PERCENTILE, axis=1)
+    level[seen > 0] = _percentile_of_seen(squares[seen > 0], seen[seen > 0], _GROUND_PERCENTILE)
     weight = gaussian_filter(seen, 1.0, mode="constant")
     smooth = gaussian_filter(level * seen, 1.0, mode="constant") / np.maximum(weight, 1e-9)
     fine = zoom(smooth, side, order=1, mode="nearest", grid_mode=True)
     return np.asarray(fine[:rows, :cols])
+
+
+def _percentile_of_seen(values: FloatArray, count: FloatArray, percent: float) -> FloatArray:
+    """Return a percentile of each row (n, m) of which `count` values are not NaN, all rows at once."""
+    ordered = np.sort(values, axis=1)  # NaN last
+    at = percent / 100 * (count - 1)
+    below = at.astype(np.intp)
+    row = np.arange(len(values))
+    low, high = ordered[row, below], ordered[row, np.minimum(below + 1, count.astype(np.intp) - 1)]
+    share = at - below
+    return np.asarray(np.where(share < 0.5, low + (high - low) * share, high - (high - low) * (1 - share)))

@@ -36,7 +36,7 @@ def estimate_white(rgb: NDArray[np.uint8]) -> White:
     covers more than the glass does not move it either.
     """
     pixels = rgb.reshape(-1, 3)
-    light = pixels.astype(np.int64).sum(axis=1)
+    light = pixels[:, 0].astype(np.uint16) + pixels[:, 1] + pixels[:, 2]
     least = np.percentile(light, 99.8) - 3 * _BRIGHT_END
     bright = pixels[light >= least]
     red, green, blue = (_mode(bright[:, c]) for c in range(3))
