@@ -55,7 +55,8 @@ def _peaks(landscape: Any, above: Any, labels: Any, towards: Any) -> Any:
     Height and code share one number, so that one maximum finds both.
     """
     rows, cols = landscape.shape
-    peak = np.zeros((rows * cols // 4 + 2, 3), dtype=np.int32)
+    peak = np.empty((rows * cols // 4 + 2, 3), dtype=np.int32)  # room for all: only what is used costs
+    peak[0] = 0
     padded = np.zeros((3, cols + 2), dtype=np.int16)
     best = np.empty(cols, dtype=np.int16)
     n = 0

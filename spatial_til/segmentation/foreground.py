@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.segmentation.blocks import above_surface, bilinear, block_sums, tent, window_min
+from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NucleusSettings
 from spatial_til.segmentation.smooth import smooth
@@ -109,21 +110,25 @@ def fill_holes(above: Any, reach: int) -> None:
     `reach` + 1 pixels apart.
     """
     rows, cols = above.shape
+    mark, at = mark_room(cols)
     for i in range(1, rows - 1):
         line = above[i]
-        j = 1
-        while j < cols - 1:
-            if line[j] > 0 or line[j - 1] <= 0:
-                j += 1
-                continue
-            stop = j
+        _mark_ends(line, mark)
+        for t in range(marked(mark, at)):
+            j = stop = at[t]
             while stop < cols and stop - j < reach and line[stop] <= 0:
                 stop += 1
             if stop < cols and line[stop] > 0:
                 for c in range(j, stop):
                     if _between(above, i, c, reach):
                         line[c] = 1
-            j = stop
+
+
+@njit(cache=True, nogil=True)
+def _mark_ends(line: Any, mark: Any) -> None:
+    """Mark background pixels with foreground on their left, but for the last of the row."""
+    for j in range(1, len(line) - 1):
+        mark[j] = (line[j] <= 0) & (line[j - 1] > 0)
 
 
 @njit(cache=True, nogil=True)

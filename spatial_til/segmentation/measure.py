@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.segmentation.cells import write_parts
+from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.rim import rim_stain
 from spatial_til.segmentation.scratch import Scratch
 
@@ -85,28 +86,35 @@ def _runs(part: Any, n: int) -> Any:
     runs = np.empty((rows * ((cols + 1) // 2), 4), dtype=np.int32)  # room for all: only what is used costs
     first, last = np.full(n, -1, dtype=np.int32), np.empty(n, dtype=np.int32)
     area = np.zeros(n, dtype=np.int64)
+    mark, at = mark_room(cols)
     m = 0
     for i in range(rows):
         line = part[i]
-        j = 0
-        while j < cols:
-            label = line[j] >> 3
-            start = j
-            j += 1
-            if label == 0:
+        _mark_changes(line, mark)
+        changes = marked(mark, at)
+        at[changes] = cols
+        for t in range(changes):
+            start, stop = at[t], at[t + 1]
+            k = (line[start] >> 3) - 1
+            if k < 0:
                 continue
-            while j < cols and line[j] >> 3 == label:
-                j += 1
-            k = label - 1
-            runs[m, 0], runs[m, 1], runs[m, 2], runs[m, 3] = i, start, j, -1
+            runs[m, 0], runs[m, 1], runs[m, 2], runs[m, 3] = i, start, stop, -1
             if first[k] < 0:
                 first[k] = m
             else:
                 runs[last[k], 3] = m
             last[k] = m
-            area[k] += j - start
+            area[k] += stop - start
             m += 1
     return runs[:m], first, area
+
+
+@njit(cache=True, nogil=True)
+def _mark_changes(line: Any, mark: Any) -> None:
+    """Mark the first pixel of a row and those of another cell than the one before."""
+    mark[0] = 1
+    for j in range(1, len(line)):
+        mark[j] = (line[j] ^ line[j - 1]) > 7
 
 
 @njit(cache=True, nogil=True)

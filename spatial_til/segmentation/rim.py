@@ -193,13 +193,16 @@ def _scores(rays: Any, facing: Any, wanted: Any) -> Any:
         if not wanted[k]:
             continue
         for p in range(m):
+            lowered = False
             for t in range(RAYS):
                 own[t] = rays[k, p, t]
                 f = facing[k, t]
-                if f and middle[f - 1, p] > middle[k, p]:
-                    own[t] = min(own[t], low[k, p])
-            _sort_into(ordered, own)
-            scores[k, p, 1] = ordered[_FIRST:_LAST].sum() / (8 * (_LAST - _FIRST))
+                if f and middle[f - 1, p] > middle[k, p] and own[t] > low[k, p]:
+                    own[t], lowered = low[k, p], True
+            scores[k, p, 1] = scores[k, p, 0]
+            if lowered:
+                _sort_into(ordered, own)
+                scores[k, p, 1] = ordered[_FIRST:_LAST].sum() / (8 * (_LAST - _FIRST))
     return scores
 
 
