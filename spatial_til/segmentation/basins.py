@@ -58,30 +58,36 @@ def _peaks(landscape: Any, above: Any, labels: Any, towards: Any) -> Any:
     peak = np.empty((rows * cols // 4 + 2, 3), dtype=np.int32)  # room for all: only what is used costs
     peak[0] = 0
     padded = np.zeros((3, cols + 2), dtype=np.int16)
-    best = np.empty(cols, dtype=np.int16)
+    mark, at = mark_room(cols)
     n = 0
-    _pad(padded[2], landscape[0], above[0])
+    _pad(padded[1], landscape[0], above[0])
     for i in range(rows):
-        padded[0], padded[1] = padded[1].copy(), padded[2].copy()
-        padded[2] = 0
+        up, line, down = padded[i % 3], padded[(i + 1) % 3], padded[(i + 2) % 3]
+        down[:] = 0
         if i + 1 < rows:
-            _pad(padded[2], landscape[i + 1], above[i + 1])
-        up, line, down = padded[0], padded[1], padded[2]
-        for j in range(cols):
-            first = max(np.int16(up[j] | _UP_LEFT), np.int16(up[j + 1] | _UP))
-            second = max(np.int16(up[j + 2] | _UP_RIGHT), np.int16(line[j] | _LEFT))
-            third = max(np.int16(line[j + 1] | _SELF), np.int16(line[j + 2] | _RIGHT))
-            fourth = max(np.int16(down[j] | _DOWN_LEFT), np.int16(down[j + 1] | _DOWN))
-            best[j] = max(first, second, third, fourth, down[j + 2])
-            labels[i, j] = np.int32(-1) if line[j + 1] > 0 else np.int32(0)
-        for j in range(cols):
-            towards[i, j] = best[j] & 15
-        for j in range(cols):
-            if line[j + 1] > 0 and towards[i, j] == _SELF:
-                n += 1
-                labels[i, j] = n
-                peak[n, 0], peak[n, 1], peak[n, 2] = i, j, line[j + 1] >> 4
+            _pad(down, landscape[i + 1], above[i + 1])
+        _look_up(up, line, down, towards[i], labels[i], mark)
+        for t in range(marked(mark, at)):
+            n += 1
+            labels[i, at[t]] = n
+            peak[n, 0], peak[n, 1], peak[n, 2] = i, at[t], line[at[t] + 1] >> 4
     return peak[: n + 1].copy()
+
+
+@njit(cache=True, nogil=True)
+def _look_up(up: Any, line: Any, down: Any, towards: Any, labels: Any, mark: Any) -> None:
+    """Write the codes of a row and -1 for its foreground, and mark its peaks; apart so that it is vectorised."""
+    for j in range(len(towards)):
+        here = line[j + 1]
+        first = max(np.int16(up[j] | _UP_LEFT), np.int16(up[j + 1] | _UP))
+        second = max(np.int16(up[j + 2] | _UP_RIGHT), np.int16(line[j] | _LEFT))
+        third = max(np.int16(here | _SELF), np.int16(line[j + 2] | _RIGHT))
+        fourth = max(np.int16(down[j] | _DOWN_LEFT), np.int16(down[j + 1] | _DOWN))
+        code = np.uint8(max(first, second, third, fourth, down[j + 2]) & 15)
+        towards[j] = code
+        mark[j] = (here > 0) & (code == _SELF)
+    for j in range(len(labels)):
+        labels[j] = np.int32(-1) if line[j + 1] > 0 else np.int32(0)
 
 
 @njit(cache=True, nogil=True)
