@@ -284,10 +284,11 @@ def _close(summary: Summary, folder: Path) -> int:
     """Write the report of a run that ended, and say what it came to."""
     from spatial_til.report.html import write_report
 
-    report = write_report(folder)
+    reports = [write_report(path) for path in (summary.reviewed, folder) if path is not None]
     for line in summary.lines:
         print(line)
-    print(f"report: {report}")
+    for report in reports:
+        print(f"report: {report}")
     for failure in summary.failures:
         print(failure, file=sys.stderr)
     return SOME_FAILED if summary.failures else OK

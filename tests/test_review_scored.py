@@ -226,7 +226,7 @@ def test_review_goes_beside_the_tables_and_leaves_them(copy):
     result = rescore(copy.root, None, workers=1, quiet=True)
     assert all(path.read_bytes() == data for path, data in before.items())
     assert copy.review(SLIDE, "anna").read_bytes() == journal
-    assert "reviewed by anna, 1 slides corrected:" in result.lines
+    assert "reviewed by anna, 1 slide corrected:" in result.lines
     assert any("gone is not in this study" in line for line in result.lines)
     assert len(set(result.lines)) == len(result.lines)
     reviewed = copy.reviewed("anna")
@@ -248,6 +248,19 @@ def test_review_goes_beside_the_tables_and_leaves_them(copy):
     assert change["immunophenotype_reference"] == "inflamed"
     assert "threshold of PD-L1" in change["reason"]
     assert table(reviewed.root / "stale_edits.csv") == []
+
+
+def test_a_reviewed_folder_has_a_report_of_its_own(copy):
+    session = open_session(copy.root, SLIDE)
+    keep(copy, SLIDE, *every_edit(session))
+    assert run("rescore", copy.root, "--quiet", "--workers", "1").returncode == 0
+    computed, reviewed = copy.report.read_text(), copy.reviewed("anna").report.read_text()
+    assert "reviewed by anna" in reviewed
+    assert "reviewed by anna" not in computed
+    assert "cells sit in the septa" in reviewed
+    assert reviewed.count("data:image/png") == computed.count("data:image/png") > 0  # pictures of all slides
+    assert 'href="reviewed/anna/report.html"' in computed
+    assert f"<td>{SLIDE} by anna</td>" in reviewed
 
 
 def test_edits_that_were_undone_leave_the_slide_as_computed(copy):

@@ -81,10 +81,12 @@ def rescore(
 
 def _together(computed: Summary, reviewed: Summary, review: Review) -> Summary:
     """Return the closing lines as computed, then those that the review changed; and who failed in either."""
-    head = f"reviewed by {review.reader}, {len(review.corrections)} slides corrected:"
+    n = len(review.corrections)
+    head = f"reviewed by {review.reader}, {n} slide{'' if n == 1 else 's'} corrected:"
     other = [line for line in reviewed.lines if line not in computed.lines]
     failures = dict.fromkeys((*computed.failures, *reviewed.failures))
-    return Summary((*computed.lines, *review.notices, head, *other), tuple(failures))
+    folder = review.base.reviewed(review.reader).root
+    return Summary((*computed.lines, *review.notices, head, *other), tuple(failures), folder)
 
 
 def _measure_problems(study: Study, protocol: Protocol, path: Path) -> list[str]:

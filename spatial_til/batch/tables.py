@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from spatial_til.batch.stages import Failure, Run
@@ -39,10 +40,11 @@ REVIEWED_TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run came to: lines for standard output, and the slides that failed."""
+    """What a run came to: lines for standard output, the slides that failed, and the folder with a reader's results."""
 
     lines: tuple[str, ...]
     failures: tuple[Failure, ...] = ()
+    reviewed: Path | None = None
 
 
 def write_slide_tables(

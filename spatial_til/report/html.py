@@ -33,6 +33,7 @@ from spatial_til.io.schema import (
     SENSITIVITY,
     SLIDE_SCORES,
     SPATIAL,
+    STALE_EDITS,
     THRESHOLDS,
 )
 from spatial_til.io.scores import ScoredSlide, read_score
@@ -66,9 +67,10 @@ class ThresholdView(NamedTuple):
 
 
 class _Inputs(NamedTuple):
-    """What the folder holds."""
+    """What the folder holds; `base` is the folder that a reader reviewed, else the folder itself."""
 
     folder: ScoredFolder
+    base: ScoredFolder
     run: dict[str, Any]
     study: Study
     scored: list[ScoredSlide]
@@ -113,8 +115,16 @@ def write_report(folder: Path) -> Path:
 def _read(folder: ScoredFolder) -> _Inputs:
     study = jobs_from_record(folder.run)
     run = json.loads(folder.run.read_text(encoding="utf-8"))
-    stored = [folder.score(job.slide_id) for job in study.jobs if not job.control]
-    return _Inputs(folder, run, study, [read_score(path) for path in stored if path.exists()])
+    base = ScoredFolder(folder.root.resolve().parents[1]) if "review" in run else folder
+    empty = _Inputs(folder, base, run, study, [])
+    stored = [_of_slide(empty, job.slide_id).score(job.slide_id) for job in study.jobs if not job.control]
+    return empty._replace(scored=[read_score(path) for path in stored if path.exists()])
+
+
+def _of_slide(inputs: _Inputs, slide_id: str) -> ScoredFolder:
+    """Return where a slide's results are: of a reviewed folder the base's, where the reader left them as they were."""
+    corrected = slide_id in inputs.run.get("review", {}).get("corrections", {})
+    return inputs.folder if corrected or inputs.folder.score(slide_id).exists() else inputs.base
 
 
 def _slides(inputs: _Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list[np.ndarray]]]:
@@ -124,12 +134,13 @@ def _slides(inputs: _Inputs) -> tuple[list[SlideView], dict[tuple[str, str], lis
     def view(scored: ScoredSlide, anchor: str) -> tuple[SlideView, Mapping[str, np.ndarray]]:
         slide_id = scored.score.meta.slide_id
         protocol = jobs[slide_id].protocol
-        cells = read_report_cells(inputs.folder.cells(slide_id), slide_id, protocol)
-        stored = inputs.folder.measured(slide_id)
+        results = _of_slide(inputs, slide_id)
+        cells = read_report_cells(results.cells(slide_id), slide_id, protocol)
+        stored = inputs.base.measured(slide_id)
         measured = read_measured(stored, markers=()) if stored.exists() else None
         run = dict(inputs.run["slides"].get(slide_id, {}))
         run["numbers"] = {} if measured is None else measured.numbers
-        overview = _overview(inputs.folder, slide_id, measured, cells)
+        overview = _overview(results, inputs.base.overview(slide_id), slide_id, measured, cells)
         return slide_view(scored, protocol, overview, run, anchor), cells.scores
 
     views: list[SlideView] = []
@@ -143,9 +154,11 @@ def _slides(inputs: _Inputs) -> tuple[list[SlideView], dict[tuple[str, str], lis
     return views, pools
 
 
-def _overview(folder: ScoredFolder, slide_id: str, measured: Measured | None, cells: ReportCells) -> Overview | None:
+def _overview(
+    folder: ScoredFolder, photo: Path, slide_id: str, measured: Measured | None, cells: ReportCells
+) -> Overview | None:
     """Return the slide's picture: drawn over its photograph or on white, or else the thumbnail."""
-    photo, regions = folder.overview(slide_id), folder.regions(slide_id)
+    regions = folder.regions(slide_id)
     if measured is not None and measured.pixel_size is not None and regions.exists():
         shapes = read_regions(regions, pixel_size=measured.pixel_size)
         if photo.exists():
@@ -159,8 +172,10 @@ def _overview(folder: ScoredFolder, slide_id: str, measured: Measured | None, ce
 
 def _summary(inputs: _Inputs, slides: Sequence[SlideView], patients: Sequence[PatientView]) -> dict[str, Any]:
     sheet = inputs.study.path
+    title = sheet.parent.name if sheet is not None else inputs.base.root.resolve().name
+    reader = inputs.run.get("review", {}).get("reader")
     return {
-        "title": sheet.parent.name if sheet is not None else inputs.folder.root.resolve().name,
+        "title": f"{title}, reviewed by {reader}" if reader else title,
         "run": inputs.run,
         "protocol": inputs.study.protocol,
         "controls": [job.slide_id for job in inputs.study.jobs if job.control],
@@ -198,6 +213,9 @@ def _thresholds(folder: ScoredFolder, pools: Mapping[tuple[str, str], Sequence[n
     """Return the cut-offs with histograms; a batch that holds several pools is drawn as one."""
     views = []
     for row in _table(folder, THRESHOLDS.name):
+        if row.get("slide_id"):  # a reader's, of one slide
+            views.append(ThresholdView(row | {"batch": f"{row['slide_id']} by {row['author']}"}, None))
+            continue
         of = pools.get((row["batch"], row["marker"])) or pools.get(("", row["marker"]))
         histogram = None
         if of:
@@ -229,7 +247,8 @@ def _links(folder: ScoredFolder) -> list[tuple[str, str]]:
     links += [("tables/README.md", "every column, its unit and meaning"), ("errors.csv", f"one row: {ERRORS.row}")]
     links += [("run.json", "versions, protocol, inputs, timing")]
     readers = sorted(path.name for path in folder.root.glob("reviewed/*") if path.is_dir())
-    links += [(f"reviewed/{name}/tables/slide_scores.csv", "slides as this reader corrected them") for name in readers]
+    links += [(f"reviewed/{name}/report.html", f"the same as {name} corrected it") for name in readers]
+    links += [("stale_edits.csv", f"one row: {STALE_EDITS.row}")]
     return [link for link in links if (folder.root / link[0]).exists()]
 
 
