@@ -1,5 +1,6 @@
 """The journal as a file: torn lines, two writers, names, faults by file and line, and a crash in the middle."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -142,6 +143,41 @@ def test_a_journal_that_cannot_be_written_says_so(folder):
     folder.review("S1", "anna").mkdir()
     with pytest.raises(ReviewError, match="cannot be read"):
         write(folder, cut(0.1))
+
+
+@pytest.mark.parametrize("written", [0, 1, 30])
+def test_a_full_disk_costs_one_edit_and_the_next_goes_on(folder, monkeypatch, written):
+    whole = os.write
+
+    def full(descriptor, data):
+        whole(descriptor, data[:written])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with open_journal(folder, "S1", "anna") as journal:
+        journal.append(cut(0.1))
+        with monkeypatch.context() as patch:
+            patch.setattr("spatial_til.review.journal.os.write", full)
+            for _ in range(4):
+                with pytest.raises(ReviewError, match=r"was not saved .No space left on device.: make room"):
+                    journal.append(cut(0.2))
+        journal.append(cut(0.3))
+        told = [e.value for e in journal.events if isinstance(e, ThresholdEdit)]
+    read = read_journal(folder.review("S1", "anna"))
+    assert [e.value for e in read.events if isinstance(e, ThresholdEdit)] == told == [0.1, 0.3]
+
+
+def test_an_edit_that_was_told_lost_does_not_come_back(folder, monkeypatch):
+    with open_journal(folder, "S1", "anna") as journal:
+        journal.append(cut(0.1))
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                "spatial_til.review.journal.os.fsync", lambda _: (_ for _ in ()).throw(OSError(5, "I/O error"))
+            )
+            with pytest.raises(ReviewError, match="I/O error"):
+                journal.append(cut(0.2))
+        journal.append(cut(0.3))
+    read = read_journal(folder.review("S1", "anna"))
+    assert [e.value for e in read.events if isinstance(e, ThresholdEdit)] == [0.1, 0.3]
 
 
 WRITER = """

@@ -41,12 +41,13 @@ def check_reader(reader: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JournalRead:
-    """The events of a journal in order; what was noticed, in words; the line that a crash has just torn off."""
+    """The events of a journal in order, what was noticed in words, and whether the last of its lines is whole."""
 
     events: tuple[Event, ...]
-    notices: tuple[str, ...] = ()
-    torn: int | None = None
-    ends_in_line: bool = True
+    notices: tuple[str, ...]
+    lines: int
+    torn: int | None
+    ends_in_line: bool
 
 
 def read_journal(path: Path) -> JournalRead:
@@ -61,21 +62,27 @@ def read_journal(path: Path) -> JournalRead:
     """
     data = _data(path)
     lines = data.split(b"\n")
-    events: list[Event] = []
+    events: dict[int, Event] = {}
     faults: dict[int, str] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                events.append(_of_this_file(path, parse_line(line.decode("utf-8"))))
+                events[number] = _of_this_file(path, parse_line(line.decode("utf-8")))
             except ValueError as error:
                 faults[number] = str(error)
     torn = len(lines) if len(lines) in faults else None  # the only line without a line break
-    aside = {torn, *(event.line for event in events if isinstance(event, LineSetAside))}
+    aside = {torn, *(event.line for event in events.values() if isinstance(event, LineSetAside))}
     problems = [f"{path}, line {n}: {text}" for n, text in faults.items() if n not in aside]
     if problems:
         raise ReviewError([*problems, f"{path}: restore it from a backup; nothing of it was applied"])
     notices = tuple(f"{path}, line {n}: torn off by a crash, set aside" for n in faults)
-    return JournalRead(tuple(events), notices, torn, not lines[-1])
+    return JournalRead(
+        tuple(event for n, event in events.items() if n not in aside),
+        notices,
+        len(lines) - (not lines[-1]),
+        torn,
+        not lines[-1],
+    )
 
 
 def _of_this_file(path: Path, event: Event) -> Event:
@@ -113,6 +120,8 @@ class Journal:
     events: list[Event]
     notices: tuple[str, ...]
     _descriptor: int = field(repr=False)
+    _lines: int = field(repr=False)  # that are whole
+    _broken: bool = field(repr=False)  # something may follow them that is none
 
     def append(self, event: Event) -> None:
         """Write one event; when this returns it is on the disk.
@@ -122,18 +131,37 @@ class Journal:
         ReviewError
             Where it could not be written: the edit is not in the journal.
         """
-        data = (event_line(_of_this_file(self.path, event)) + "\n").encode()
+        line = event_line(_of_this_file(self.path, event))
+        if self._broken:
+            self.set_aside(event.who)
+        self._put(f"{line}\n".encode())
+        self._lines += 1
+        self.events.append(event)
+
+    def set_aside(self, who: str) -> None:
+        """Say of what a crash or a full disk left behind the last whole line that it counts for nothing."""
+        data = _data(self.path)
+        if data and not data.endswith(b"\n"):
+            self._put(b"\n")
+            data += b"\n"
+        n_lines = data.count(b"\n")
+        left = [LineSetAside(who=who, line=n + 1, why="torn off by a crash") for n in range(self._lines, n_lines)]
+        for event in left:
+            self._put(f"{event_line(event)}\n".encode())
+        self.events += left
+        self._lines, self._broken = n_lines + len(left), False
+
+    def _put(self, data: bytes) -> None:
+        self._broken = True
         try:
             written = os.write(self._descriptor, data)
             os.fsync(self._descriptor)
         except OSError as error:
-            raise ReviewError(
-                [f"{self.path}: the edit was not saved ({error.strerror}): make room and repeat it"]
-            ) from None
+            msg = f"{self.path}: the edit was not saved ({error.strerror}): make room and repeat it"
+            raise ReviewError([msg]) from None
         if written < len(data):
-            msg = f"{self.path}: the edit was not saved (the disk is full): make room and open it again"
-            raise ReviewError([msg])
-        self.events.append(event)
+            raise ReviewError([f"{self.path}: the edit was not saved (the disk is full): make room and repeat it"])
+        self._broken = False
 
 
 @contextmanager
@@ -152,17 +180,26 @@ def open_journal(folder: ScoredFolder, slide_id: str, reader: str) -> Iterator[J
         read = read_journal(path)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            _keep_name(path)
         except OSError as error:
             raise ReviewError([f"{path}: cannot be written ({error.strerror}): check the folder"]) from None
         try:
-            journal = Journal(path, list(read.events), read.notices, descriptor)
-            if not read.ends_in_line:
-                os.write(descriptor, b"\n")
-            if read.torn is not None:
-                journal.append(LineSetAside(who=reader, line=read.torn, why="torn off by a crash"))
+            broken = read.torn is not None
+            journal = Journal(path, list(read.events), read.notices, descriptor, read.lines - broken, broken)
+            if broken or not read.ends_in_line:
+                journal.set_aside(reader)
             yield journal
         finally:
             os.close(descriptor)
+
+
+def _keep_name(path: Path) -> None:
+    """Force the name of a file that may be new to disk."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def journals(folder: ScoredFolder) -> dict[tuple[str, str], Path]:
