@@ -15,6 +15,7 @@ from spatial_til.errors import ProtocolError, SlideError
 from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains, tissue, white
 from spatial_til.segmentation.foreground import SCALE, nuclear_contrast, nuclear_floor
+from spatial_til.segmentation.leak import leaked_share
 from spatial_til.segmentation.overview import read_overview, sample_boxes
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, Stain
@@ -53,6 +54,8 @@ class Calibration:
     nuclear_unit: float = 1.0
     #: Fluorescence: one level of each marker where membranes are looked for.
     marker_level: NDArray[np.floating[Any]] | None = None
+    #: Brightfield: share of each chromogen (column) that may be seen as another (row), in the order of the markers.
+    leak: FloatArray | None = None
     warnings: tuple[str, ...] = ()
 
     def planes(self, pixels: NDArray[Any], scratch: Scratch | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -168,9 +171,11 @@ def _brightfield(
     glass, region = glass_and_tissue(picture, px, settings, region)
     vectors = {s.name: start_vector(s) for s in settings.stains}
     warnings = stains.check_stains(vectors)
-    amounts = stains.amounts_table(stains.stain_matrix(list(vectors.values())), glass.rgb)
-    table = _nuclear_table(amounts, settings)
-    draft = Calibration(settings, region, white=glass, vectors=vectors, table=table, warnings=warnings)
+    matrix = stains.stain_matrix(list(vectors.values()))
+    table = _nuclear_table(stains.amounts_table(matrix, glass.rgb), settings)
+    marked = [i for i, s in enumerate(settings.stains) if s.marker != NUCLEI]
+    leak = leaked_share(matrix)[np.ix_(marked, marked)]
+    draft = Calibration(settings, region, white=glass, vectors=vectors, table=table, leak=leak, warnings=warnings)
     draft = draft.with_floor(picture, px, source)
     return replace(draft, typical=_typical(source, draft))
 

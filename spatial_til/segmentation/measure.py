@@ -37,6 +37,7 @@ def measure_cells(
     px_um: float,
     membrane_um: float,
     scratch: Scratch,
+    leak: NDArray[np.floating[Any]] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Measure markers in cells.
 
@@ -54,6 +55,8 @@ def measure_cells(
         (markers, rows, cols) the same smoothed for membranes, in any unit.
     membrane_um
         Width of the membrane ring inside the cell's border.
+    leak
+        Share of one marker that shows up as another, see `rim.rim_stain`.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def measure_cells(
         _level_statistics(part, runs, first, wanted, planes, pixels)
     else:
         _value_statistics(part, runs, first, area, wanted, planes, pixels)
-    return pixels, rim_stain(keys, centre, wanted, membrane_planes, px_um=px_um), area
+    return pixels, rim_stain(keys, centre, wanted, membrane_planes, px_um=px_um, leak=leak), area
 
 
 @njit(cache=True, nogil=True)

@@ -40,6 +40,7 @@ def rim_stain(
     planes: NDArray[np.int16],
     *,
     px_um: float,
+    leak: NDArray[np.floating[Any]] | None = None,
 ) -> NDArray[np.float32]:
     """Return (n, markers, 2): membrane stain as seen, and without what belongs to a neighbour.
 
@@ -55,21 +56,25 @@ def rim_stain(
         (markers, rows, cols) stain amounts, smoothed.
     px_um
         Side of a pixel.
+    leak
+        (markers, markers) share of each other marker (column) that is taken off a marker (row) on every ray.
     """
     reach = (_PAST_END_UM, *_BEYOND_UM, *_BEFORE_UM, _FACING_UM, _LONGEST_UM)
     steps = np.array([int(np.ceil(_OFF_RIM_UM / px_um)), *(max(round(um / px_um), 1) for um in reach)], dtype=np.int64)
     n, m = len(centre), len(planes)
     rays = np.zeros((n, m, RAYS), dtype=np.int32)
     facing = np.zeros((n, RAYS), dtype=np.int32)
-    _ridges(keys, centre, wanted, planes, steps, rays, facing)
+    shares = np.zeros((m, m)) if leak is None else leak
+    leaked = np.round(FRACTION * shares).astype(np.int32)
+    _ridges(keys, centre, wanted, planes, steps, leaked, rays, facing)
     faced = np.zeros(n + 1, dtype=np.bool_)
     faced[facing[wanted]] = True
-    _ridges(keys, centre, faced[1:] & ~wanted, planes, steps, rays, facing)
+    _ridges(keys, centre, faced[1:] & ~wanted, planes, steps, leaked, rays, facing)
     return np.asarray(_scores(rays, facing, wanted))
 
 
 @njit(cache=True, nogil=True)
-def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, rays: Any, facing: Any) -> None:
+def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked: Any, rays: Any, facing: Any) -> None:
     """Write eight times the ridge of each marker on each ray (n, markers, RAYS), and the cell beyond (n, RAYS)."""
     m, rows, cols = planes.shape
     before, frame = steps[5], 4 * steps[7]
@@ -99,6 +104,8 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, rays: 
                 for t in range(RAYS):
                     line[s, t] = profile[s, t] + 2 * profile[s, t + 1] + profile[s, t + 2]
             _ridge(line[:used], low, before, last, furthest, steps, rays[k, p])
+        if m > 1:
+            _without_leaks(rays[k], leaked)
 
 
 @njit(cache=True, nogil=True)
@@ -152,6 +159,18 @@ def _ridge(line: Any, low: Any, rim: int, last: Any, furthest: int, steps: Any, 
             drop = here[t] - beyond[t]
             ridge = drop + min(drop, here[t] - ahead[t])
             out[t] = max(out[t], ridge if s <= rim + last[t] else np.int32(0))
+
+
+@njit(cache=True, nogil=True)
+def _without_leaks(rays: Any, leaked: Any) -> None:
+    """Take off each marker (row) its share, in 1/FRACTION, of every other marker on the same ray."""
+    seen = rays.copy()
+    for p in range(len(rays)):
+        for q in range(len(rays)):
+            for t in range(RAYS):
+                rays[p, t] -= leaked[p, q] * seen[q, t] >> 8
+        for t in range(RAYS):
+            rays[p, t] = max(rays[p, t], np.int32(0))
 
 
 @njit(cache=True, nogil=True)

@@ -183,6 +183,7 @@ def _measure_tile(
         px_um=px.mean_um,
         membrane_um=settings.membrane_um,
         scratch=scratch,
+        leak=constants.leak,
     )
     values = np.concatenate((levels * constants.marker_unit, rims * constants.membrane_unit[:, None]), axis=2)
     return _Part(row[wanted], col[wanted], found.area_px[wanted], area[wanted], values[wanted].astype(np.float32))

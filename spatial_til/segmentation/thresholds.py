@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray, Threshold
+from spatial_til.segmentation.modes import shoulder, valleys
 
 #: Most cells of one slide that enter a pool (rules: thresholds).
 MAX_CELLS = 20_000
@@ -20,20 +21,13 @@ OD_FLOORS: Mapping[str, tuple[float, float]] = MappingProxyType({"robust": (0.04
 #: Least scale of the arcsinh transform in brightfield, in OD: the noise of an unmixed stain.
 _OD_SCALE = 0.02
 _BINS = 512
-#: Smoothing of the histogram, in units of the transformed score.
-_BANDWIDTH = 0.12
-_MIN_POSITIVE = 10
-#: The valley may hold this share of the density of the lower of its two peaks; the cells behind it must exceed
-#: the valley's own level by this many standard deviations of their count. The cut lies where the density
-#: comes within a share of the upper peak of the valley's level: negatives end more sharply than positives begin.
-_VALLEY_SHARE = 0.7
-_VALLEY_FLOOR = 0.02
-_VALLEY_SIGMA = 2.5
 #: The side below a valley is the negatives only if it holds this share of all scores.
 _LEAST_NEGATIVE = 0.02
 _MIN_DELTA_BIC = 10.0
 _MIN_ASHMAN_D = 2.0
 _WEAK_ASHMAN_D = 3.0
+#: Share of a cut that lies in no valley.
+_NO_VALLEY = 1.0
 
 
 def draw_cells(slide_id: str, x_um: FloatArray, y_um: FloatArray, limit: int = MAX_CELLS) -> NDArray[np.intp]:
@@ -94,10 +88,10 @@ def find_threshold(
     Notes
     -----
     Order: negative control, frozen, unsupervised. Unsupervised: on the arcsinh scale, the deepest valley
-    above the negative mode with a second mode behind it. The second mode must be more than chance, the
-    two sides must be better described by two Gaussians than by one (delta BIC > 10) and stand apart
-    (Ashman's D > 2), and in brightfield it must be dark enough to be stain. Otherwise there is one
-    population and no cut-off.
+    above the negative mode with a second mode behind it; without one, the place where a few cells part from
+    the negatives' tail (see `modes`). The second mode must be more than chance, the two sides must be better
+    described by two Gaussians than by one (delta BIC > 10) and stand apart (Ashman's D > 2), and in brightfield
+    the upper side must be dark enough to be stain. Otherwise there is one population and no cut-off.
     """
     pool = [np.asarray(s, dtype=np.float64)[np.isfinite(s)] for s in scores]
     pool = [s for s in pool if len(s)]
@@ -123,9 +117,9 @@ def find_threshold(
     if split is None:
         flags.append("no_positive_population")
         return result(None, "unimodal", None)
-    if split.ashman_d < _WEAK_ASHMAN_D:
+    if split.ashman_d < _WEAK_ASHMAN_D or split.valley_share == _NO_VALLEY:
         flags.append("threshold_weak")
-    return result(split.cut, "valley", split.ashman_d)
+    return result(split.cut, "tail" if split.valley_share == _NO_VALLEY else "valley", split.ashman_d)
 
 
 def _split(pool: Sequence[FloatArray], least_scale: float, least: float, population: float) -> _Split | None:
@@ -135,8 +129,8 @@ def _split(pool: Sequence[FloatArray], least_scale: float, least: float, populat
     weights *= len(values) / weights.sum()
     order = np.argsort(values, kind="stable")
     share = np.cumsum(weights[order]) / len(values)
-    low, quarter = (float(values[order][np.searchsorted(share, q)]) for q in (0.05, 0.25))
-    scale = max(4 * (quarter - low), least_scale, 1e-9 * float(np.abs(values).max()), 1e-12)
+    low, quarter, usual = (float(values[order][np.searchsorted(share, q)]) for q in (0.05, 0.25, 0.4))
+    scale = max(4 * (quarter - low), 2 * (usual - low), least_scale, 1e-9 * float(np.abs(values).max()), 1e-12)
     z = np.where(values > 0, np.arcsinh(values / scale), values / scale)
     if float(np.ptp(z)) < 1e-9:
         return None
@@ -146,47 +140,25 @@ def _split(pool: Sequence[FloatArray], least_scale: float, least: float, populat
         counts[0 if edges[0] == 0.0 else int(np.searchsorted(edges, 0.0)) - 1] = 0.0  # exactly 0: nothing there to see
     effective = float(weights.sum() ** 2 / (weights**2).sum()) / len(values)
     centres = (edges[:-1] + edges[1:]) / 2
-    best: _Split | None = None
-    for valley_share, index in _valleys(counts, centres, effective):
-        if counts[:index].sum() < _LEAST_NEGATIVE * counts.sum():
-            continue
-        ashman_d, delta_bic = _apart(counts, centres, index)
-        if delta_bic <= _MIN_DELTA_BIC or ashman_d <= _MIN_ASHMAN_D:
-            continue
-        upper = np.cumsum(counts[index:])
-        median = float(centres[index + int(np.searchsorted(upper, upper[-1] / 2))])
-        if np.sinh(median) * scale < population:
-            continue
-        if best is None or valley_share < best.valley_share:
-            best = _Split(float(centres[index]), ashman_d, valley_share)
-    if best is None:
+    tail = shoulder(counts, centres, effective)
+    for cuts in (valleys(counts, centres, effective), [] if tail is None else [(_NO_VALLEY, tail)]):
+        found = [s for share, index in cuts if (s := _accepted(counts, centres, index, share, population / scale))]
+        if found:
+            best = min(found, key=lambda s: s.valley_share)
+            return best._replace(cut=max(float(np.sinh(best.cut) * scale), least))
+    return None
+
+
+def _accepted(counts: FloatArray, centres: FloatArray, index: int, share: float, population: float) -> _Split | None:
+    """Return the cut at a bin if two populations lie beside it, the upper with a median of at least `population`."""
+    if counts[:index].sum() < _LEAST_NEGATIVE * counts.sum():
         return None
-    return best._replace(cut=max(float(np.sinh(best.cut) * scale), least))
-
-
-def _valleys(counts: FloatArray, centres: FloatArray, effective: float) -> list[tuple[float, int]]:
-    """Return (valley density / lower peak density, bin) of each valley with a real mode behind it."""
-    width = float(centres[1] - centres[0])
-    bandwidth = max(_BANDWIDTH / width, 1.5)
-    at = np.arange(-int(4 * bandwidth), int(4 * bandwidth) + 1)
-    kernel = np.exp(-0.5 * (at / bandwidth) ** 2)
-    density = np.convolve(counts, kernel / kernel.sum(), mode="same")
-    rise = np.concatenate(([1.0], np.sign(np.diff(density)), [-1.0]))
-    rise[rise == 0] = -1.0
-    peaks = np.flatnonzero((rise[:-1] > 0) & (rise[1:] < 0))
-    found = []
-    for k in range(len(peaks) - 1):
-        a, b = int(peaks[k]), int(peaks[k + 1])
-        lowest = density[a : b + 1].min()
-        index = a + int(np.flatnonzero(density[a : b + 1] <= lowest + _VALLEY_FLOOR * density[b:].max())[0])
-        share = float(lowest / min(density[: a + 1].max(), density[b:].max()))
-        behind = density[a + int(np.argmin(density[a : b + 1])) :]
-        higher = behind[behind > lowest]
-        excess, noise = (higher - lowest).sum() * effective, np.sqrt(higher.sum() * effective)
-        enough = counts[index:].sum() * effective >= _MIN_POSITIVE and excess >= _VALLEY_SIGMA * noise
-        if share <= _VALLEY_SHARE and enough:
-            found.append((share, index))
-    return found
+    ashman_d, delta_bic = _apart(counts, centres, index)
+    if delta_bic <= _MIN_DELTA_BIC or ashman_d <= _MIN_ASHMAN_D:
+        return None
+    upper = np.cumsum(counts[index:])
+    median = float(centres[index + int(np.searchsorted(upper, upper[-1] / 2))])
+    return None if np.sinh(median) < population else _Split(float(centres[index]), ashman_d, share)
 
 
 def _apart(counts: FloatArray, centres: FloatArray, index: int) -> tuple[float, float]:

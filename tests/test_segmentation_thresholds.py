@@ -1,0 +1,104 @@
+"""Cut-offs on drawn scores: rare positives are found, tails without them are not cut."""
+
+import numpy as np
+import pytest
+
+from spatial_til.segmentation.thresholds import find_threshold
+
+
+def negatives(rng, n):
+    """Draw scores in OD like those of unstained cells: many near 0, a tail that falls off."""
+    return rng.gamma(1.3, 0.014, n)
+
+
+def positives(rng, n):
+    """Draw scores of stained cells: faint to strong, over a factor of five."""
+    return 0.22 * np.exp(0.4 * rng.standard_normal(n))
+
+
+def cut(*pool, modality="brightfield", **rest):
+    return find_threshold(pool, batch="A", marker="CD8", modality=modality, **rest)
+
+
+def f1(threshold, negative, positive):
+    hits = int((positive >= threshold).sum())
+    return 2 * hits / (hits + int((negative >= threshold).sum()) + len(positive))
+
+
+@pytest.mark.parametrize(("share", "loss"), [(0.005, 0.15), (0.01, 0.15), (0.02, 0.05), (0.1, 0.02), (0.7, 0.02)])
+def test_positives_are_told_from_half_a_percent_on(share, loss):
+    """Nearly as well as the best cut there is, known only with the truth."""
+    found, lost = 0, []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        negative, positive = negatives(rng, round(6000 * (1 - share))), positives(rng, round(6000 * share))
+        threshold = cut(np.concatenate((negative, positive))).threshold
+        if threshold is not None:
+            found += 1
+            lost.append(max(f1(t, negative, positive) for t in positive) - f1(threshold, negative, positive))
+    assert found >= 19
+    assert np.mean(lost) < loss
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.02, 0.005])
+def test_two_gaussians_six_deviations_apart_part_between_them(share):
+    rng = np.random.default_rng(3)
+    n = 20_000
+    k = round(n * share)
+    scores = np.concatenate((rng.normal(0, 1, n - k), rng.normal(6, 1, k)))
+    found = cut(scores, modality="fluorescence")
+    assert found.threshold is not None
+    assert 2.0 < found.threshold < 4.7
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng, n: rng.gamma(1.3, 0.014, n),
+        lambda rng, n: rng.exponential(0.05, n),
+        lambda rng, n: np.abs(rng.normal(0, 0.06, n)),
+        lambda rng, n: np.maximum(rng.normal(0.05, 0.04, n), 0),
+        lambda rng, n: rng.normal(0.3, 0.05, n),
+        lambda rng, n: rng.uniform(0, 0.3, n),
+    ],
+    ids=["gamma", "exponential", "half-normal", "clipped normal", "normal", "uniform"],
+)
+@pytest.mark.parametrize("n", [300, 3000, 20_000])
+def test_one_population_gives_no_cut(draw, n):
+    for seed in range(10):
+        found = cut(draw(np.random.default_rng(seed), n))
+        assert found.threshold is None, (seed, found)
+        assert found.method == "unimodal"
+        assert "no_positive_population" in found.flags
+
+
+def test_rare_cells_without_a_valley_are_flagged_as_weak():
+    rng = np.random.default_rng(0)
+    negative, rare = negatives(rng, 6000), rng.uniform(0.1, 0.5, 30)
+    found = cut(np.concatenate((negative, rare)))
+    assert found.method == "tail"
+    assert "threshold_weak" in found.flags
+    assert np.percentile(negative, 99.9) < found.threshold < np.median(rare)
+
+
+def test_slides_weigh_equally():
+    """A slide of a hundred times the cells does not drown the positives of another."""
+    rng = np.random.default_rng(1)
+    small = np.concatenate((negatives(rng, 150), positives(rng, 50)))
+    assert cut(small, negatives(rng, 20_000)).threshold == pytest.approx(cut(small, small).threshold, rel=0.35)
+
+
+def test_cells_without_a_score_count_for_nothing():
+    rng = np.random.default_rng(2)
+    scores = np.concatenate((negatives(rng, 2000), positives(rng, 200)))
+    assert cut(np.append(scores, np.nan)).threshold == cut(scores).threshold
+
+
+def test_a_negative_control_and_a_frozen_value_come_before_statistics():
+    rng = np.random.default_rng(4)
+    scores = np.concatenate((negatives(rng, 2000), positives(rng, 200)))
+    control = negatives(rng, 5000)
+    by_control = cut(scores, negative_control=control, frozen=0.5)
+    assert by_control.method == "negative_control"
+    assert by_control.threshold == pytest.approx(np.percentile(control, 99.9))
+    assert cut(scores, frozen=0.5).threshold == 0.5
