@@ -150,6 +150,7 @@ class Protocol(Section):
         for marker in values["markers"].values():
             marker["thresholds_from"] = Path(marker["thresholds_from"]).name
         values["tumor"]["model"] = Path(values["tumor"]["model"]).name
+        values["segmentation"]["weights"] = Path(values["segmentation"]["weights"]).name
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -229,4 +230,7 @@ def _rooted(protocol: Protocol, folder: Path) -> Protocol:
     tumor = protocol.tumor
     if tumor.model:
         tumor = tumor.model_copy(update={"model": str((folder / tumor.model).absolute())})
-    return protocol.model_copy(update={"markers": markers, "tumor": tumor})
+    segmentation = protocol.segmentation
+    if segmentation.weights:
+        segmentation = segmentation.model_copy(update={"weights": str((folder / segmentation.weights).absolute())})
+    return protocol.model_copy(update={"markers": markers, "tumor": tumor, "segmentation": segmentation})

@@ -190,7 +190,9 @@ class Segmentation(Section):
     method: Literal["watershed", "stardist", "cellpose", "instanseg"] = Field(
         default="watershed", description="watershed; stardist, cellpose, instanseg when installed"
     )
-    weights: str = Field(default="", description="path of the network's weights; for the networks only")
+    weights: str = Field(
+        default="", description="path of the network's weights, relative to the protocol; for the networks only"
+    )
     pixel_size_um: Annotated[float, Field(ge=0.1, le=2)] = Field(
         default=0.5, description="µm per pixel worked at (QuPath's default)"
     )

@@ -5,8 +5,11 @@ import tomllib
 import pytest
 
 from spatial_til.errors import ProtocolError, SpatialTilError
+from spatial_til.model import SlideMeta
+from spatial_til.pipeline.measure import measure_parts
 from spatial_til.protocol import Protocol, load_protocol, parse_protocol
 from spatial_til.protocol_template import template, write_example
+from spatial_til.study import Job
 
 PANEL = {
     "modality": "brightfield",
@@ -135,3 +138,22 @@ def test_the_path_of_a_classifier_is_relative_to_the_protocol(tmp_path):
         assert protocol.tumor.model == str(tmp_path / name / "m" / "t.json")
         prints.add(protocol.fingerprint())
     assert len(prints) == 1
+
+
+def test_weights_of_a_network_are_relative_to_the_protocol_and_known_by_their_content(tmp_path):
+    text = (
+        template().replace('method = "watershed"', 'method = "instanseg"').replace('weights = ""', 'weights = "net.pt"')
+    )
+    prints, hashes = set(), []
+    for name, content in (("here", b"1"), ("there", b"1"), ("other", b"2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "protocol.toml").write_text(text, encoding="utf-8")
+        (tmp_path / name / "net.pt").write_bytes(content)
+        protocol = load_protocol(tmp_path / name / "protocol.toml")
+        assert protocol.segmentation.weights == str(tmp_path / name / "net.pt")
+        prints.add(protocol.fingerprint())
+        job = Job(SlideMeta("S", "P", "baseline"), tmp_path / "S.tif", protocol)
+        hashes.append(measure_parts(job, "", None, None)["method"])
+    assert len(prints) == 1
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert hashes[0][0] == "instanseg"

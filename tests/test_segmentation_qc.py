@@ -272,3 +272,16 @@ def test_sample_slides_carry_no_flag_of_quality():
         found = judge(constants, grid, picture=read_overview(grid, overview))
     assert found.flags == ()
     assert found.artefact_fraction == 0
+
+
+def test_debris_on_tissue_is_outlined_and_specks_the_size_of_cells_are_not():
+    image = clean().copy()
+    y, x = np.mgrid[0 : image.shape[0], 0 : image.shape[1]]
+    lump = np.hypot((y - 500) / 110, (x - 400) / 70) <= 1  # 110 x 70 µm, dark and grey
+    speck = np.hypot(y - 800, x - 700) <= 10  # 10 µm
+    image[lump | speck] = (38, 36, 40)
+    found = quality(image)
+    yx = np.argwhere(lump)[::50]
+    assert shapely.contains_xy(found.artefact, (yx[:, 1] + 0.5) / 2, (yx[:, 0] + 0.5) / 2).mean() > 0.95
+    assert not shapely.contains_xy(found.artefact, 350, 400)
+    assert found.artefact_fraction < 2.5 * lump.mean()

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.errors import CellTableError, SlideError
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.folder import ScoredFolder
-from spatial_til.io.identity import identify
+from spatial_til.io.identity import identify, stamp
 from spatial_til.io.journal import tell_tiles
 from spatial_til.io.labels import LabelImage
 from spatial_til.io.measured import Measured, read_made_of, read_source, write_measured
@@ -109,9 +110,23 @@ def measure_parts(job: Job, image: str, labels: str | None, tissue: MultiPolygon
         "pixel_size_um": job.pixel_size_um,
         "settings": settings_text(measure_settings(job.protocol)),
         "working_pixel_size_um": job.protocol.segmentation.pixel_size_um,
-        "method": [job.protocol.segmentation.method, job.protocol.segmentation.weights],
+        "method": [job.protocol.segmentation.method, _weights_hash(job.protocol.segmentation.weights)],
         "version": version("spatial-til"),
     }
+
+
+def _weights_hash(weights: str) -> str | None:
+    """Return what changes with the weights of a network, wherever they lie; None where there are none."""
+    path = Path(weights)
+    if not weights or not path.exists():
+        return None
+    return _hash_of_weights(weights, json.dumps(stamp(path)))
+
+
+@cache
+def _hash_of_weights(weights: str, _stamp: str) -> str:
+    """Read weights once a process, and again where the file has changed."""
+    return str(identify(Path(weights))["sha256"])
 
 
 def key_of(parts: dict[str, Any]) -> str:
