@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,12 +35,13 @@ from spatial_til.io.schema import (
     STALE_EDITS,
     THRESHOLDS,
 )
-from spatial_til.io.scores import ScoredSlide, read_score
+from spatial_til.io.scores import ScoredSlide
 from spatial_til.io.tables import read_table
 from spatial_til.pipeline.compare import Courses, follow
 from spatial_til.protocol import Protocol
 from spatial_til.report.figures_cohort import cohort_figure
 from spatial_til.report.histograms import histogram_figure
+from spatial_til.report.inputs import Inputs, read_inputs
 from spatial_til.report.methods import methods_paragraphs
 from spatial_til.report.overview import Overview, draw_overview, plain_overview
 from spatial_til.report.patients import PatientView, changes_shown, patient_views
@@ -49,8 +49,6 @@ from spatial_til.report.pictures import Picture, figure_png, png_uri
 from spatial_til.report.slides import Explained, SlideView, slide_view
 from spatial_til.report.stored_cells import ReportCells, read_report_cells
 from spatial_til.report.words import in_words, level, number, percent, setting
-from spatial_til.run_record import jobs_from_record
-from spatial_til.study import Study
 
 _TABLES = (
     *(SLIDE_SCORES, DENSITY, DEPTH_PROFILE, SPATIAL, SENSITIVITY, THRESHOLDS),
@@ -66,16 +64,6 @@ class ThresholdView(NamedTuple):
     histogram: Picture | None
 
 
-class _Inputs(NamedTuple):
-    """What the folder holds; `base` is the folder that a reader reviewed, else the folder itself."""
-
-    folder: ScoredFolder
-    base: ScoredFolder
-    run: dict[str, Any]
-    study: Study
-    scored: list[ScoredSlide]
-
-
 def write_report(folder: Path) -> Path:
     """Write ``report.html`` into a scored folder and return its path.
 
@@ -89,7 +77,7 @@ def write_report(folder: Path) -> Path:
     SpatialTilError
         Where the folder has no run.json of ours.
     """
-    inputs = _read(ScoredFolder(folder))
+    inputs = read_inputs(ScoredFolder(folder))
     slides, pools = _slides(inputs)
     courses = follow([s.score for s in inputs.scored], inputs.study.protocol)
     profiles = {s.score.meta.slide_id: s.rows.get("depth_profile", []) for s in inputs.scored}
@@ -112,29 +100,14 @@ def write_report(folder: Path) -> Path:
     return inputs.folder.report
 
 
-def _read(folder: ScoredFolder) -> _Inputs:
-    study = jobs_from_record(folder.run)
-    run = json.loads(folder.run.read_text(encoding="utf-8"))
-    base = ScoredFolder(folder.root.resolve().parents[1]) if "review" in run else folder
-    empty = _Inputs(folder, base, run, study, [])
-    stored = [_of_slide(empty, job.slide_id).score(job.slide_id) for job in study.jobs if not job.control]
-    return empty._replace(scored=[read_score(path) for path in stored if path.exists()])
-
-
-def _of_slide(inputs: _Inputs, slide_id: str) -> ScoredFolder:
-    """Return where a slide's results are: of a reviewed folder the base's, where the reader left them as they were."""
-    corrected = slide_id in inputs.run.get("review", {}).get("corrections", {})
-    return inputs.folder if corrected or inputs.folder.score(slide_id).exists() else inputs.base
-
-
-def _slides(inputs: _Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list[np.ndarray]]]:
+def _slides(inputs: Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list[np.ndarray]]]:
     """Return a view of every scored slide, and the scores of the pools: (batch, marker) -> one array a slide."""
     jobs = {job.slide_id: job for job in inputs.study.jobs}
 
     def view(scored: ScoredSlide, anchor: str) -> tuple[SlideView, Mapping[str, np.ndarray]]:
         slide_id = scored.score.meta.slide_id
         protocol = jobs[slide_id].protocol
-        results = _of_slide(inputs, slide_id)
+        results = inputs.results(slide_id)
         cells = read_report_cells(results.cells(slide_id), slide_id, protocol)
         stored = inputs.base.measured(slide_id)
         measured = read_measured(stored, markers=()) if stored.exists() else None
@@ -170,12 +143,11 @@ def _overview(
     return plain_overview(thumbnail) if thumbnail.exists() else None
 
 
-def _summary(inputs: _Inputs, slides: Sequence[SlideView], patients: Sequence[PatientView]) -> dict[str, Any]:
+def _summary(inputs: Inputs, slides: Sequence[SlideView], patients: Sequence[PatientView]) -> dict[str, Any]:
     sheet = inputs.study.path
     title = sheet.parent.name if sheet is not None else inputs.base.root.resolve().name
-    reader = inputs.run.get("review", {}).get("reader")
     return {
-        "title": f"{title}, reviewed by {reader}" if reader else title,
+        "title": f"{title}, reviewed by {inputs.reader}" if inputs.reader else title,
         "run": inputs.run,
         "protocol": inputs.study.protocol,
         "controls": [job.slide_id for job in inputs.study.jobs if job.control],
@@ -187,7 +159,7 @@ def _summary(inputs: _Inputs, slides: Sequence[SlideView], patients: Sequence[Pa
     }
 
 
-def _failures(inputs: _Inputs) -> list[dict[str, str]]:
+def _failures(inputs: Inputs) -> list[dict[str, str]]:
     """Return slides without a score, each with a reason."""
     failed = read_table(inputs.folder.errors) if inputs.folder.errors.exists() else []
     known = {s.score.meta.slide_id for s in inputs.scored} | {row["slide_id"] for row in failed}
