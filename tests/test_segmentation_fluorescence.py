@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
+from spatial_til.checking import slide_problems
 from spatial_til.errors import ProtocolError
+from spatial_til.io.folder import ScoredFolder
+from spatial_til.io.measured import read_measured
+from spatial_til.model import SlideMeta
+from spatial_til.phantoms.files import SlideFormat, write_slide
+from spatial_til.pipeline.measure import MeasureTask, measure
 from spatial_til.protocol import parse_protocol
 from spatial_til.segmentation.calibration import calibrate
 from spatial_til.segmentation.fluorescence import (
@@ -20,6 +26,7 @@ from spatial_til.segmentation.fluorescence import (
 )
 from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings
 from spatial_til.segmentation.slide import measure_slide
+from spatial_til.study import Job
 from spatial_til.synthetic import Microscope, render_fluorescence, tissue_scene
 from spatial_til.units import PixelSize
 
@@ -215,3 +222,32 @@ def test_an_autofluorescence_channel_that_the_image_lacks_is_refused():
 def test_kernels_refuse_matrices_that_cannot_be_undone(matrix):
     with pytest.raises(ProtocolError):
         spillover_inverse(matrix)
+
+
+def test_a_slide_file_is_measured_with_its_autofluorescence_channel(tmp_path):
+    """From protocol and file to cells; `check` names a channel that the file lacks."""
+    channels = ("DAPI", "CD8", "PD-L1", "SOX10", "AF")
+    planes = np.moveaxis(np.clip(seen().image / 24, 0, 255).astype(np.uint8), 2, 0)
+    write_slide(tmp_path / "S.ome.tif", planes, SlideFormat(0.5, channels=channels), levels=2)
+    panel = {
+        "modality": "fluorescence",
+        "channels": {"DAPI": {"marker": "nuclei"}, "CD8": {"marker": "CD8"}, "PD-L1": {"marker": "PD-L1"}},
+    }
+    found = {}
+    for name in ("", "AF", "Own"):
+        protocol = parse_protocol({"panel": panel, "fluorescence": {"autofluorescence": name}})
+        job = Job(SlideMeta("S", "P", "baseline"), tmp_path / "S.ome.tif", protocol)
+        problems = slide_problems(job)
+        if name == "Own":
+            assert len(problems) == 1
+            assert "'Own' is not in the slide" in problems[0]
+            continue
+        assert problems == []
+        folder = ScoredFolder(tmp_path / f"out{name}")
+        folder.running.mkdir(parents=True)
+        measure(MeasureTask(job, folder))
+        found[name] = read_measured(folder.measured("S"))
+    assert found["AF"].numbers["autofluorescence_CD8"] == pytest.approx(SHARE[1], rel=0.1)
+    assert found["AF"].key != found[""].key
+    cd8 = {name: np.nanmean(m.cells.measurements["CD8_cell_mean"]) for name, m in found.items()}
+    assert cd8["AF"] < 0.7 * cd8[""]
