@@ -63,8 +63,8 @@ def tissue_brightfield(
 
 def _visible(rgb: NDArray[np.uint8], white: tuple[float, float, float]) -> FloatArray:
     """Return (rows, cols) how much each pixel differs from glass."""
-    density = optical_density(rgb, white)
-    red, green, blue = density[..., 0], density[..., 1], density[..., 2]  # faster than along the axis
+    known = optical_density(np.arange(256)[:, None], white)
+    red, green, blue = (np.ascontiguousarray(known[:, c])[rgb[..., c]] for c in range(3))
     colour = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     return np.asarray(np.hypot((red + green + blue) / 3, _COLOUR_WEIGHT * colour), dtype=np.float64)
 
