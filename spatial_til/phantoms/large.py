@@ -28,6 +28,7 @@ def make_large_slide(
     tissue_fraction: float = 0.6,
     painted_blocks: int = 3,
     levels: int = 4,
+    level_step: int = 1,
     quality: int = 90,
     extra: Sequence[Population] = (),
     seed: int = 0,
@@ -51,6 +52,8 @@ def make_large_slide(
         Number of distinct blocks.
     levels
         Number of pyramid levels, each half the one before.
+    level_step
+        Only every so many of them are written: with 2 each has a quarter of the side, as scanners do.
     quality
         JPEG quality.
     extra
@@ -69,14 +72,17 @@ def make_large_slide(
     compressed, counts = _compress(pixel_size_um, painted_blocks, levels, quality, extra, seed)
     plan = _plan(-(-rows // block_px), -(-cols // block_px), tissue_fraction, len(compressed) - 1, seed)
 
-    def tiles(level: int) -> Iterator[bytes]:
+    written = range(0, levels, level_step)
+
+    def tiles(index: int) -> Iterator[bytes]:
+        level = written[index]
         per_block = 2 ** (levels - 1 - level)
         for row in range(-(-(rows >> level) // TILE)):
             for col in range(-(-(cols >> level) // TILE)):
                 block = plan[row // per_block, col // per_block]
                 yield compressed[block][level][row % per_block][col % per_block]
 
-    shapes = [(rows >> level, cols >> level) for level in range(levels)]
+    shapes = [(rows >> level, cols >> level) for level in written]
     write_levels(path, shapes, tiles, SlideFormat(pixel_size_um, quality=quality))
     return sum(counts[block] for block in plan.ravel())
 
