@@ -43,14 +43,13 @@ def test_public_names_are_documented_and_typed(name):
     assert all(p.annotation is not inspect.Parameter.empty for p in parameters)
 
 
-def test_importing_does_nothing_and_is_fast():
-    code = (
-        "import sys, time; t = time.perf_counter(); import spatial_til; s = time.perf_counter() - t\n"
-        "heavy = {'numpy', 'pandas', 'cv2', 'numba', 'matplotlib', 'sklearn', 'zarr', 'shapely'} & set(sys.modules)\n"
-        "print(s < 0.3, sorted(heavy))"
-    )
+def test_importing_loads_nothing_heavy():
+    """What makes importing slow, on any machine; the seconds are in benchmarks/startup_bench.py."""
+    heavy = {"numpy", "scipy", "pandas", "pyarrow", "shapely", "cv2", "numba", "skimage", "matplotlib", "tifffile"}
+    heavy |= {"imagecodecs", "zarr", "pydantic", "sklearn", "distributed", "napari"}
+    code = "import sys, spatial_til; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split("\n")[0] == "True []"
+    assert set(done.stdout.split()) & heavy == set()
 
 
 def test_api_reference_builds_without_warnings(tmp_path):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -94,8 +95,11 @@ def measure(task: MeasureTask) -> StageReport:
         stored = read_made_of(path)
         if not task.again and stored == parts and task.folder.overview(job.slide_id).exists():
             return report(reused=True)
-        measured = _measure_image(task, slide, drawn)
-        extent = write_overview(task.folder.overview(job.slide_id), slide, job.protocol.panel.roles, OVERVIEW_PX)
+        path_of_overview, roles = task.folder.overview(job.slide_id), job.protocol.panel.roles
+        with ThreadPoolExecutor(1) as beside:
+            overview = beside.submit(write_overview, path_of_overview, slide, roles, OVERVIEW_PX)
+            measured = _measure_image(task, slide, drawn)
+        extent = overview.result()
     numbers = {**measured.numbers, "overview_um": extent}
     write_measured(path, replace(measured, key=key_of(parts), numbers=numbers, source=source, made_of=parts))
     return report(why=_difference(stored, parts))
