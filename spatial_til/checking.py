@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from spatial_til.errors import SpatialTilError
+from spatial_til.errors import ModelError, SpatialTilError
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.slides import open_slide, select_channels
+from spatial_til.io.tissue_model import read_tissue_model
 from spatial_til.pipeline.calls import require_markers
+from spatial_til.pipeline.examples import fit_problems, panel_planes
 from spatial_til.pipeline.measure import open_labels
 from spatial_til.pipeline.tables_in import measure_cell_table
 from spatial_til.study import Job
@@ -25,6 +27,20 @@ def slide_problems(job: Job) -> list[str]:
     return [
         problem if problem.startswith(f"{job.slide_id}: ") else f"{job.slide_id}: {problem}" for problem in problems
     ]
+
+
+def model_problems(jobs: Sequence[Job]) -> list[str]:
+    """Return every problem of the tissue models that protocols name, each once: all slides need them."""
+    problems: list[str] = []
+    for protocol in (job.protocol for job in jobs if job.protocol.tumor.method == "classifier"):
+        path = Path(protocol.tumor.model)
+        try:
+            model, panel = read_tissue_model(path).model, protocol.panel
+        except ModelError as error:
+            problems += error.problems
+        else:
+            problems += [f"{path}: {p}" for p in fit_problems(model, panel.modality, panel_planes(panel))]
+    return list(dict.fromkeys(problems))
 
 
 def _check_image(job: Job, image: Path, problems: list[str]) -> None:

@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_outputs(commands, common)
 
+    _add_train(commands, common)
+
     demo = commands.add_parser("demo", parents=[common], help="score sample_slides/ end to end")
     demo.add_argument("--out", type=Path, default=Path("demo_results"), metavar="DIR")
     _add_workers(demo)
@@ -137,6 +139,17 @@ def _add_outputs(commands: argparse._SubParsersAction[_Parser], common: _Parser)
     export.add_argument("--format", required=True, choices=formats, help="cells, cells with image, or label image")
     export.add_argument("--out", type=Path, metavar="PATH", help="folder; default: DIR/export/FORMAT")
     export.set_defaults(run=_export)
+
+
+def _add_train(commands: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
+    train = commands.add_parser("train", parents=[common], help="learn tissue from strokes on measured slides")
+    train.add_argument("dir", type=Path, metavar="DIR", help="a folder that score has written")
+    help_ = "folder of QuPath lines or areas with classes, a file <slide_id>.geojson a slide"
+    train.add_argument("--strokes", type=Path, required=True, metavar="FOLDER", help=help_)
+    train.add_argument("--out", type=Path, required=True, metavar="MODEL", help="for tumor.model of a protocol")
+    train.add_argument("--channels", nargs="+", metavar="NAME", help="stains to look at; default: nuclei, tumor")
+    train.add_argument("--width-um", type=_positive, default=20.0, metavar="UM", help="of a stroke drawn as a line")
+    train.set_defaults(run=_train)
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
@@ -238,6 +251,20 @@ def _status(options: argparse.Namespace) -> int:
 
     for line in status_lines(options.dir):
         print(line)
+    return OK
+
+
+def _train(options: argparse.Namespace) -> int:
+    from spatial_til.io.folder import ScoredFolder
+    from spatial_til.io.tissue_model import write_tissue_model
+    from spatial_til.pipeline.training import strokes_in, train, training_lines
+
+    folder = ScoredFolder(options.dir)
+    trained = train(folder, strokes_in(folder, options.strokes, options.width_um), options.channels)
+    write_tissue_model(options.out, trained)
+    for line in training_lines(trained):
+        print(line)
+    print(f"wrote {options.out}")
     return OK
 
 

@@ -34,6 +34,10 @@ class ProblemsError(SpatialTilError):
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
 
+    def __reduce__(self) -> tuple[type[ProblemsError], tuple[tuple[str, ...]]]:
+        """Pickle with the problems, not with the message: a worker's error arrives as it was."""
+        return type(self), (self.problems,)
+
 
 class ProtocolError(ProblemsError):
     """Raised when a protocol has unknown keys, wrong types or impossible values."""
@@ -45,3 +49,11 @@ class StudyError(ProblemsError):
 
 class ReviewError(ProblemsError):
     """Raised when a reader's journal cannot be read, written or applied."""
+
+
+class TrainingError(ProblemsError):
+    """Raised when what was painted is too little to learn tissue from, or does not fit its slides."""
+
+
+class ModelError(ProblemsError):
+    """Raised when a stored tissue classifier cannot be used."""

@@ -67,6 +67,11 @@ FLAGS: dict[str, Flag] = {
         "Tumour islands below the size limit were dropped.",
         "See the list in run.json; lower tumor.min_area_mm2 to keep them.",
     ),
+    "tissue_unlike_examples": Flag(
+        "geometry",
+        "A tenth or more of the tissue is unlike anything the model of tissue by example has learned from.",
+        "Look at the tumour on this slide; paint examples on it too and train the model again.",
+    ),
     "adaptive_width": Flag(
         "geometry",
         "Margin widths were narrowed to fit a small lesion.",

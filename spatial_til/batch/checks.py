@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spatial_til.batch.estimate import estimate
-from spatial_til.checking import slide_problems
+from spatial_til.checking import model_problems, slide_problems
 from spatial_til.errors import SpatialTilError
 from spatial_til.pipeline.settings import stain_problems
 from spatial_til.study import Study, load_study
@@ -46,7 +46,7 @@ def check_study(
         Processes that the estimate is for.
     """
     study = load_study(path, protocol_path)
-    problems = panel_problems(study)
+    problems = [*panel_problems(study), *model_problems(study.jobs)]
     problems += [problem for job in study.jobs for problem in slide_problems(job)]
     fingerprint = study.protocol.fingerprint()
     if locked is not None and locked != fingerprint:

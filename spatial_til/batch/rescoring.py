@@ -12,6 +12,7 @@ from spatial_til.batch.scoring import cut_slides, finish
 from spatial_til.batch.stages import Failure
 from spatial_til.batch.status import read_failures
 from spatial_til.batch.tables import Summary
+from spatial_til.checking import model_problems
 from spatial_til.errors import ProtocolError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.pipeline.measure import settings_text
@@ -63,6 +64,8 @@ def rescore(
             raise ProtocolError(problems)
         jobs = (job if job.own_protocol else replace(job, protocol=protocol) for job in study.jobs)
         study = replace(study, protocol=protocol, jobs=tuple(jobs))
+    if problems := model_problems(study.jobs):
+        raise ProtocolError(problems)
     with run_folder(out or source) as folder, start_run(folder, plan([], workers), None, quiet=quiet) as run:
         unmeasured = {i: of for i, of in read_failures(stored).items() if of[0] == "measure"}
         run.failures = {i: Failure(i, *of) for i, of in unmeasured.items()}

@@ -17,6 +17,7 @@ from spatial_til.batch.stages import Failure, Run, measure_one
 from spatial_til.batch.stains import settle_vectors
 from spatial_til.batch.status import read_failures
 from spatial_til.batch.tables import Summary
+from spatial_til.checking import model_problems
 from spatial_til.errors import ProtocolError, SpatialTilError, StudyError
 from spatial_til.io.atomic import remove_parts
 from spatial_til.io.folder import ScoredFolder
@@ -60,7 +61,7 @@ def score_study(
         Where the folder cannot be made, or another run is under way in it.
     """
     study = _absolute(study)
-    problems = panel_problems(study)
+    problems = [*panel_problems(study), *model_problems(study.jobs)]
     if problems:
         raise ProtocolError(problems)
     known = {job.slide_id for job in study.jobs}

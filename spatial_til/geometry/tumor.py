@@ -100,7 +100,7 @@ def dense_region(xy_um: XY, tissue: MultiPolygon, *, bandwidth_um: float, level:
     share = kernel_share(tissue, grid, bandwidth_um=bandwidth_um)
     density = cell_density(cells, share, grid, bandwidth_um=bandwidth_um)
     reference = _reference(density, share, float(np.median(value_at(cells, density, grid))))
-    region = _region_above(density, grid, level * reference)
+    region = region_above(density, grid, level * reference)
     return polygonal(shared(region, tissue)), reference
 
 
@@ -115,7 +115,7 @@ def _reference(density: NDArray[np.float32], share: NDArray[np.float32], at_cell
     return reference
 
 
-def _region_above(values: NDArray[np.float32], grid: Grid, level: float) -> MultiPolygon:
+def region_above(values: NDArray[np.float32], grid: Grid, level: float) -> MultiPolygon:
     """Return the polygons where a grid is at least a level, interpolated between centres of squares."""
     from contourpy import FillType, contour_generator
 

@@ -43,6 +43,10 @@ class ScoredFolder:
         """Colours of some stained pixels, in which a batch finds its stain vectors without reading images again."""
         return self.root / "measured" / f"{slide_id}.colours.npz"
 
+    def stains(self, slide_id: str) -> Path:
+        """Stains at 2 µm per pixel, kept so that tissue can be found by example without the image."""
+        return self.root / "measured" / f"{slide_id}.stains.tif"
+
     @property
     def tables(self) -> Path:
         """The CSV tables."""

@@ -41,6 +41,7 @@ class Measured:
     settings: Mapping[str, str] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)  # path, size and hash of the file read
     made_of: Mapping[str, Any] = field(default_factory=dict)  # what the key is a hash of
+    stains: Path | None = None  # stains at low resolution, beside what was read
 
 
 def write_measured(path: Path, measured: Measured) -> None:
@@ -161,6 +162,7 @@ def read_measured(path: Path, markers: Sequence[str] | None = None) -> Measured:
         settings=meta["settings"],
         source=meta["source"],
         made_of=meta.get("made_of", {}),
+        stains=path.with_suffix(".stains.tif"),
     )
 
 

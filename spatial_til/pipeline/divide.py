@@ -13,6 +13,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.errors import AnnotationError
 from spatial_til.geometry.compartments import build_compartments
 from spatial_til.geometry.polygons import polygonal, shared
+from spatial_til.geometry.tumor import FoundRegion, find_tumor
 from spatial_til.io.annotations import check_cells_fit, check_tumor_fits, read_annotations
 from spatial_til.io.measured import Measured
 from spatial_til.model import Annotations, BoolArray, Compartments
@@ -75,12 +76,12 @@ def find_regions(
         found = _from_cells(job, measured, tumor_cell, tissue)
         tumor, flags, notes = found[0], [*flags, *found[1]], [*notes, *found[2]]
     elif method == "classifier":
-        msg = f"{job.slide_id}: tumor.method classifier is not available in this version: annotate the tumour"
-        raise AnnotationError(msg)
+        found = _from_examples(job, measured, tissue)
+        tumor, flags, notes = found[0], [*flags, *found[1]], [*notes, *found[2]]
     elif tumor is None and drawn.tissue is None:
         msg = (
             f"{job.slide_id}: neither `Tumor` nor `Tissue` is annotated and tumor.method is annotation: "
-            "draw the tumour, or set tumor.method to marker"
+            "draw the tumour, or set tumor.method to marker or classifier"
         )
         raise AnnotationError(msg)
     elif tumor is not None:
@@ -148,8 +149,6 @@ def read_drawn(job: Job, measured: Measured) -> Annotations:
 def _from_cells(
     job: Job, measured: Measured, tumor_cell: BoolArray | None, tissue: MultiPolygon
 ) -> tuple[MultiPolygon | None, list[str], list[str]]:
-    from spatial_til.geometry.tumor import find_tumor
-
     if tumor_cell is None:
         msg = f'{job.slide_id}: tumor.method is marker, but tumour cells are not known: add a marker = "tumor"'
         raise AnnotationError(msg)
@@ -162,8 +161,27 @@ def _from_cells(
         max_hole_mm2=keys.max_hole_mm2,
     )
     notes = [f"tumour found from cells; cleaning changed its area by {100 * found.area_change:.2g} %"]
+    return found.region, *_cleaned(found, notes)
+
+
+def _from_examples(
+    job: Job, measured: Measured, tissue: MultiPolygon
+) -> tuple[MultiPolygon | None, list[str], list[str]]:
+    from spatial_til.pipeline.examples import notes_on, tumor_of_slide
+
+    if measured.stains is None or job.image is None:
+        msg = f"{job.slide_id}: tumor.method is classifier, which needs an image; this slide has cells only: "
+        msg += "annotate its tumour"
+        raise AnnotationError(msg)
+    tumor, trained = tumor_of_slide(measured.stains, job.protocol.tumor, tissue)
+    flags, notes = _cleaned(tumor.found, notes_on(tumor, trained))
+    return tumor.found.region, [*flags, *(["tissue_unlike_examples"] if tumor.is_unlike else [])], notes
+
+
+def _cleaned(found: FoundRegion, notes: list[str]) -> tuple[list[str], list[str]]:
+    """Return the flags of a found region, and the notes with what was dropped and filled."""
     if found.dropped_islands_mm2:
-        notes.append(f"islands dropped (mm²): {', '.join(f'{a:.4g}' for a in found.dropped_islands_mm2)}")
+        notes = [*notes, f"islands dropped (mm²): {', '.join(f'{a:.4g}' for a in found.dropped_islands_mm2)}"]
     if found.filled_holes_mm2:
-        notes.append(f"holes filled (mm²): {', '.join(f'{a:.4g}' for a in found.filled_holes_mm2)}")
-    return found.region, ["small_islands"] if found.dropped_islands_mm2 else [], notes
+        notes = [*notes, f"holes filled (mm²): {', '.join(f'{a:.4g}' for a in found.filled_holes_mm2)}"]
+    return ["small_islands"] if found.dropped_islands_mm2 else [], notes

@@ -26,9 +26,11 @@ from spatial_til.io.labels import LabelImage
 from spatial_til.io.measured import Measured, read_made_of, read_source, write_measured
 from spatial_til.io.overview import write_overview
 from spatial_til.io.slides import Slide, open_slide, select_channels
+from spatial_til.io.stain_planes import write_stain_planes
 from spatial_til.model import PixelSource
 from spatial_til.pipeline.settings import measure_settings
-from spatial_til.segmentation.calibration import calibrate
+from spatial_til.segmentation.calibration import Calibration, calibrate
+from spatial_til.segmentation.examples.planes import PLANE_UM, plane_names, tiles_of_planes
 from spatial_til.segmentation.networks import find_nuclei_with
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.slide import measure_slide
@@ -93,16 +95,34 @@ def measure(task: MeasureTask) -> StageReport:
         drawn = annotated_tissue(job, slide)
         parts = measure_parts(job, source["sha256"], labels, drawn)
         stored = read_made_of(path)
-        if not task.again and stored == parts and task.folder.overview(job.slide_id).exists():
+        if not task.again and stored == parts and all(path.exists() for path in _pictures(task)):
             return report(reused=True)
         path_of_overview, roles = task.folder.overview(job.slide_id), job.protocol.panel.roles
         with ThreadPoolExecutor(1) as beside:
             overview = beside.submit(write_overview, path_of_overview, slide, roles, OVERVIEW_PX)
-            measured = _measure_image(task, slide, drawn)
+            measured, constants = _measure_image(task, slide, drawn)
+            _store_stains(task, slide, constants)
         extent = overview.result()
     numbers = {**measured.numbers, "overview_um": extent}
     write_measured(path, replace(measured, key=key_of(parts), numbers=numbers, source=source, made_of=parts))
     return report(why=_difference(stored, parts))
+
+
+def _pictures(task: MeasureTask) -> tuple[Path, Path]:
+    return task.folder.overview(task.job.slide_id), task.folder.stains(task.job.slide_id)
+
+
+def _store_stains(task: MeasureTask, slide: Slide, constants: Calibration) -> None:
+    """Store the stains of a slide at low resolution, near its tissue."""
+    grid = _grid(slide, task.job, PLANE_UM)
+    write_stain_planes(
+        task.folder.stains(task.job.slide_id),
+        tiles_of_planes(grid, constants),
+        shape=grid.shape,
+        channels=plane_names(constants),
+        modality=task.job.protocol.panel.modality,
+        pixel_size=grid.pixel_size,
+    )
 
 
 def measure_parts(job: Job, image: str, labels: str | None, tissue: MultiPolygon | None) -> dict[str, Any]:
@@ -252,7 +272,7 @@ def _vector_flags(job: Job) -> tuple[str, ...]:
     return ("stain_vector_fallback",) if asked else ()
 
 
-def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None) -> Measured:
+def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None) -> tuple[Measured, Calibration]:
     job = task.job
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
@@ -272,7 +292,7 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}
-    return Measured(
+    measured = Measured(
         key="",
         cells=found.cells,
         tissue=found.tissue,
@@ -286,3 +306,4 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
             "pixel size": f"about {2.0 ** round(float(np.log2(grid.pixel_size.mean_um))):g} µm",
         },
     )
+    return measured, found.constants

@@ -101,13 +101,16 @@ class Calibration:
             return np.full(len(self.settings.markers), stains.OD_STEP / SCALE)
         return self.marker_level / _LEVEL_SCALE
 
-    def _channel_planes(self, pixels: NDArray[Any]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    def channel_values(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the intensities (rows, cols, channels of the panel) of a box of pixels above background, corrected."""
         assert self.background is not None  # noqa: S101  narrowing only
-        values = pixels[:, :, self.channel_index].astype(np.float32) - self.background
+        values: NDArray[np.float32] = pixels[:, :, self.channel_index].astype(np.float32) - self.background
         if self.autofluorescence is not None:  # as seen, so before spill-over is undone
             values -= fluorescence.glow(pixels, self.autofluorescence)
-        if self.unmix is not None:
-            values = values @ self.unmix
+        return values if self.unmix is None else np.asarray(values @ self.unmix, dtype=np.float32)
+
+    def _channel_planes(self, pixels: NDArray[Any]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+        values = self.channel_values(pixels)
         names = [c.marker for c in self.settings.channels]
         nuclear = values[:, :, names.index(NUCLEI)] / np.float32(self.nuclear_unit)
         plane = np.clip(np.round(nuclear), -511, 511).astype(np.int16)

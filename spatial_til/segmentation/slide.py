@@ -35,6 +35,7 @@ class MeasuredSlide(NamedTuple):
     cells: Cells
     tissue: MultiPolygon
     qc: QC
+    constants: Calibration
 
 
 class _Part(NamedTuple):
@@ -105,7 +106,7 @@ def measure_slide(
                 progress(len(parts), len(tiles))
     if finder is not None:
         parts = _without_doubles(parts, source.pixel_size)
-    return MeasuredSlide(_assemble(parts, source, constants), constants.tissue, quality.result())
+    return MeasuredSlide(_assemble(parts, source, constants), constants.tissue, quality.result(), constants)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ import numpy as np
 import shapely
 from shapely.geometry import Polygon
 
+from spatial_til.model import FloatArray
+
 #: Vertices of an ellipse that a file gives by its box: the polygon is 0.04 % smaller than the ellipse.
 ELLIPSE_VERTICES = 128
 MIN_VERTICES = 3
@@ -37,12 +39,24 @@ def outline(rings: Sequence[Sequence[Sequence[float]]]) -> Polygon | None:
     ValueError
         A coordinate is not finite.
     """
-    closed = [np.asarray([point[:2] for point in ring], dtype=np.float64) for ring in rings]
-    if not all(np.isfinite(ring).all() for ring in closed):
-        msg = "a coordinate is not a finite number"
-        raise ValueError(msg)
+    closed = [finite([point[:2] for point in ring]) for ring in rings]
     closed = [ring for ring in closed if len(ring) >= MIN_VERTICES]
     return Polygon(closed[0], closed[1:]) if closed and len(rings[0]) >= MIN_VERTICES else None
+
+
+def finite(points: Sequence[Sequence[float]]) -> FloatArray:
+    """Return points as an array (n, 2).
+
+    Raises
+    ------
+    ValueError
+        A coordinate is not finite.
+    """
+    array = np.asarray(points, dtype=np.float64)
+    if not np.isfinite(array).all():
+        msg = "a coordinate is not a finite number"
+        raise ValueError(msg)
+    return array
 
 
 def rectangle(corners: Sequence[Sequence[float]]) -> Polygon:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from shapely.geometry import Polygon
+from shapely.geometry import LineString, Polygon
+from shapely.geometry.base import BaseGeometry
 
 from spatial_til.errors import AnnotationError
-from spatial_til.io.annotations.drawn import Drawn, ellipse, outline
+from spatial_til.io.annotations.drawn import Drawn, ellipse, finite, outline
+
+Found = TypeVar("Found")
 
 #: Objects that are not regions, by what versions called them in `objectType`, `object_type` or `id`.
 _NOT_REGIONS = {
@@ -27,6 +30,21 @@ def read_qupath(path: Path) -> list[Drawn]:
     AnnotationError
         The file is not JSON, or not GeoJSON.
     """
+    return _read(path, _drawn)
+
+
+def read_shapes(path: Path) -> list[tuple[str, BaseGeometry]]:
+    """Return the class name and the shape, in pixel corners, of everything drawn in a GeoJSON file, lines too.
+
+    Raises
+    ------
+    AnnotationError
+        The file is not JSON, or not GeoJSON.
+    """
+    return _read(path, _shapes)
+
+
+def _read(path: Path, of_feature: Callable[[Mapping[str, Any]], Iterator[Found]]) -> list[Found]:
     try:
         data = json.loads(path.read_text("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -34,7 +52,7 @@ def read_qupath(path: Path) -> list[Drawn]:
         raise AnnotationError(msg) from error
     try:
         features = [feature for top in _features(data, path) for feature in _with_children(top)]
-        return [drawn for feature in features if _is_region(feature) for drawn in _drawn(feature)]
+        return [found for feature in features if _is_region(feature) for found in of_feature(feature)]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         msg = f"{path}: a feature is not GeoJSON ({type(error).__name__}: {error}). Export the annotations again."
         raise AnnotationError(msg) from error
@@ -86,6 +104,19 @@ def _drawn(feature: Mapping[str, Any]) -> Iterator[Drawn]:
     geometry, name = feature.get("geometry"), _class_name(feature)
     for kind, polygon in _outlines(geometry) if geometry else ():
         yield Drawn(name, kind, polygon)
+
+
+def _shapes(feature: Mapping[str, Any]) -> Iterator[tuple[str, BaseGeometry]]:
+    geometry, name = feature.get("geometry"), _class_name(feature)
+    if not geometry:
+        return
+    for kind, polygon in _outlines(geometry):
+        if polygon is not None:
+            yield name, polygon
+        elif kind.endswith("LineString"):
+            coordinates = geometry["coordinates"]
+            for line in coordinates if kind == "MultiLineString" else [coordinates]:
+                yield name, LineString(finite([point[:2] for point in line]))
 
 
 def _outlines(geometry: Mapping[str, Any]) -> Iterator[tuple[str, Polygon | None]]:

@@ -1,0 +1,91 @@
+"""Stains of a measured slide at 2 µm per pixel, as a compressed TIFF beside its cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.errors import SlideError
+from spatial_til.io.atomic import writing
+from spatial_til.segmentation.examples.planes import TILE_PX, StainPlanes, unit_of
+from spatial_til.units import PixelSize
+
+_LEVEL = 7  # of zstd: half of the bytes of level 1 is not worth four times its time
+
+
+def write_stain_planes(
+    path: Path,
+    tiles: Iterator[NDArray[Any]],
+    *,
+    shape: tuple[int, int],
+    channels: Sequence[str],
+    modality: str,
+    pixel_size: PixelSize,
+) -> None:
+    """Write the planes of a slide from its tiles, whole or not at all; they are never all in memory.
+
+    Parameters
+    ----------
+    tiles
+        From `tiles_of_planes`.
+    shape
+        Rows and columns.
+    """
+    import tifffile
+
+    told = {
+        "channels": list(channels),
+        "modality": modality,
+        "unit": unit_of(modality),
+        "pixel_size_um": [pixel_size.x_um, pixel_size.y_um],
+    }
+    many = len(channels) > 1
+    with writing(path) as part, tifffile.TiffWriter(part, bigtiff=True) as file:
+        file.write(
+            (tile if many else tile[..., 0] for tile in tiles),
+            shape=(*shape, len(channels)) if many else shape,
+            dtype=np.uint8 if modality == "brightfield" else np.float16,
+            tile=(TILE_PX, TILE_PX),
+            photometric="minisblack",
+            planarconfig="contig" if many else None,
+            compression="zstd",
+            compressionargs={"level": _LEVEL},
+            predictor=True,
+            description=json.dumps(told),
+            metadata=None,
+            software=False,
+            maxworkers=1,
+        )
+
+
+def read_stain_planes(path: Path, channels: Sequence[str] | None = None) -> StainPlanes:
+    """Read the planes of a slide; `channels` limits them to those named, as far as there are such.
+
+    Raises
+    ------
+    SlideError
+        The file is missing, damaged, or not one of ours.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            told = json.loads(page.description)
+            names, px = tuple(told["channels"]), told["pixel_size_um"]
+            keep = [k for k, name in enumerate(names) if channels is None or name in channels]
+            planes = np.zeros((len(keep), *page.shape[:2]), dtype=page.dtype)
+            for tile, index, _ in page.segments(maxworkers=1):
+                if tile is not None:
+                    rows, cols = (min(TILE_PX, n - at) for n, at in zip(planes.shape[1:], index[2:4], strict=True))
+                    box = np.s_[:, index[2] : index[2] + rows, index[3] : index[3] + cols]
+                    planes[box] = np.moveaxis(tile[0, :rows, :cols], -1, 0)[keep]
+            return StainPlanes(planes, tuple(names[k] for k in keep), str(told["modality"]), PixelSize(*px))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, tifffile.TiffFileError) as error:
+        msg = f"{path}: the stored stains are missing or damaged ({error}): score the slide again with --rerun all"
+        raise SlideError(msg) from None

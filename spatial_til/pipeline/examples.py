@@ -1,0 +1,129 @@
+"""Tissue by example on stored slides: a model to the tumour of a slide. Reads no image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shapely.geometry import MultiPolygon
+
+from spatial_til.errors import ModelError
+from spatial_til.geometry.mapped import likely_region
+from spatial_til.geometry.tumor import FoundRegion
+from spatial_til.io.stain_planes import read_stain_planes
+from spatial_til.io.tissue_model import TrainedModel, read_tissue_model
+from spatial_til.protocol_sections import NUCLEI, TUMOR, Panel, Tumor
+from spatial_til.segmentation.examples.classifier import (
+    MAX_UNLIKE,
+    TissueModel,
+    classify_slide,
+    square_size,
+    squares_shape,
+)
+from spatial_til.segmentation.examples.planes import PLANE_UM, StainPlanes
+from spatial_til.segmentation.tissue import mask_of
+
+#: Stains that are looked at unless others are asked for: what is measured in the tumour must not decide where it is.
+DEFAULT_CHANNELS = (NUCLEI, TUMOR, "cytoplasm")
+#: The planes of a slide may have pixels this many times larger or smaller than 2 µm.
+_MAX_SCALE = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTumor:
+    """The tumour that a model finds on a slide, and the share of tissue that is unlike what it learned from."""
+
+    found: FoundRegion
+    unlike: float
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether too much of the tissue is unlike the training to trust the tumour unseen."""
+        return self.unlike > MAX_UNLIKE
+
+
+def find_tumor_by_model(
+    planes: StainPlanes, trained: TrainedModel, tissue: MultiPolygon, keys: Tumor, *, tile_squares: int = 1024
+) -> FoundTumor:
+    """Return the tumour of one slide: where its probability, smoothed, is at least one half, cleaned by size.
+
+    Parameters
+    ----------
+    planes
+        With the channels of the model.
+    tissue
+        In µm.
+    keys
+        `bandwidth_um`, `min_area_mm2` and `max_hole_mm2` of the protocol.
+    """
+    square = square_size(planes.pixel_size)
+    inside = mask_of(tissue, squares_shape(planes), square)
+    probability, unlike = classify_slide(
+        planes, trained.model, inside, wanted=trained.tumor_index, tile_squares=tile_squares
+    )
+    found = likely_region(
+        probability,
+        square,
+        tissue,
+        bandwidth_um=keys.bandwidth_um,
+        min_area_mm2=keys.min_area_mm2,
+        max_hole_mm2=keys.max_hole_mm2,
+    )
+    return FoundTumor(found, unlike)
+
+
+def tumor_of_slide(stored: Path, keys: Tumor, tissue: MultiPolygon) -> tuple[FoundTumor, TrainedModel]:
+    """Return the tumour that the protocol's model finds on a measured slide, and the model.
+
+    Parameters
+    ----------
+    stored
+        The stored stains of the slide.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be used, or not on this slide.
+    SlideError
+        The stains are missing or damaged.
+    """
+    trained = read_tissue_model(Path(keys.model))
+    planes = read_stain_planes(stored, trained.model.channels)
+    problems = fit_problems(trained.model, planes.modality, planes.channels)
+    ratio = planes.pixel_size.mean_um / PLANE_UM
+    if not 1 / _MAX_SCALE <= ratio <= _MAX_SCALE:
+        problems.append(
+            f"tissue by example needs pixels of about {PLANE_UM:g} µm, this slide has "
+            f"{planes.pixel_size.mean_um:.2g} µm: annotate its tumour"
+        )
+    if problems:
+        raise ModelError([f"{stored.stem.removesuffix('.stains')}: {problem}" for problem in problems])
+    return find_tumor_by_model(planes, trained, tissue, keys), trained
+
+
+def fit_problems(model: TissueModel, modality: str, channels: Sequence[str]) -> list[str]:
+    """Return why a model cannot be used on slides of some modality and channels."""
+    if model.modality != modality:
+        return [f"the tissue model is for {model.modality} slides, found {modality}: train one on slides like these"]
+    missing = [name for name in model.channels if name not in channels]
+    return [
+        f"the tissue model looks at {name}, which the panel does not have: train one without it" for name in missing
+    ]
+
+
+def panel_planes(panel: Panel) -> tuple[str, ...]:
+    """Return what the stored planes of a panel's slides show."""
+    return tuple(key if marker == "none" else marker for key, marker in panel.roles.items())
+
+
+def notes_on(tumor: FoundTumor, trained: TrainedModel) -> list[str]:
+    """Return in words how far to trust a tumour that was found by a model."""
+    held = "; ".join(f"{100 * h.accuracy:.0f} % of held-out {h.by} found right" for h in trained.training.held_out)
+    notes = [f"tumour found by example, by a model of {len(trained.training.slides)} slides; {held or 'not tested'}"]
+    notes.append(f"cleaning changed its area by {100 * tumor.found.area_change:.2g} %")
+    notes.append(f"{100 * tumor.unlike:.2g} % of the tissue is unlike anything the model learned from")
+    measured = [name for name in trained.model.channels if name not in DEFAULT_CHANNELS]
+    if measured:
+        notes.append(f"the model also looks at {', '.join(measured)}, which so decide in part where they are counted")
+    return notes

@@ -1,0 +1,192 @@
+"""A classifier of tissue: a straight-line (multinomial logistic) score of each class from the features of a square.
+
+Of linear and tree-based classifiers trained on the same strokes the linear one was as accurate and
+carries further to slides that look a little different. It is a handful of numbers, so a stored one can be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from spatial_til.model import FloatArray
+from spatial_til.segmentation.examples.features import SQUARE_PX, features_of, support_px
+from spatial_til.segmentation.examples.planes import StainPlanes, levels_of
+from spatial_til.segmentation.tiles import tile_grid
+from spatial_til.units import PixelSize
+
+#: A feature this share of its range in training beyond that range is unlike anything learned from.
+RANGE_MARGIN = 0.25
+#: Share of a slide's tissue that is unlike the training from which a slide is flagged. Project default.
+MAX_UNLIKE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class TissueModel:
+    """What classes of tissue look like in some stains.
+
+    Attributes
+    ----------
+    modality, channels, references
+        What it looks at: see `StainPlanes` and `levels_of`.
+    classes
+        Their names, two or more.
+    weights, intercepts
+        (classes, features) and (classes,): the score of a class is their linear form of the features.
+    low, high
+        (features,) range of each feature in training.
+    """
+
+    modality: str
+    channels: tuple[str, ...]
+    references: tuple[float, ...]
+    classes: tuple[str, ...]
+    weights: FloatArray
+    intercepts: FloatArray
+    low: NDArray[np.int16]
+    high: NDArray[np.int16]
+
+
+class TissueMap(NamedTuple):
+    """Probability of each class in squares of two pixels of the planes.
+
+    Attributes
+    ----------
+    probability
+        (classes, rows, cols), the sum over classes is 1.
+    unlike
+        (rows, cols) bool: a feature is far beyond its range in training.
+    row0, col0
+        The first square, of the slide's.
+    square
+        Size of a square.
+    """
+
+    probability: NDArray[np.float32]
+    unlike: NDArray[np.bool_]
+    row0: int
+    col0: int
+    square: PixelSize
+
+
+def square_size(px: PixelSize) -> PixelSize:
+    """Return the size of the squares of planes with some pixel size."""
+    return px.scaled(SQUARE_PX, SQUARE_PX)
+
+
+def squares_shape(planes: StainPlanes) -> tuple[int, int]:
+    """Return the rows and columns of the squares of a slide; parts of a square at its end have none."""
+    rows, cols = planes.planes.shape[1:]
+    return rows // SQUARE_PX, cols // SQUARE_PX
+
+
+def features_in(
+    planes: StainPlanes, channels: tuple[str, ...], references: tuple[float, ...], box: tuple[int, int, int, int]
+) -> NDArray[np.int16]:
+    """Return the features (features, rows, cols) of a box of squares (row0, row1, col0, col1) of a slide."""
+    halo = support_px(planes.pixel_size)
+    rows, cols = planes.planes.shape[1:]
+    row0, row1, col0, col1 = (SQUARE_PX * n for n in box)
+    read = (max(row0 - halo, 0), min(row1 + halo, rows), max(col0 - halo, 0), min(col1 + halo, cols))
+    pixels = planes.select(channels)[:, read[0] : read[1], read[2] : read[3]]
+    found = features_of(levels_of(pixels, references), planes.pixel_size)
+    top, left = (row0 - read[0]) // SQUARE_PX, (col0 - read[2]) // SQUARE_PX
+    return found[:, top : top + box[1] - box[0], left : left + box[3] - box[2]]
+
+
+def classify_box(planes: StainPlanes, model: TissueModel, box: tuple[int, int, int, int]) -> TissueMap:
+    """Return the map of a box of squares (row0, row1, col0, col1); the same whatever the box around a square.
+
+    Parameters
+    ----------
+    planes
+        With the channels of the model.
+    box
+        Inside `squares_shape`.
+    """
+    features = features_in(planes, model.channels, model.references, box)
+    shape = (box[1] - box[0], box[3] - box[2])
+    probability = np.empty((len(model.classes), *shape), dtype=np.float32)
+    unlike = np.empty(shape, dtype=np.bool_)
+    margin = RANGE_MARGIN * (model.high.astype(np.float64) - model.low)
+    _classify(features, model.weights, model.intercepts, model.low - margin, model.high + margin, probability, unlike)
+    return TissueMap(probability, unlike, box[0], box[2], square_size(planes.pixel_size))
+
+
+def classify_slide(
+    planes: StainPlanes, model: TissueModel, inside: NDArray[np.bool_], *, wanted: int, tile_squares: int = 1024
+) -> tuple[NDArray[np.float32], float]:
+    """Return the probability of one class on a whole slide, (rows, cols), and the share of tissue unlike the training.
+
+    Parameters
+    ----------
+    inside
+        (rows, cols) of squares: which are tissue. Tiles without any have probability 0.
+    wanted
+        Index of the class.
+    tile_squares
+        Side of the tiles; the result does not depend on it.
+    """
+    probability = np.zeros(inside.shape, dtype=np.float32)
+    unlike = 0
+    for tile in tile_grid(inside.shape, tile_px=tile_squares, halo_px=0, align_px=1):
+        here = np.s_[tile.row0 : tile.row1, tile.col0 : tile.col1]
+        if inside[here].any():
+            found = classify_box(planes, model, (tile.row0, tile.row1, tile.col0, tile.col1))
+            probability[here] = found.probability[wanted]
+            unlike += int((found.unlike & inside[here]).sum())
+    return probability, unlike / max(int(inside.sum()), 1)
+
+
+def class_scores(features: NDArray[np.int16], model: TissueModel) -> FloatArray:
+    """Return the probability of each class, (n, classes), of n squares given by their features (n, features)."""
+    shape = (len(model.classes), 1, len(features))
+    probability, unlike = np.empty(shape, dtype=np.float64), np.empty(shape[1:], dtype=np.bool_)
+    columns = np.ascontiguousarray(features.T)[:, None, :]
+    low, high = model.low.astype(np.float64), model.high.astype(np.float64)
+    _classify(columns, model.weights, model.intercepts, low, high, probability, unlike)
+    return np.asarray(probability[:, 0].T)
+
+
+@njit(cache=True, nogil=True)
+def _classify(features: Any, weights: Any, intercepts: Any, low: Any, high: Any, probability: Any, unlike: Any) -> None:
+    """Write the softmax of the linear scores of every square, and whether a feature is out of range."""
+    count, rows, cols = features.shape
+    classes = len(intercepts)
+    score = np.empty((classes, cols))
+    total, highest = np.empty(cols), np.empty(cols)
+    out = np.empty(cols, dtype=np.bool_)
+    for i in range(rows):
+        for k in range(classes):
+            for j in range(cols):
+                score[k, j] = intercepts[k]
+        out[:] = False
+        for f in range(count):
+            line = features[f, i]
+            for k in range(classes):
+                weight = weights[k, f]
+                if weight != 0.0:
+                    for j in range(cols):
+                        score[k, j] += weight * line[j]
+            below, above = low[f], high[f]
+            for j in range(cols):
+                out[j] |= (line[j] < below) | (line[j] > above)
+        for j in range(cols):
+            highest[j] = score[0, j]
+        for k in range(1, classes):
+            for j in range(cols):
+                highest[j] = max(highest[j], score[k, j])
+        total[:] = 0.0
+        for k in range(classes):
+            for j in range(cols):
+                score[k, j] = np.exp(score[k, j] - highest[j])
+                total[j] += score[k, j]
+        for k in range(classes):
+            for j in range(cols):
+                probability[k, i, j] = score[k, j] / total[j]
+        for j in range(cols):
+            unlike[i, j] = out[j]

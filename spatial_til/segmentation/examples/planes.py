@@ -1,0 +1,147 @@
+"""Stains or channels of a whole slide at about 2 µm per pixel: all that tissue by example looks at.
+
+They are stored with the measured slide, so that tissue can be found, and found anew by another model,
+without the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.model import PixelSource
+from spatial_til.segmentation.calibration import Calibration, tissue_boxes
+from spatial_til.segmentation.examples.features import TOP_LEVEL
+from spatial_til.segmentation.scratch import Scratch
+from spatial_til.segmentation.stains import OD_STEP, amounts_table, apply_table, stain_matrix
+from spatial_til.units import PixelSize
+
+#: Pixel size of the planes; slides between half and twice of it at full resolution come within a third of it.
+PLANE_UM = 2.0
+#: Tissue is stored with this much around it.
+RIM_UM = 128.0
+#: Side of the tiles that are stored.
+TILE_PX = 512
+#: Level of the reference intensity of a fluorescence channel.
+_REFERENCE_LEVEL = 128
+_MAX_INTENSITY = 65504.0  # of float16
+
+
+@dataclass(frozen=True, slots=True)
+class StainPlanes:
+    """Stains of one slide, 0 far from tissue.
+
+    Attributes
+    ----------
+    planes
+        (channels, rows, cols): uint8 in steps of 0.01 OD (brightfield), or float16 intensity above background.
+    channels
+        What each shows: its marker, or its own name where it has none.
+    modality
+        ``brightfield`` or ``fluorescence``.
+    pixel_size
+        Of the planes.
+    """
+
+    planes: NDArray[Any]
+    channels: tuple[str, ...]
+    modality: str
+    pixel_size: PixelSize
+
+    def select(self, channels: tuple[str, ...]) -> NDArray[Any]:
+        """Return some of the planes, in the order asked for.
+
+        Raises
+        ------
+        KeyError
+            With those that are missing.
+        """
+        missing = [name for name in channels if name not in self.channels]
+        if missing:
+            raise KeyError(*missing)
+        index = [self.channels.index(name) for name in channels]
+        return self.planes if index == list(range(len(self.channels))) else self.planes[index]
+
+
+def plane_names(constants: Calibration) -> tuple[str, ...]:
+    """Return what each plane of a slide shows: its marker, or the panel's key where it has none."""
+    settings = constants.settings
+    rows = settings.stains if constants.table is not None else settings.channels
+    return tuple(row.name if row.marker == "none" else row.marker for row in rows)
+
+
+def tiles_of_planes(source: PixelSource, constants: Calibration) -> Iterator[NDArray[Any]]:
+    """Yield the planes of a slide tile by tile, (512, 512, channels), row by row; tiles far from tissue are 0.
+
+    Parameters
+    ----------
+    source
+        The slide at about 2 µm per pixel.
+    constants
+        Calibration of the slide.
+    """
+    rows, cols = source.shape
+    corners = [(r, c) for r in range(0, rows, TILE_PX) for c in range(0, cols, TILE_PX)]
+    px, side = source.pixel_size, np.array([-RIM_UM, -RIM_UM, RIM_UM, RIM_UM])
+    boxes = np.array([(c * px.x_um, r * px.y_um, (c + TILE_PX) * px.x_um, (r + TILE_PX) * px.y_um) for r, c in corners])
+    near, _ = tissue_boxes(constants.tissue, boxes + side)
+    n = len(plane_names(constants))
+    amounts = _Amounts(constants)
+    for (row, col), read in zip(corners, near, strict=True):
+        tile = np.zeros((TILE_PX, TILE_PX, n), dtype=amounts.dtype)
+        if read:
+            pixels = source.read(row, min(row + TILE_PX, rows), col, min(col + TILE_PX, cols))
+            tile[: pixels.shape[0], : pixels.shape[1]] = amounts(pixels)
+        yield tile
+
+
+class _Amounts:
+    """Pixels of a slide to amounts of stain (rows, cols, channels)."""
+
+    def __init__(self, constants: Calibration) -> None:
+        self.constants, self.scratch, self.table = constants, Scratch(), None
+        if constants.white is not None and constants.vectors is not None:
+            self.table = amounts_table(stain_matrix(list(constants.vectors.values())), constants.white.rgb)
+        self.dtype = np.float16 if self.table is None else np.uint8
+
+    def __call__(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        if self.table is None:
+            return np.clip(self.constants.channel_values(pixels), 0, _MAX_INTENSITY).astype(np.float16)
+        planes = apply_table(pixels, self.table, self.scratch)
+        return np.moveaxis(planes[: self.table.n_planes - 1], 0, -1)
+
+
+def levels_of(planes: NDArray[Any], references: tuple[float, ...]) -> NDArray[Any]:
+    """Return planes as levels from 0 to 511: optical density in steps of 0.01, intensity by its square root.
+
+    Parameters
+    ----------
+    planes
+        (channels, rows, cols) as stored.
+    references
+        The intensity of level 128 of each channel; none for brightfield.
+
+    Notes
+    -----
+    The square root evens out the noise of counted light, so that dim and bright tissue weigh alike.
+    """
+    if planes.dtype == np.uint8:
+        return planes
+    share = planes.astype(np.float32) / np.asarray(references, dtype=np.float32)[:, None, None]
+    return np.minimum(np.round(_REFERENCE_LEVEL * np.sqrt(share)), TOP_LEVEL).astype(np.int16)
+
+
+def reference_intensity(plane: NDArray[Any]) -> float:
+    """Return the 99th percentile of the intensity of one plane where it is not 0; 1 where it is nowhere else."""
+    seen = plane[::3, ::3]
+    seen = seen[seen > 0]
+    return max(float(np.percentile(seen.astype(np.float32), 99)), 1e-6) if seen.size else 1.0
+
+
+def unit_of(modality: str) -> str:
+    """Return what one step of a stored plane is, in words."""
+    return f"{OD_STEP:g} OD" if modality == "brightfield" else "intensity above background"

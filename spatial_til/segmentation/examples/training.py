@@ -1,0 +1,135 @@
+"""Samples under strokes to a classifier, and how well it does on strokes it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatial_til.errors import TrainingError
+from spatial_til.model import FloatArray
+from spatial_til.segmentation.examples.classifier import TissueModel, class_scores
+from spatial_til.segmentation.examples.strokes import Samples
+
+#: Least to learn a class from: strokes, so that some can be held out, and squares of 4 µm. Project defaults.
+MIN_STROKES, MIN_SQUARES = 3, 60
+#: Strokes are dealt to so many parts, each held out in turn; no more than a class has strokes.
+_FOLDS = 5
+#: Strength of the penalty on weights: that of scikit-learn's default.
+_C = 1.0
+_MAX_ROUNDS = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """How a classifier did on strokes that were left out of its training, each once.
+
+    Attributes
+    ----------
+    confusion
+        (painted, found) squares.
+    accuracy
+        Mean over classes of the share found right; each class weighs alike.
+    by
+        What was held out: ``strokes`` or ``slides``.
+    """
+
+    confusion: NDArray[np.int64]
+    accuracy: float
+    by: Literal["strokes", "slides"]
+
+
+def check_samples(samples: Samples, classes: Sequence[str]) -> None:
+    """Refuse samples that are too few to learn from.
+
+    Raises
+    ------
+    TrainingError
+        With all that is missing.
+    """
+    problems = []
+    if len(classes) < 2:
+        found = ", ".join(classes) or "none"
+        problems.append(f"at least two classes must be painted, found {found}: paint what is not tumour too")
+    for k, name in enumerate(classes):
+        mine = samples.class_index == k
+        strokes, squares = len(np.unique(samples.stroke[mine])), int(mine.sum())
+        if strokes < MIN_STROKES:
+            problems.append(
+                f"{name}: at least {MIN_STROKES} strokes are needed to hold some out, found {strokes} on the slide: "
+                f"paint {MIN_STROKES - strokes} more, elsewhere"
+            )
+        if squares < MIN_SQUARES:
+            problems.append(f"{name}: at least {MIN_SQUARES} squares of 4 µm are needed, found {squares}: paint more")
+    if problems:
+        raise TrainingError(problems)
+
+
+def fit(
+    samples: Samples, classes: Sequence[str], *, modality: str, channels: tuple[str, ...], references: tuple[float, ...]
+) -> TissueModel:
+    """Return the classifier of some samples; the same samples give the same numbers.
+
+    Classes weigh alike, however much of each was painted.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
+
+    x = samples.features.astype(np.float64)
+    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    learner = LogisticRegression(C=_C, class_weight="balanced", max_iter=_MAX_ROUNDS)
+    with threadpool_limits(1):  # sums in one order
+        learner.fit((x - mean) / scale, samples.class_index)
+    weights, intercepts = _per_class(learner, len(classes))
+    return TissueModel(
+        modality=modality,
+        channels=channels,
+        references=references,
+        classes=tuple(classes),
+        weights=weights / scale,
+        intercepts=intercepts - (weights / scale) @ mean,
+        low=samples.features.min(axis=0),
+        high=samples.features.max(axis=0),
+    )
+
+
+def _per_class(learner: Any, n_classes: int) -> tuple[FloatArray, FloatArray]:
+    """Return weights and intercepts of each class; of two classes the first scores 0."""
+    weights, intercepts = learner.coef_, learner.intercept_
+    if n_classes == 2:
+        weights, intercepts = np.vstack((0 * weights, weights)), np.append(0.0, intercepts)
+    return np.asarray(weights, dtype=np.float64), np.asarray(intercepts, dtype=np.float64)
+
+
+def hold_out(samples: Samples, classes: Sequence[str], by: Literal["strokes", "slides"] = "strokes") -> HeldOut | None:
+    """Return how well strokes are found by classifiers trained without them; None where that cannot be told.
+
+    Parameters
+    ----------
+    by
+        ``strokes``: whole strokes are held out, never single squares, whose neighbours would give them away.
+        ``slides``: one whole slide after the other.
+    """
+    part = _dealt(samples, len(classes)) if by == "strokes" else samples.slide
+    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    for held in np.unique(part):
+        out = part == held
+        rest = Samples(*(array[~out] for array in samples))
+        if len(np.unique(rest.class_index)) < len(classes):
+            return None
+        model = fit(rest, classes, modality="", channels=(), references=())
+        found = class_scores(samples.features[out], model).argmax(axis=1)
+        np.add.at(confusion, (samples.class_index[out], found), 1)
+    right = np.diag(confusion) / np.maximum(confusion.sum(axis=1), 1)
+    return HeldOut(confusion, float(right.mean()), by)
+
+
+def _dealt(samples: Samples, n_classes: int) -> NDArray[np.intp]:
+    """Return the part of each sample: the strokes of each class dealt in turn, so that no part holds all of a class."""
+    strokes = [np.unique(samples.stroke[samples.class_index == k]) for k in range(n_classes)]
+    parts = min(_FOLDS, *(len(of) for of in strokes))
+    part_of = {int(stroke): k % parts for of in strokes for k, stroke in enumerate(of)}
+    return np.array([part_of[int(stroke)] for stroke in samples.stroke], dtype=np.intp)
