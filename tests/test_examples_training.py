@@ -1,0 +1,227 @@
+"""Strokes to a model: what is refused, what is held out, what scikit-learn says, what the file holds."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from shapely.geometry import MultiPolygon, Polygon, box
+from sklearn.linear_model import LogisticRegression
+
+from spatial_til.errors import ModelError, ProblemsError, TrainingError
+from spatial_til.geometry.mapped import likely_region
+from spatial_til.io.annotations.strokes import read_strokes
+from spatial_til.io.tissue_model import TrainedModel, Training, read_tissue_model, write_tissue_model
+from spatial_til.segmentation.examples.classifier import class_scores
+from spatial_til.segmentation.examples.planes import StainPlanes
+from spatial_til.segmentation.examples.strokes import Samples, samples_under, stroke_along
+from spatial_til.segmentation.examples.training import check_samples, fit, hold_out
+from spatial_til.units import PixelSize
+
+PX = PixelSize(2.0, 2.0)
+CLASSES = ("Tumor", "Stroma", "Gland")
+
+
+def samples(n_classes: int = 3, n: int = 90, strokes: int = 3, seed: int = 0) -> Samples:
+    random = np.random.default_rng(seed)
+    of = np.repeat(np.arange(n_classes), n)
+    features = random.normal(500 + 120 * of[:, None] * np.array([1, -1] * 15), 150, (len(of), 30))
+    stroke = of * strokes + np.tile(np.arange(n), n_classes) % strokes
+    return Samples(np.round(features).astype(np.int16), of, stroke, stroke % 2)
+
+
+def trained(n_classes: int = 3) -> TrainedModel:
+    learned = samples(n_classes)
+    model = fit(learned, CLASSES[:n_classes], modality="brightfield", channels=("nuclei",), references=())
+    names = dict.fromkeys(CLASSES[:n_classes], 3)
+    return TrainedModel(model, Training(slides=(), strokes=names, squares=names, held_out=()))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_probabilities_are_those_of_scikit_learn(n_classes):
+    learned = samples(n_classes)
+    x = learned.features.astype(float)
+    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    theirs = LogisticRegression(C=1.0, class_weight="balanced", max_iter=5000).fit(z, learned.class_index)
+    ours = class_scores(learned.features, trained(n_classes).model)
+    assert np.array_equal(ours.argmax(axis=1), theirs.predict(z))
+    assert np.abs(ours - theirs.predict_proba(z)).max() < 1e-9
+
+
+def test_the_same_samples_give_the_same_model():
+    first, second = trained().model, trained().model
+    assert np.array_equal(first.weights, second.weights)
+    assert np.array_equal(first.intercepts, second.intercepts)
+
+
+def test_held_out_strokes_tell_chance_from_skill():
+    skill = hold_out(samples(), CLASSES)
+    assert skill.accuracy > 0.95
+    assert skill.confusion.sum(axis=1).tolist() == [90, 90, 90]
+    learned = samples()
+    guess = learned._replace(features=np.random.default_rng(5).integers(0, 900, learned.features.shape).astype(np.int16))
+    assert hold_out(guess, CLASSES).accuracy == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_whole_strokes_are_held_out_not_squares():
+    """Squares of a stroke are alike: a classifier that saw its neighbours would know them, and seem right."""
+    random = np.random.default_rng(2)
+    stroke = np.repeat(np.arange(12), 40)
+    look = random.integers(0, 900, (12, 30))  # of each stroke, with nothing to do with its class
+    features = (look[stroke] + random.normal(0, 5, (480, 30))).astype(np.int16)
+    learned = Samples(features, stroke % 2, stroke, stroke * 0)
+    model = fit(learned, CLASSES[:2], modality="brightfield", channels=("nuclei",), references=())
+    assert (class_scores(features, model).argmax(axis=1) == learned.class_index).mean() == 1.0
+    assert hold_out(learned, CLASSES[:2]).accuracy < 0.8
+
+
+def test_slides_are_held_out_where_the_others_have_every_class():
+    assert hold_out(samples(), CLASSES, "slides").by == "slides"
+    lone = samples()._replace(slide=samples().class_index)
+    assert hold_out(lone, CLASSES, "slides") is None
+
+
+def test_all_that_is_missing_is_told_at_once():
+    few = samples(2, n=20, strokes=2)
+    with pytest.raises(TrainingError) as caught:
+        check_samples(few, CLASSES[:2])
+    text = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 4
+    assert "Tumor: at least 3 strokes are needed to hold some out, found 2" in text
+    assert "Stroma: at least 60 squares of 4 µm are needed, found 20" in text
+    with pytest.raises(TrainingError, match="at least two classes must be painted, found Tumor"):
+        check_samples(samples(1), CLASSES[:1])
+
+
+def test_errors_of_problems_survive_a_worker():
+    error = pickle.loads(pickle.dumps(ModelError(["one", "two"])))
+    assert error.problems == ("one", "two")
+    assert isinstance(error, ProblemsError)
+
+
+def test_squares_painted_twice_are_left_out():
+    noise = np.random.default_rng(0).integers(0, 99, (1, 200, 200)).astype(np.uint8)
+    planes = StainPlanes(noise, ("nuclei",), "brightfield", PX)
+    cross = [stroke_along("Tumor", [(50, 200), (350, 200)]), stroke_along("Stroma", [(200, 50), (200, 350)])]
+    found, twice = samples_under(planes, cross, ("Tumor", "Stroma"), ("nuclei",), ())
+    assert twice == 25  # 20 x 20 µm in squares of 4 µm
+    alone = sum(len(samples_under(planes, [s], ("Tumor", "Stroma"), ("nuclei",), ())[0].features) for s in cross)
+    assert len(found.features) == alone - 2 * twice
+    assert set(found.class_index.tolist()) == {0, 1}
+
+
+def test_a_straight_border_stays_and_small_parts_are_listed():
+    tissue = MultiPolygon([box(0, 0, 800, 600)])
+    probability = np.zeros((150, 200), np.float32)
+    probability[:, :100] = 1.0
+    probability[70:73, 150:153] = 1.0
+    found = likely_region(
+        probability, PixelSize(4.0, 4.0), tissue, bandwidth_um=2.0, min_area_mm2=0.001, max_hole_mm2=0.0
+    )
+    assert found.region.area == pytest.approx(400 * 600, rel=1e-3)
+    assert found.dropped_islands_mm2 == pytest.approx([12 * 12 / 1e6], rel=0.1)
+    cut = MultiPolygon([Polygon([(0, 0), (800, 0), (800, 300), (0, 600)])])
+    half = likely_region(
+        probability, PixelSize(4.0, 4.0), cut, bandwidth_um=50.0, min_area_mm2=0.01, max_hole_mm2=0.0
+    ).region
+    assert half.symmetric_difference(cut.intersection(box(0, 0, 400, 600))).area < 0.01 * cut.area
+
+
+def test_oblong_pixels_move_nothing():
+    probability = np.zeros((150, 400), np.float32)
+    probability[:, :200] = 1.0
+    found = likely_region(
+        probability, PixelSize(2.0, 4.0), MultiPolygon([box(0, 0, 800, 600)]), bandwidth_um=20.0,
+        min_area_mm2=0.0, max_hole_mm2=0.0,
+    )  # fmt: skip
+    assert found.region.bounds == pytest.approx((0, 0, 400, 600), abs=0.5)
+
+
+def test_a_model_comes_back_as_it_was(tmp_path):
+    path, before = tmp_path / "model.json", trained()
+    write_tissue_model(path, before)
+    after = read_tissue_model(path)
+    assert after.training == before.training
+    for name in ("weights", "intercepts", "low", "high"):
+        assert np.array_equal(getattr(after.model, name), getattr(before.model, name))
+    assert after.tumor_index == 0
+    assert path.stat().st_size < 20_000
+
+
+def _set(*keys, to):
+    def change(values):
+        inner = values
+        for key in keys[:-1]:
+            inner = inner[key]
+        inner[keys[-1]] = to
+
+    return change
+
+
+SLIDE = {"slide_id": "a", "sha256": "0" * 64, "unlike": 0.0}
+HOSTILE = {
+    "another format": _set("format", to="pickle"),
+    "a later version": _set("version", to=2),
+    "an unknown key": _set("loader", to="os.system"),
+    "NaN": _set("weights", 0, 0, to=float("nan")),
+    "infinity": _set("intercepts", 0, to=float("inf")),
+    "a huge number": _set("weights", 0, 0, to=1e300),
+    "text for a number": _set("weights", 0, 0, to="x"),
+    "a short row": _set("weights", 0, to=[1.0]),
+    "a row too few": _set("intercepts", to=[0.0]),
+    "features of another version": _set("features", 0, to="nuclei level, 5 um"),
+    "features too many": _set("features", to=["x"] * 100_000),
+    "no tumour": _set("classes", to=["a", "b", "c"]),
+    "two tumours": _set("classes", to=["Tumor", "tumour", "c"]),
+    "a class twice": _set("classes", to=["Tumor", "c", "C"]),
+    "low above high": _set("low", 0, to=32_000),
+    "a level beyond 16 bits": _set("high", 0, to=40_000),
+    "references in brightfield": _set("references", to=[1.0]),
+    "a path for a slide": _set("training", "slides", to=[{**SLIDE, "slide_id": "../../etc/passwd"}]),
+    "a hash that is none": _set("training", "slides", to=[{**SLIDE, "sha256": "zz"}]),
+    "an accuracy above 1": _set("training", "held_out", to=[{"by": "strokes", "accuracy": 2, "confusion": [[1] * 3] * 3}]),
+    "a table of another size": _set("training", "held_out", to=[{"by": "strokes", "accuracy": 1, "confusion": [[1]]}]),
+    "another pixel size": _set("plane_um", to=4.0),
+}
+
+
+@pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_models_are_refused(tmp_path, change):
+    path = tmp_path / "model.json"
+    write_tissue_model(path, trained())
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+    with pytest.raises(ModelError) as caught:
+        read_tissue_model(path)
+    assert all(problem.startswith(f"{path}: ") for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 100_000, b"{}", b"null", b"\x80\x04pickle", b"[1, 2]", b" " * 5_000_000])
+def test_files_that_are_no_models_are_refused(tmp_path, content):
+    path = tmp_path / "model.json"
+    path.write_bytes(content)
+    with pytest.raises(ModelError):
+        read_tissue_model(path)
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_tissue_model(tmp_path / "missing.json")
+
+
+def _feature(geometry, name):
+    return {"type": "Feature", "geometry": geometry, "properties": {"classification": {"name": name}}}
+
+
+def test_lines_and_areas_of_qupath_are_strokes(tmp_path):
+    line = {"type": "LineString", "coordinates": [[100, 200], [300, 200]]}
+    area = {"type": "Polygon", "coordinates": [[[0, 0], [40, 0], [40, 40], [0, 40], [0, 0]]]}
+    drawn = [_feature(line, "tumour"), _feature(area, "Necrotic debris"), _feature(area, "Tissue")]
+    path = tmp_path / "s.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": drawn}))
+    first, second = read_strokes(path, pixel_size=PixelSize(0.5, 0.25), width_um=10.0)
+    assert (first.name, second.name) == ("Tumor", "Necrotic debris")
+    assert first.region.bounds == pytest.approx((45, 45, 155, 55))
+    assert second.region.area == pytest.approx(20 * 10)
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [_feature(line, ""), _feature(area, "")]}))
+    with pytest.raises(TrainingError) as caught:
+        read_strokes(path, pixel_size=PX)
+    assert len(caught.value.problems) == 2
