@@ -56,8 +56,8 @@ def test_strands_and_spots_are_told_apart():
     y, x = np.mgrid[-100:100, -100:100] * 2.0
     spot = np.round(250 * np.exp(-(x**2 + y**2) / (2 * 16.0**2)))
     for planes, expected in ((stripes(0.4), 1.0), (spot, np.e / 2)):
-        strand, round_ = (value(planes, f"nuclei {kind} 5 um, 16 um")[10:90, 10:90].mean() for kind in ("strand", "spot"))
-        assert strand / round_ == pytest.approx(expected, rel=0.04)
+        strand, dot = (value(planes, f"nuclei {kind} 5 um, 16 um")[10:90, 10:90].mean() for kind in ("strand", "spot"))
+        assert strand / dot == pytest.approx(expected, rel=0.04)
 
 
 def test_fluorescence_levels_follow_the_square_root_of_intensity():

@@ -59,7 +59,9 @@ def test_held_out_strokes_tell_chance_from_skill():
     assert skill.accuracy > 0.95
     assert skill.confusion.sum(axis=1).tolist() == [90, 90, 90]
     learned = samples()
-    guess = learned._replace(features=np.random.default_rng(5).integers(0, 900, learned.features.shape).astype(np.int16))
+    guess = learned._replace(
+        features=np.random.default_rng(5).integers(0, 900, learned.features.shape).astype(np.int16)
+    )
     assert hold_out(guess, CLASSES).accuracy == pytest.approx(1 / 3, abs=0.1)
 
 
@@ -114,12 +116,12 @@ def test_a_straight_border_stays_and_small_parts_are_listed():
     tissue = MultiPolygon([box(0, 0, 800, 600)])
     probability = np.zeros((150, 200), np.float32)
     probability[:, :100] = 1.0
-    probability[70:73, 150:153] = 1.0
+    probability[70:85, 150:165] = 1.0  # 60 µm square; its corners are rounded
     found = likely_region(
-        probability, PixelSize(4.0, 4.0), tissue, bandwidth_um=2.0, min_area_mm2=0.001, max_hole_mm2=0.0
+        probability, PixelSize(4.0, 4.0), tissue, bandwidth_um=2.0, min_area_mm2=0.005, max_hole_mm2=0.0
     )
     assert found.region.area == pytest.approx(400 * 600, rel=1e-3)
-    assert found.dropped_islands_mm2 == pytest.approx([12 * 12 / 1e6], rel=0.1)
+    assert found.dropped_islands_mm2 == pytest.approx([60 * 60 / 1e6], rel=0.02)
     cut = MultiPolygon([Polygon([(0, 0), (800, 0), (800, 300), (0, 600)])])
     half = likely_region(
         probability, PixelSize(4.0, 4.0), cut, bandwidth_um=50.0, min_area_mm2=0.01, max_hole_mm2=0.0
@@ -159,6 +161,7 @@ def _set(*keys, to):
 
 
 SLIDE = {"slide_id": "a", "sha256": "0" * 64, "unlike": 0.0}
+HELD = {"by": "strokes", "accuracy": 1, "confusion": [[1] * 3] * 3}
 HOSTILE = {
     "another format": _set("format", to="pickle"),
     "a later version": _set("version", to=2),
@@ -179,8 +182,8 @@ HOSTILE = {
     "references in brightfield": _set("references", to=[1.0]),
     "a path for a slide": _set("training", "slides", to=[{**SLIDE, "slide_id": "../../etc/passwd"}]),
     "a hash that is none": _set("training", "slides", to=[{**SLIDE, "sha256": "zz"}]),
-    "an accuracy above 1": _set("training", "held_out", to=[{"by": "strokes", "accuracy": 2, "confusion": [[1] * 3] * 3}]),
-    "a table of another size": _set("training", "held_out", to=[{"by": "strokes", "accuracy": 1, "confusion": [[1]]}]),
+    "an accuracy above 1": _set("training", "held_out", to=[{**HELD, "accuracy": 2}]),
+    "a table of another size": _set("training", "held_out", to=[{**HELD, "confusion": [[1]]}]),
     "another pixel size": _set("plane_um", to=4.0),
 }
 
@@ -197,7 +200,9 @@ def test_hostile_models_are_refused(tmp_path, change):
     assert all(problem.startswith(f"{path}: ") for problem in caught.value.problems)
 
 
-@pytest.mark.parametrize("content", [b"", b"[" * 100_000, b"{}", b"null", b"\x80\x04pickle", b"[1, 2]", b" " * 5_000_000])
+@pytest.mark.parametrize(
+    "content", [b"", b"[" * 100_000, b"{}", b"null", b"\x80\x04pickle", b"[1, 2]", b" " * 5_000_000]
+)
 def test_files_that_are_no_models_are_refused(tmp_path, content):
     path = tmp_path / "model.json"
     path.write_bytes(content)

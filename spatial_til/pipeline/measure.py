@@ -114,7 +114,7 @@ def _pictures(task: MeasureTask) -> tuple[Path, Path]:
 
 def _store_stains(task: MeasureTask, slide: Slide, constants: Calibration) -> None:
     """Store the stains of a slide at low resolution, near its tissue."""
-    grid = _grid(slide, task.job, PLANE_UM)
+    grid = working_grid(slide, task.job, PLANE_UM)
     write_stain_planes(
         task.folder.stains(task.job.slide_id),
         tiles_of_planes(grid, constants),
