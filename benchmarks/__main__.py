@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from benchmarks import density, geometry_bench, io_bench, patterns_bench, pipeline_bench, review_bench
+from benchmarks import density, examples_bench, geometry_bench, io_bench, patterns_bench, pipeline_bench, review_bench
 
 
 def show(found: Mapping[str, float] | Iterable[tuple[str, float]]) -> None:
@@ -18,6 +18,7 @@ BENCHES: Mapping[str, Callable[[], object]] = {
     "reading": lambda: show(io_bench.run()),
     "geometry": lambda: show(geometry_bench.run()),
     "densities": density.main,
+    "tissue by example": lambda: show(examples_bench.run()),
     "review": lambda: show(review_bench.run()),
     "point patterns": lambda: patterns_bench.speed(1_000_000, 2),
 }

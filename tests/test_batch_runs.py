@@ -157,7 +157,7 @@ def test_slides_no_longer_in_the_sheet_enter_nothing_and_keep_their_cells(study)
     out = study / "out"
     assert ids(out / "tables" / "density.csv") == ["S000", "S001"]
     left = sorted(path.relative_to(out).as_posix() for path in out.rglob("S002*"))
-    assert left == ["measured/S002.parquet", "measured/S002.png"]
+    assert left == ["measured/S002.parquet", "measured/S002.png", "measured/S002.stains.tif"]
 
 
 def test_a_slide_that_fails_now_leaves_no_claim_of_success(study):

@@ -113,7 +113,9 @@ def classify_box(planes: StainPlanes, model: TissueModel, box: tuple[int, int, i
     probability = np.empty((len(model.classes), *shape), dtype=np.float32)
     unlike = np.empty(shape, dtype=np.bool_)
     margin = RANGE_MARGIN * (model.high.astype(np.float64) - model.low)
-    _classify(features, model.weights, model.intercepts, model.low - margin, model.high + margin, probability, unlike)
+    low, high = np.ceil(model.low - margin), np.floor(model.high + margin)  # of whole numbers, so whole as well
+    low, high = (np.clip(bound, -32768, 32767).astype(np.int16) for bound in (low, high))
+    _classify(features, model.weights, model.intercepts, low, high, probability, unlike)
     return TissueMap(probability, unlike, box[0], box[2], square_size(planes.pixel_size))
 
 
@@ -147,8 +149,7 @@ def class_scores(features: NDArray[np.int16], model: TissueModel) -> FloatArray:
     shape = (len(model.classes), 1, len(features))
     probability, unlike = np.empty(shape, dtype=np.float64), np.empty(shape[1:], dtype=np.bool_)
     columns = np.ascontiguousarray(features.T)[:, None, :]
-    low, high = model.low.astype(np.float64), model.high.astype(np.float64)
-    _classify(columns, model.weights, model.intercepts, low, high, probability, unlike)
+    _classify(columns, model.weights, model.intercepts, model.low, model.high, probability, unlike)
     return np.asarray(probability[:, 0].T)
 
 
@@ -159,14 +160,17 @@ def _classify(features: Any, weights: Any, intercepts: Any, low: Any, high: Any,
     classes = len(intercepts)
     score = np.empty((classes, cols))
     total, highest = np.empty(cols), np.empty(cols)
-    out = np.empty(cols, dtype=np.bool_)
+    out = np.empty(cols, dtype=np.int16)
+    line = np.empty(cols)
     for i in range(rows):
         for k in range(classes):
             for j in range(cols):
                 score[k, j] = intercepts[k]
-        out[:] = False
+        out[:] = 0
         for f in range(count):
-            line = features[f, i]
+            whole = features[f, i]
+            for j in range(cols):
+                line[j] = whole[j]
             for k in range(classes):
                 weight = weights[k, f]
                 if weight != 0.0:
@@ -174,7 +178,7 @@ def _classify(features: Any, weights: Any, intercepts: Any, low: Any, high: Any,
                         score[k, j] += weight * line[j]
             below, above = low[f], high[f]
             for j in range(cols):
-                out[j] |= (line[j] < below) | (line[j] > above)
+                out[j] |= np.int16(whole[j] < below) | np.int16(whole[j] > above)
         for j in range(cols):
             highest[j] = score[0, j]
         for k in range(1, classes):
@@ -189,4 +193,4 @@ def _classify(features: Any, weights: Any, intercepts: Any, low: Any, high: Any,
             for j in range(cols):
                 probability[k, i, j] = score[k, j] / total[j]
         for j in range(cols):
-            unlike[i, j] = out[j]
+            unlike[i, j] = out[j] != 0
