@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from benchmarks import density, examples_bench, geometry_bench, io_bench, patterns_bench, pipeline_bench, review_bench
+from benchmarks import (
+    density,
+    examples_bench,
+    geometry_bench,
+    io_bench,
+    patterns_bench,
+    pipeline_bench,
+    review_bench,
+    startup_bench,
+    whole_slide_bench,
+)
 
 
 def show(found: Mapping[str, float] | Iterable[tuple[str, float]]) -> None:
@@ -14,7 +24,9 @@ def show(found: Mapping[str, float] | Iterable[tuple[str, float]]) -> None:
 
 
 BENCHES: Mapping[str, Callable[[], object]] = {
+    "start-up": lambda: show(startup_bench.run()),
     "measure stage": lambda: show(pipeline_bench.run()),
+    "whole slides": lambda: show(whole_slide_bench.run()),
     "reading": lambda: show(io_bench.run()),
     "geometry": lambda: show(geometry_bench.run()),
     "densities": density.main,

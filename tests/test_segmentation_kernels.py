@@ -1,0 +1,86 @@
+"""Compiled kernels beside the same thing written plainly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spatial_til.segmentation.basins import _touching
+from spatial_til.segmentation.foreground import depth_in
+from spatial_til.segmentation.marks import mark_room, marked
+from spatial_til.segmentation.measure import _level_statistics, _runs
+from spatial_til.segmentation.smooth import smooth
+
+BESIDE = [(-1, -1, 23), (-1, 0, 16), (-1, 1, 23), (0, -1, 16), (0, 1, 16), (1, -1, 23), (1, 0, 16), (1, 1, 23)]
+
+
+def field(seed, shape=(37, 53), sigma_px=1.5):
+    """Return a smooth random field of both signs."""
+    noise = np.random.default_rng(seed).integers(-3000, 3000, shape).astype(np.int16)
+    return smooth(noise, sigma_px, 1, out=np.empty(shape, np.int16))
+
+
+def plain_depth(above, cap):
+    """Return the chamfer depth by relaxation until nothing changes."""
+    rows, cols = above.shape
+    depth = np.where(above > 0, cap, 0).astype(int)
+    for i, j in np.argwhere(above > 0):
+        level = int(above[i, j])
+        near = [(s, int(above[i + y, j + x])) for y, x, s in BESIDE if 0 <= i + y < rows and 0 <= j + x < cols]
+        crossings = [s * level // (level - low + 1) for s, low in near if low <= 0]
+        depth[i, j] = min(crossings, default=cap)
+    while True:
+        padded = np.pad(depth, 1, constant_values=32000)
+        offers = [padded[1 + y : rows + 1 + y, 1 + x : cols + 1 + x] + s for y, x, s in BESIDE]
+        lower = np.minimum(depth, np.min(offers, axis=0))
+        if (lower == depth).all():
+            return depth
+        depth = lower
+
+
+@pytest.mark.parametrize("cap", [40, 192, 400])
+@pytest.mark.parametrize("seed", range(4))
+def test_depth_is_the_shortest_way_out(seed, cap):
+    above = field(seed, sigma_px=1.0 + seed)
+    depth = np.empty(above.shape, np.int16)
+    depth_in(above, cap, depth)
+    assert np.array_equal(depth, plain_depth(above, cap))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_touching_labels_are_all_pairs_side_by_side(seed):
+    labels = np.random.default_rng(seed).integers(0, 6, (9, 20)).repeat(3, axis=0).repeat(4, axis=1).astype(np.int32)
+    sides = [(labels[:, :-1], labels[:, 1:]), (labels[:-1], labels[1:])]
+    pairs = {tuple(sorted(p)) for a, b in sides for p in zip(a.ravel().tolist(), b.ravel().tolist(), strict=True)}
+    expected = {(a, b) for a, b in pairs if a and a != b}
+    found = [tuple(p) for p in _touching(labels, 6).tolist()]
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_statistics_of_compartments(seed):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 5, (6, 7)).repeat(5, axis=0).repeat(6, axis=1)
+    code = rng.choice((1, 2, 5, 6), labels.shape)
+    part = np.where(labels > 0, labels * 8 + code, 0).astype(np.int32)
+    planes = rng.integers(0, 256, (2, *labels.shape)).astype(np.uint8)
+    runs, first, area = _runs(part, 5)
+    found = np.full((5, 2, 16), np.nan, np.float32)
+    _level_statistics(part, runs, first, np.array([True, True, False, True, True]), planes, found)
+    assert area.tolist() == [(labels == k + 1).sum() for k in range(5)]
+    assert np.isnan(found[[2, 4]]).all(), "a cell not wanted, and one without a pixel"
+    for k in (0, 1, 3):
+        for p, plane in enumerate(planes):
+            for c, bits in enumerate((1, 2, 4, 7)):
+                values = np.sort(plane[(labels == k + 1) & (code & bits > 0)])
+                ranks = [values[tenths * (len(values) - 1) // 10] for tenths in (5, 7, 9)]
+                expected = np.array([values.mean(), *ranks], np.float32)
+                assert np.array_equal(found[k, p, 4 * c : 4 * c + 4], expected)
+
+
+@pytest.mark.parametrize("cols", [1, 7, 8, 9, 64])
+def test_marks_are_found_wherever_they_are(cols):
+    mark, at = mark_room(cols)
+    mark[:cols] = np.random.default_rng(cols).integers(0, 2, cols)
+    assert at[: marked(mark, at)].tolist() == np.flatnonzero(mark).tolist()
