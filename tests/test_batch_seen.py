@@ -1,9 +1,12 @@
 """What a user sees before and while a study runs: plan, bar, lines, estimate."""
 
 import io
+import json
 import os
 import pty
+import re
 import subprocess
+import time
 
 import pytest
 
@@ -15,7 +18,7 @@ from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.journal import read_tiles, tell_tiles
 from spatial_til.progress import progress, tiles_under_way
 from spatial_til.study import load_study
-from tests.batch_study import command, make_study
+from tests.batch_study import command, make_study, run
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +105,27 @@ def test_the_estimate_is_a_line_through_two_trials():
     assert _seconds(trials, 10.0) == pytest.approx(11.0 + 3.0)
     one_size = (Trial(0.5, 1.0, 1.0, 0.0), Trial(0.5, 2.0, 1.0, 0.0))
     assert _seconds(one_size, 1.0) == pytest.approx(6.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("slides", "side_um"), [(4, 300.0), (8, 600.0), (3, 2500.0)], ids=["tiny", "small", "larger"])
+def test_the_estimate_is_within_a_factor_of_two(tmp_path, slides, side_um):
+    """Of the whole command, as a user waits for it, on whatever else this machine does: both see the same."""
+    sheet = make_study(tmp_path / "in", slides, side_um)
+    said = run("check", sheet, "--estimate", "--workers", 2)
+    assert said.returncode == 0, said.stderr
+    pattern = r"estimate: (?:(\d+) h )?(?:(\d+) min )?(?:(\d+) s )?with 2 workers, (\d+) MiB each"
+    words = re.search(pattern, said.stdout)
+    hours, minutes, seconds, mib = (float(text or 0) for text in words.groups())
+    estimated = 3600 * hours + 60 * minutes + seconds
+    start = time.perf_counter()
+    done = run("score", sheet, "--out", tmp_path / "out", "--workers", 2)
+    took = time.perf_counter() - start
+    assert done.returncode == 0, done.stderr
+    stages = [s["stages"] for s in json.loads((tmp_path / "out" / "run.json").read_text())["slides"].values()]
+    peak = max(stage["peak_mib"] for of_slide in stages for stage in of_slide.values())
+    assert took / 2 <= estimated <= took * 2, said.stdout
+    assert peak / 2 <= mib <= peak * 2, said.stdout
 
 
 def test_an_estimate_of_nothing_readable_is_a_problem(tmp_path, capsys):

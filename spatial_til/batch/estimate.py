@@ -29,8 +29,12 @@ from spatial_til.workers import LocalRunner
 # Two sizes tell what a slide costs by itself from what each mm² of its tissue costs.
 WINDOWS_MM2 = (1.0, 4.0)
 TISSUE_SLIDES = 3
-STARTUP_S = 8.0  # a worker's imports and compiled kernels
 CELL_TABLE_S = 3.0
+# What no trial on windows tells, on a machine on which a worker starts in `USUAL_START_S`; slower ones take longer.
+USUAL_START_S = 2.2
+SHORT_S = 120.0  # told in seconds
+REPORT_S = 2.0  # its imports, the cohort, the page
+PARENT_S_PER_SLIDE = 0.07  # cut-offs, tables and its part of the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,25 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The share of an image that is tissue, and what a slide of the same kind takes by window."""
+    """The share of an image that is tissue, what a slide of the same kind takes by window, and when that began.
+
+    `first_s` is what the first slide of a process takes more than the others: compiled kernels are loaded.
+    """
 
     tissue_share: float
+    began: float
     trials: tuple[Trial, ...] = ()
+    first_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What was seen of a few slides: the mean share of tissue, trials, and what a process takes before them."""
+
+    tissue_share: float
+    trials: tuple[Trial, ...]
+    start_s: float
+    first_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +88,9 @@ class Estimated:
 
     def __str__(self) -> str:
         hours, minutes = divmod(round(self.seconds / 60), 60)
-        words = f"{hours} h {minutes:02} min" if hours else f"{minutes} min" if minutes else f"{self.seconds:.0f} s"
+        words = f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
+        if self.seconds < SHORT_S:
+            words = f"{self.seconds:.0f} s"
         many = "workers" if self.workers > 1 else "worker"
         return f"estimate: {words} with {self.workers} {many}, {self.memory_mib:.0f} MiB each, on a machine left alone"
 
@@ -85,30 +106,34 @@ def estimate(jobs: Sequence[Job], workers: int | None = None) -> Estimated:
     sizes = {job.slide_id: megapixels(job) for job in jobs}
     images = sorted((job for job in jobs if sizes[job.slide_id]), key=lambda job: sizes[job.slide_id])
     planned = plan(jobs, workers)
-    seconds, peak = CELL_TABLE_S * (len(jobs) - len(images)), memory_of_largest(jobs)
-    longest = 0.0
+    each, peak = [CELL_TABLE_S for job in jobs if job.cells is not None], memory_of_largest(jobs)
+    start_s, first_s = USUAL_START_S, 0.0
     if images:
         looks = _look(images)
-        share = sum(look.tissue_share for look in looks) / len(looks)
-        trials = next(look.trials for look in looks if look.trials)
-        each = [_seconds(trials, share * sizes[job.slide_id] * _mm2_per_mpx(job)) for job in images]
-        seconds, longest = seconds + sum(each), max(each)
-        peak = max([peak, *(trial.peak_mib for trial in trials)])
+        start_s, first_s = looks.start_s, looks.first_s
+        each += [_seconds(looks.trials, looks.tissue_share * sizes[job.slide_id] * _mm2_per_mpx(job)) for job in images]
+        peak = max([peak, *(trial.peak_mib for trial in looks.trials)])
     used = max(1, min(planned.workers, len(jobs)))
-    return Estimated(STARTUP_S + max(seconds / used, longest), peak, used)
+    # The parent starts as a worker does, then the workers, then the slides go through them, then the report.
+    slides = max(sum(each) / used, max(each, default=0.0))
+    alone = start_s / USUAL_START_S * (REPORT_S + PARENT_S_PER_SLIDE * len(jobs))
+    return Estimated(2 * start_s + first_s + slides + alone, peak, used)
 
 
-def _look(images: Sequence[Job]) -> list[Look]:
+def _look(images: Sequence[Job]) -> Looks:
     """Look at a few slides, in a worker process as a run has it: small, middle, large."""
     middle = len(images) // 2
     chosen = sorted({0, middle, len(images) - 1})[:TISSUE_SLIDES]
     asks = [Ask(images[k], trial=k == middle) for k in chosen]
+    start = time.time()
     with LocalRunner(1) as runner:
         outcomes = [outcome for _, outcome in runner("estimate", look_at, asks, lambda _: None)]
     looks = [outcome.result for outcome in outcomes if outcome.result is not None]
-    if not any(look.trials for look in looks):
+    tried = next((look for look in looks if look.trials), None)
+    if tried is None:
         raise SpatialTilError(next(filter(None, (outcome.error for outcome in outcomes)), "no slide can be read"))
-    return looks
+    share = sum(look.tissue_share for look in looks) / len(looks)
+    return Looks(share, tried.trials, min(look.began for look in looks) - start, tried.first_s)
 
 
 def _seconds(trials: Sequence[Trial], tissue_mm2: float) -> float:
@@ -130,14 +155,17 @@ def _mm2_per_mpx(job: Job) -> float:
 
 def look_at(ask: Ask) -> Look:
     """Return the share of tissue on a slide, and try the stages on windows of it."""
+    began = time.time()
     with tempfile.TemporaryDirectory(prefix="spatial-til-") as name:
         tissue, image, um_per_px = _tissue(ask.job)
         share = tissue.area / image.area
         if not ask.trial:
-            return Look(share)
+            return Look(share, began)
         windows = [_window(tissue, image, mm2) for mm2 in WINDOWS_MM2]
-        _try(ask.job, windows[0], um_per_px, Path(name) / "warm")
-        return Look(share, tuple(_try(ask.job, w, um_per_px, Path(name) / str(k)) for k, w in enumerate(windows)))
+        first = _try(ask.job, windows[0], um_per_px, Path(name) / "warm")
+        trials = tuple(_try(ask.job, w, um_per_px, Path(name) / str(k)) for k, w in enumerate(windows))
+        more = first.measure_s + first.score_s - trials[0].measure_s - trials[0].score_s
+        return Look(share, began, trials, max(more, 0.0))
 
 
 def _tissue(job: Job) -> tuple[BaseGeometry, BaseGeometry, tuple[float, float]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from spatial_til.segmentation.positivity import score_of
 from spatial_til.segmentation.thresholds import draw_cells, find_threshold
 from spatial_til.study import Job
 
+Scores: TypeAlias = NDArray[np.floating[Any]]
 #: The batch of slides for which the sheet names none.
 ONE_BATCH = "study"
 
@@ -44,10 +45,9 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class PoolResult:
-    """A pool's cut-off, the scores it was found in (for the histogram), and whether a control proves the stain."""
+    """A pool's cut-off, and whether a control or a positive cell proves the stain."""
 
     threshold: Threshold
-    scores: NDArray[np.float32]
     stain_verified: bool
 
 
@@ -76,17 +76,43 @@ def find_thresholds(jobs: Sequence[Job], folder: ScoredFolder) -> dict[Pool, Poo
     ------
     ProtocolError
         Where a file named by `thresholds_from` cannot be used.
+
+    Notes
+    -----
+    Scores of one staining batch are held at a time, at most 20,000 of 4 bytes a slide and marker (8 where a cell
+    table has them), and those of one marker once more: 480 MB for 2,000 slides of two markers in one batch. Slides
+    are taken by name, so that no sum depends on the order of the sheet.
     """
     members: dict[Pool, list[Job]] = defaultdict(list)
-    scores: dict[tuple[str, Pool], NDArray[np.floating[Any]]] = {}
     for job in jobs:
         if folder.measured(job.slide_id).exists():
-            pools = [pool_of(job, marker) for marker in job.protocol.panel.markers]
-            scores |= {(job.slide_id, pool): found for pool, found in _drawn(job, pools, folder).items()}
-            for pool in pools:
-                members[pool].append(job)
+            for marker in job.protocol.panel.markers:
+                members[pool_of(job, marker)].append(job)
     labels = _labels(list(members))
-    return {pool: _result(pool, labels[pool], of, scores) for pool, of in members.items()}
+    found: dict[Pool, PoolResult] = {}
+    for batch in dict.fromkeys(pool.batch for pool in members):
+        of = {pool: sorted(jobs, key=_by_name) for pool, jobs in members.items() if pool.batch == batch}
+        scores = _scores(of, folder)
+        found |= {pool: _result(pool, labels[pool], jobs, scores) for pool, jobs in of.items()}
+    return {pool: found[pool] for pool in members}
+
+
+def _by_name(job: Job) -> str:
+    return job.slide_id
+
+
+def _scores(members: Mapping[Pool, Sequence[Job]], folder: ScoredFolder) -> dict[tuple[str, Pool], Scores]:
+    """Return the scores that some pools hold, by slide; each slide is read once."""
+    pools: dict[str, list[Pool]] = defaultdict(list)
+    by_id = {job.slide_id: job for jobs in members.values() for job in jobs}
+    for pool, jobs in members.items():
+        for job in jobs:
+            pools[job.slide_id].append(pool)
+    return {
+        (slide_id, pool): scores
+        for slide_id, of in pools.items()
+        for pool, scores in _drawn(by_id[slide_id], of, folder).items()
+    }
 
 
 def _labels(pools: Sequence[Pool]) -> dict[Pool, str]:
@@ -98,7 +124,7 @@ def _labels(pools: Sequence[Pool]) -> dict[Pool, str]:
     return {p: p.batch if p in alone else f"{p.batch} ({p.modality} {p.fingerprint})" for p in pools}
 
 
-def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, NDArray[np.floating[Any]]]:
+def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, Scores]:
     """Return the scores of the cells of one slide that enter each pool; calls that came along enter none."""
     measured = read_measured(folder.measured(job.slide_id), markers=[pool.marker for pool in pools])
     chosen = draw_cells(job.slide_id, measured.cells.x_um, measured.cells.y_um)
@@ -110,16 +136,14 @@ def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, 
     return found
 
 
-def marker_score(measured: Measured, pool: Pool) -> NDArray[np.floating[Any]]:
+def marker_score(measured: Measured, pool: Pool) -> Scores:
     """Return the (n,) score of every cell that is compared with the pool's cut-off."""
     settings = pool.settings
     return score_of(measured.cells, pool.marker, compartment=settings.compartment, statistic=settings.statistic)
 
 
-def _result(
-    pool: Pool, label: str, jobs: Sequence[Job], scores: Mapping[tuple[str, Pool], NDArray[np.floating[Any]]]
-) -> PoolResult:
-    def of(*controls: str) -> list[NDArray[np.floating[Any]]]:
+def _result(pool: Pool, label: str, jobs: Sequence[Job], scores: Mapping[tuple[str, Pool], Scores]) -> PoolResult:
+    def of(*controls: str) -> list[Scores]:
         found = [scores[j.slide_id, pool] for j in jobs if j.control in controls and (j.slide_id, pool) in scores]
         return [s[np.isfinite(s)] for s in found]  # a cell without signal was not compared with anything
 
@@ -141,15 +165,14 @@ def _result(
         positive = sum(int((s >= settings.threshold).sum()) for s in pooled)
         threshold = Threshold(label, pool.marker, float(settings.threshold), "fixed", None, n, positive, n > 0)
     verified = _stain_verified(pool, threshold, pooled, of("positive"))
-    histogram = np.concatenate([np.empty(0), *pooled]).astype(np.float32)
-    return PoolResult(replace(threshold, evaluable=verified), histogram, verified)
+    return PoolResult(replace(threshold, evaluable=verified), verified)
 
 
 def _stain_verified(
     pool: Pool,
     threshold: Threshold,
-    pooled: Sequence[NDArray[np.floating[Any]]],
-    controls: Sequence[NDArray[np.floating[Any]]],
+    pooled: Sequence[Scores],
+    controls: Sequence[Scores],
 ) -> bool:
     """Return whether positive cells show that the stain worked: in the batch, or in its positive controls alone.
 

@@ -93,7 +93,7 @@ def find_threshold(
     described by two Gaussians than by one (delta BIC > 10) and stand apart (Ashman's D > 2), and in brightfield
     the upper side must be dark enough to be stain. Otherwise there is one population and no cut-off.
     """
-    pool = [np.asarray(s, dtype=np.float64)[np.isfinite(s)] for s in scores]
+    pool = [np.sort(s[np.isfinite(s)]) for s in scores]
     pool = [s for s in pool if len(s)]
     flags: list[str] = ["threshold_single_slide"] if len(pool) == 1 else []
     n_cells = sum(len(s) for s in pool)
@@ -122,23 +122,26 @@ def find_threshold(
     return result(split.cut, "tail" if split.valley_share == _NO_VALLEY else "valley", split.ashman_d)
 
 
-def _split(pool: Sequence[FloatArray], least_scale: float, least: float, population: float) -> _Split | None:
-    """Return the best accepted split of the pooled scores, on their own scale; None where there is none."""
-    values = np.concatenate(pool)
-    weights = np.concatenate([np.full(len(s), 1.0 / len(s)) for s in pool])
-    weights *= len(values) / weights.sum()
-    order = np.argsort(values, kind="stable")
-    share = np.cumsum(weights[order]) / len(values)
-    low, quarter, usual = (float(values[order][np.searchsorted(share, q)]) for q in (0.05, 0.25, 0.4))
-    scale = max(4 * (quarter - low), 2 * (usual - low), least_scale, 1e-9 * float(np.abs(values).max()), 1e-12)
-    z = np.where(values > 0, np.arcsinh(values / scale), values / scale)
-    if float(np.ptp(z)) < 1e-9:
+def _split(
+    pool: Sequence[NDArray[np.floating[Any]]], least_scale: float, least: float, population: float
+) -> _Split | None:
+    """Return the best accepted split of the pooled scores, on their own scale; None where there is none.
+
+    Each slide's scores are sorted. They are never joined: a pool may have tens of millions.
+    """
+    lowest, highest = float(min(s[0] for s in pool)), float(max(s[-1] for s in pool))
+    low, quarter, usual = (_pooled_quantile(pool, q, lowest, highest) for q in (0.05, 0.25, 0.4))
+    scale = max(4 * (quarter - low), 2 * (usual - low), least_scale, 1e-9 * max(-lowest, highest), 1e-12)
+    ends = _transformed(np.array([lowest, highest]), scale)
+    if float(np.ptp(ends)) < 1e-9:
         return None
-    edges = np.linspace(z.min(), z.max(), _BINS + 1)
-    counts = np.histogram(z, bins=edges, weights=weights)[0]
+    edges = np.linspace(ends[0], ends[1], _BINS + 1)
+    n = sum(len(s) for s in pool)
+    counts = sum((np.histogram(_transformed(s, scale), bins=edges)[0] / len(s) for s in pool), np.zeros(_BINS))
+    counts *= n / len(pool)
     if low == 0.0:
         counts[0 if edges[0] == 0.0 else int(np.searchsorted(edges, 0.0)) - 1] = 0.0  # exactly 0: nothing there to see
-    effective = float(weights.sum() ** 2 / (weights**2).sum()) / len(values)
+    effective = len(pool) ** 2 / sum(1 / len(s) for s in pool) / n  # of a cell: slides weigh equally, cells do not
     centres = (edges[:-1] + edges[1:]) / 2
     tail = shoulder(counts, centres, effective)
     for cuts in (valleys(counts, centres, effective), [] if tail is None else [(_NO_VALLEY, tail)]):
@@ -147,6 +150,32 @@ def _split(pool: Sequence[FloatArray], least_scale: float, least: float, populat
             best = min(found, key=lambda s: s.valley_share)
             return best._replace(cut=max(float(np.sinh(best.cut) * scale), least))
     return None
+
+
+def _transformed(scores: NDArray[np.floating[Any]], scale: float) -> FloatArray:
+    """Return scores on the arcsinh scale, linear below 0."""
+    values = np.asarray(scores, dtype=np.float64) / scale
+    return np.where(values > 0, np.arcsinh(values), values)
+
+
+def _pooled_quantile(pool: Sequence[NDArray[np.floating[Any]]], q: float, low: float, high: float) -> float:
+    """Return the least score at which a share `q` of the pool is reached, slides weighted equally."""
+
+    def share(value: float) -> float:
+        return sum(_at_most(s, value) / len(s) for s in pool) / len(pool)
+
+    if share(low) >= q:
+        return low
+    while (middle := (low + high) / 2) not in {low, high}:  # share(low) < q <= share(high)
+        low, high = (low, middle) if share(middle) >= q else (middle, high)
+    return high
+
+
+def _at_most(ordered: NDArray[np.floating[Any]], value: float) -> int:
+    """Return how many scores are at most a value that their own type may not hold."""
+    own = ordered.dtype.type(value)
+    own = own if float(own) <= value else np.nextafter(own, ordered.dtype.type(-np.inf))
+    return int(np.searchsorted(ordered, own, side="right"))
 
 
 def _accepted(counts: FloatArray, centres: FloatArray, index: int, share: float, population: float) -> _Split | None:
