@@ -27,11 +27,13 @@ class _Look(NamedTuple):
 _TISSUE = _Look("Tissue", (128, 128, 128))
 _TUMOR = _Look("Tumor", (200, 0, 0))
 _EXCLUDE = _Look("Exclude", (60, 60, 60))
-_THIN_RIM = _Look("Border thin_rim", (255, 140, 0))
-_COMPARTMENT_COLORS = ((214, 39, 40), (255, 152, 150), (31, 119, 180), (199, 199, 199), (148, 103, 189))
-_BORDER_COLORS = ((127, 127, 127), (140, 86, 75), (60, 60, 60), (188, 189, 34), (44, 160, 44))
-_COMPARTMENTS = tuple(_Look(*look) for look in zip(COMPARTMENTS, _COMPARTMENT_COLORS, strict=True))
-_BORDERS = tuple(_Look(f"Border {kind}", color) for kind, color in zip(BORDER_TYPES, _BORDER_COLORS, strict=True))
+THIN_RIM_COLOR = (255, 140, 0)
+_THIN_RIM = _Look("Border thin_rim", THIN_RIM_COLOR)
+#: Red, green, blue of COMPARTMENTS and BORDER_TYPES, in their order.
+COMPARTMENT_COLORS = ((214, 39, 40), (255, 152, 150), (31, 119, 180), (199, 199, 199), (148, 103, 189))
+BORDER_COLORS = ((127, 127, 127), (140, 86, 75), (60, 60, 60), (188, 189, 34), (44, 160, 44))
+_COMPARTMENTS = tuple(_Look(*look) for look in zip(COMPARTMENTS, COMPARTMENT_COLORS, strict=True))
+_BORDERS = tuple(_Look(f"Border {kind}", color) for kind, color in zip(BORDER_TYPES, BORDER_COLORS, strict=True))
 
 
 def write_regions(path: Path, compartments: Compartments, *, pixel_size: PixelSize) -> None:
@@ -52,6 +54,11 @@ def write_regions(path: Path, compartments: Compartments, *, pixel_size: PixelSi
         if not region.is_empty
     ]
     write_text(path, '{"type": "FeatureCollection", "features": [\n' + ",\n".join(features) + "\n]}\n")
+
+
+def named_regions(compartments: Compartments) -> dict[str, BaseGeometry]:
+    """Return the regions by the names that `read_regions` gives them, those that are empty as well."""
+    return {look.name: region for look, region in _looks(compartments)}
 
 
 def _looks(compartments: Compartments) -> Iterator[tuple[_Look, BaseGeometry]]:

@@ -3,3 +3,24 @@
 Only `plugin.widgets` knows napari and Qt. What is shown and what an edit does is decided by the other files,
 which are tested without a window.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def open_review(root: Path, slide_id: str | None = None, reader: str | None = None) -> None:
+    """Open napari on a scored folder and return when its window is closed.
+
+    Parameters
+    ----------
+    root
+        Folder that `score` has written.
+    slide_id
+        The slide to open first; the first one by default.
+    reader
+        Name under which corrections are kept; asked for in the window where it is not given.
+    """
+    from spatial_til.plugin.widgets.window import run_window
+
+    run_window(root, slide_id, reader)

@@ -122,6 +122,16 @@ class Slide:
         )
         return WorkingGrid(self, index, (blocks[0], blocks[1]), pixel_size_um, channels)
 
+    def reduced(self, factor: int, *, channels: Sequence[int] | None = None) -> WorkingGrid:
+        """Return the slide with `factor` x `factor` full-resolution pixels in one, for looking at.
+
+        As `at`, but the factor is the same on both sides, whatever the shape of a pixel.
+        """
+        info = self.levels[self._level_for((float(factor), float(factor)))]
+        blocks = tuple(min(_nearest_factor(factor, d), n) for d, n in zip(info.downsample, info.shape, strict=True))
+        size = self.require_pixel_size().mean_um * factor
+        return WorkingGrid(self, self.levels.index(info), (blocks[0], blocks[1]), size, channels)
+
     def overview(self, max_px: int) -> Overview:
         """Return the whole slide with at most `max_px` pixels on its longer side."""
         px = self.pixel_size or PixelSize(1.0, 1.0)

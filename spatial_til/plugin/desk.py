@@ -1,0 +1,192 @@
+"""The reader's desk: which slide is open, what has been corrected, and what an edit would come to. No window.
+
+An edit is first *proposed*: its numbers are computed, which may take a while and may be cancelled. Only then it
+is written to the journal, with the numbers before and after. So the journal holds whole edits only, and what is
+cancelled, refused or interrupted leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from spatial_til.errors import SpatialTilError
+from spatial_til.io.folder import ScoredFolder
+from spatial_til.model import Estimate, SlideMeta
+from spatial_til.pipeline.numbers import depth_bands
+from spatial_til.pipeline.rows import depth_rows
+from spatial_til.review.events import Edit, Event, Redo, SessionClosed, SessionOpened, Undo
+from spatial_til.review.journal import Journal, check_reader, open_journal
+from spatial_til.review.session import Numbers, Session, edited, figures, numbers, open_session
+from spatial_til.review.state import ReviewState, apply, replay
+from spatial_til.run_record import jobs_from_record
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a state comes to: the numbers, and the density by distance to the border."""
+
+    numbers: Numbers
+    depth: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An event not yet written, the state after it, and what it is in words."""
+
+    event: Event
+    state: ReviewState
+    words: str
+
+
+def compute(
+    session: Session, state: ReviewState, cancelled: Callable[[], bool] = lambda: False, last: Numbers | None = None
+) -> Found:
+    """Return what a state comes to; for a thread.
+
+    Raises
+    ------
+    Cancelled, AnnotationError
+        As `review.session.numbers`.
+    """
+    found = numbers(session, state, cancelled=cancelled, last=last)
+    return Found(found, tuple(depth_rows(session.job.slide_id, depth_bands(found.scene))))
+
+
+def slides_of(root: Path) -> list[SlideMeta]:
+    """Return the slides of a scored folder that can be opened, by patient, lesion and time.
+
+    Raises
+    ------
+    SpatialTilError
+        Where the folder is none of ours.
+    """
+    folder = ScoredFolder(root)
+    study = jobs_from_record(folder.run)
+    order = {t: i for i, t in enumerate(study.protocol.longitudinal.timepoints)}
+    metas = [j.meta for j in study.jobs if not j.control and folder.measured(j.slide_id).exists()]
+    return sorted(metas, key=lambda m: (m.patient_id, m.lesion, order.get(m.timepoint, len(order)), m.slide_id))
+
+
+def slide_words(meta: SlideMeta) -> str:
+    """Return how a slide is called in a list: who, when, which lesion.
+
+    Examples
+    --------
+    >>> slide_words(SlideMeta("S1", "P01", "on_treatment", lesion="skin"))
+    'P01 · on treatment · skin (S1)'
+    """
+    parts = [meta.patient_id, meta.timepoint.replace("_", " "), meta.lesion]
+    return f"{' · '.join(p for p in parts if p)} ({meta.slide_id})"
+
+
+class Desk:
+    """One reader at one scored folder, one slide open at a time."""
+
+    def __init__(self, root: Path, reader: str) -> None:
+        self.root = root.resolve()
+        self.reader = check_reader(reader)
+        self.slides = slides_of(self.root)
+        self.state = ReviewState()
+        self.found: Found | None = None
+        self._session: Session | None = None
+        self._journal: Journal | None = None
+        self._open = ExitStack()
+
+    @property
+    def session(self) -> Session:
+        """The open slide."""
+        if self._session is None:
+            msg = "no slide is open"
+            raise SpatialTilError(msg)
+        return self._session
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """All that the journal holds of the open slide."""
+        return self._journal.events if self._journal else ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was noticed when the journal was opened, in words."""
+        return self._journal.notices if self._journal else ()
+
+    def open(self, slide_id: str, session: Session | None = None) -> None:
+        """Open a slide and its journal, as they were left; whatever was open is closed.
+
+        Raises
+        ------
+        SpatialTilError
+            Where the slide cannot be opened, or the same reader has it open elsewhere.
+        """
+        self.close()
+        found = session or open_session(self.root, slide_id)
+        journal = self._open.enter_context(open_journal(found.folder, slide_id, self.reader))
+        self._session, self._journal = found, journal
+        self.state = replay(journal.events)
+        opened = SessionOpened(
+            who=self.reader,
+            slide_id=slide_id,
+            measure_key=found.measured.key,
+            image_sha256=found.image_sha256,
+            version=version("spatial-til"),
+        )
+        self._write(opened)
+
+    def close(self) -> None:
+        """Close the open slide; its journal is complete at any moment, so nothing is saved here."""
+        if self._journal is not None:
+            self._write(SessionClosed(who=self.reader))
+        self._open.close()
+        self._session, self._journal, self.found = None, None, None
+        self.state = ReviewState()
+
+    def _write(self, event: Event) -> None:
+        if self._journal is not None:
+            self._journal.append(event)
+            self.state = apply(self.state, event)
+
+    def edit(self, kind: type[Edit], words: str, **fields: Any) -> Proposal:
+        """Return an edit of the open slide as a proposal."""
+        event = edited(self.session, kind, who=self.reader, **fields)
+        return Proposal(event, apply(self.state, event), words)
+
+    def undo(self) -> Proposal | None:
+        """Return the taking back of the last edit; None where there is none."""
+        event = Undo(who=self.reader)
+        return Proposal(event, apply(self.state, event), "undo") if self.state.done else None
+
+    def redo(self) -> Proposal | None:
+        """Return the last edit taken back, once more; None where there is none."""
+        event = Redo(who=self.reader)
+        return Proposal(event, apply(self.state, event), "redo") if self.state.undone else None
+
+    def accept(self, proposal: Proposal, found: Found) -> None:
+        """Write a proposal to the journal with the numbers before and after it; from then on it holds.
+
+        Raises
+        ------
+        ReviewError
+            Where it could not be written: then nothing changed.
+        """
+        before = figures(self.found.numbers) if self.found else {}
+        self._write(replace(proposal.event, before=before, after=figures(found.numbers)))
+        self.found = found
+
+    def density(self, population: str, region: str) -> Estimate | None:
+        """Return one density of the open slide; None where it was not counted."""
+        return self.found.numbers.scene.estimates.get((population, region)) if self.found else None
+
+    @property
+    def meta(self) -> SlideMeta:
+        """What the sheet says of the open slide."""
+        return self.session.job.meta
+
+    def time_points(self) -> list[SlideMeta]:
+        """Return the slides of the open slide's patient and lesion, in order of time."""
+        here = self.meta
+        return [m for m in self.slides if (m.patient_id, m.lesion) == (here.patient_id, here.lesion)]

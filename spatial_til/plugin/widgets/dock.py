@@ -1,0 +1,264 @@
+"""The one dock widget: which slide, its result, the tools to correct it, and a line that says what goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import napari
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QSizePolicy, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
+
+from spatial_til.errors import SpatialTilError
+from spatial_til.io.regions import named_regions
+from spatial_til.plugin.convert import from_napari
+from spatial_til.plugin.desk import Desk, Found, Proposal, compute, slide_words
+from spatial_til.plugin.opened import Opened, ShownCells, open_pictures, overlay_problem, show_cells
+from spatial_til.plugin.reader import METADATA
+from spatial_til.plugin.stage import Stage
+from spatial_til.plugin.widgets.cells_tab import CellsTab
+from spatial_til.plugin.widgets.cutoff_tab import CutoffTab
+from spatial_til.plugin.widgets.edits_tab import EditsTab
+from spatial_til.plugin.widgets.parts import button, row
+from spatial_til.plugin.widgets.refreshing import shared_refresher
+from spatial_til.plugin.widgets.regions_tab import RegionsTab
+from spatial_til.plugin.widgets.result_tab import ResultTab
+from spatial_til.plugin.widgets.start_page import StartPage
+from spatial_til.plugin.widgets.timeline_tab import TimelineTab
+from spatial_til.plugin.widgets.working import Working
+from spatial_til.review.session import Cancelled, Session, open_session
+
+
+class ReviewDock(QWidget):
+    """Review of a scored folder in a napari viewer."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        refresher = shared_refresher()
+        refresher.watch(napari_viewer)
+        self.loader = refresher.loader
+        self.stage = Stage(napari_viewer)
+        self.desk: Desk | None = None
+        self.session: Session | None = None
+        self.opened: Opened | None = None
+        self.cells: ShownCells | None = None
+        self._shown: Sequence[str] | None = None
+        self.working = Working()
+        self.working.said.connect(self.say)
+        self.working.busy.connect(self._on_busy)
+        self._build()
+        napari_viewer.mouse_drag_callbacks.append(self._on_mouse)
+        self.destroyed.connect(partial(_close, self.__dict__))
+        self._find_folder(napari_viewer)
+
+    def _build(self) -> None:
+        self.start_page = StartPage(self.start)
+        self.slides = QComboBox()
+        self.slides.activated.connect(lambda _: self.open_slide(self.slides.currentData()))
+        self.back = button("‹", partial(self.step, -1), "Slide before (Alt+Up)")
+        self.next = button("›", partial(self.step, 1), "Next slide (Alt+Down)")
+        self.tabs = QTabWidget()
+        self.result, self.regions, self.cells_tab = ResultTab(self), RegionsTab(self), CellsTab(self)
+        self.cutoff, self.edits, self.timeline = CutoffTab(self), EditsTab(self), TimelineTab(self)
+        for title, tab in (
+            ("Result", self.result),
+            ("Regions", self.regions),
+            ("Cells", self.cells_tab),
+            ("Cut-off", self.cutoff),
+            ("Edits", self.edits),
+            ("Over time", self.timeline),
+        ):
+            area = QScrollArea()
+            area.setWidgetResizable(True)
+            area.setWidget(tab)
+            self.tabs.addTab(area, title)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.cancel = button("Cancel", self.working.cancel, "Stop computing; nothing is changed")
+        self.cancel.hide()
+        review = QWidget()
+        layout = QVBoxLayout(review)
+        for widget in (row(self.back, self.slides, self.next), self.tabs, row(self.status, self.cancel)):
+            layout.addWidget(widget)
+        layout.setStretch(1, 1)
+        self.pages = QStackedWidget()
+        self.pages.addWidget(self.start_page)
+        self.pages.addWidget(review)
+        QVBoxLayout(self).addWidget(self.pages)
+        self.setMinimumWidth(430)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        for keys, action in (
+            ("Alt+Left", self.undo),
+            ("Alt+Right", self.redo),
+            ("Alt+Up", partial(self.step, -1)),
+            ("Alt+Down", partial(self.step, 1)),
+            ("Ctrl+Return", self.regions.commit_outline),
+            ("Ctrl+Backspace", self.regions.cancel_outline),
+        ):
+            QShortcut(QKeySequence(keys), self).activated.connect(action)
+
+    def say(self, words: str) -> None:
+        """Say what goes on."""
+        self.status.setText(words)
+        self.start_page.message.setText(words)
+
+    def start(self, root: Path, reader: str, slide_id: str | None = None) -> None:
+        """Open a scored folder for a reader, and its first slide or the one asked for."""
+        try:
+            desk = Desk(root, reader)
+        except SpatialTilError as error:
+            self.say(str(error))
+            return
+        if not desk.slides:
+            self.say(f"No slide of {root} was measured; run score again.")
+            return
+        self.desk = desk
+        self.slides.clear()
+        for meta in desk.slides:
+            self.slides.addItem(slide_words(meta), meta.slide_id)
+        self.pages.setCurrentIndex(1)
+        self.open_slide(slide_id or desk.slides[0].slide_id)
+
+    def step(self, by: int) -> None:
+        """Go to another slide."""
+        at = self.slides.currentIndex() + by
+        if 0 <= at < self.slides.count():
+            self.open_slide(self.slides.itemData(at))
+
+    def open_slide(self, slide_id: str) -> None:
+        """Open a slide: its picture first, then its numbers."""
+        if self.desk is None:
+            return
+        self.slides.setCurrentIndex(self.slides.findData(slide_id))
+        self.regions.cancel_outline()
+        done = partial(self._on_opened, self.desk)
+        self.working.start(f"Opening {slide_id} …", open_for_review, done, self.desk.root, slide_id, self.loader)
+
+    def leave_slide(self) -> None:
+        """Take the slide out of the viewer; its edits are saved already."""
+        self.stage.clear()
+        if self.opened is not None and self.opened.slide is not None:
+            self.opened.slide.close()
+        if self.desk is not None:
+            self.desk.close()
+        self.session, self.opened, self.cells = None, None, None
+
+    def _on_opened(self, desk: Desk, result: tuple[Session, Opened]) -> None:
+        session, opened = result
+        self.leave_slide()
+        try:
+            desk.open(session.job.slide_id, session)
+        except SpatialTilError as error:
+            self.say(str(error))
+            return
+        self.session, self.opened = session, opened
+        self.stage.show_slide(opened)
+        self._refresh()
+        done = partial(self._on_first_numbers, desk, opened)
+        self.working.start("Computing the numbers …", compute, done, session, desk.state)
+
+    def _on_first_numbers(self, desk: Desk, opened: Opened, found: Found) -> None:
+        desk.found = found
+        self._show(opened, found)
+        problems = (opened.problem, overlay_problem(found.numbers.scene))
+        self.say(". ".join(filter(None, problems)))
+
+    def propose_edit(self, kind: Any, words: str, **fields: Any) -> None:
+        """Compute what an edit would come to; when that is done, write it to the record and show it."""
+        if self.desk is None or self.session is None:
+            self.say("Open a slide first.")
+            return
+        self._propose(self.desk, self.session, self.desk.edit(kind, words, **fields))
+
+    def undo(self) -> None:
+        """Take the last edit back."""
+        if self.desk is not None and self.session is not None:
+            self._propose(self.desk, self.session, self.desk.undo())
+
+    def redo(self) -> None:
+        """Make the edit again that was taken back."""
+        if self.desk is not None and self.session is not None:
+            self._propose(self.desk, self.session, self.desk.redo())
+
+    def _propose(self, desk: Desk, session: Session, proposal: Proposal | None) -> None:
+        if proposal is None:
+            return
+        if self.working.is_busy:
+            self.say("Wait until the numbers are there, or cancel.")
+            return
+        done = partial(self._accept, desk, proposal)
+        last = desk.found.numbers if desk.found else None
+        self.working.start(f"Computing: {proposal.words} …", compute, done, session, proposal.state, last=last)
+
+    def _accept(self, desk: Desk, proposal: Proposal, found: Found) -> None:
+        try:
+            desk.accept(proposal, found)
+        except SpatialTilError as error:
+            self.say(str(error))
+            return
+        if self.opened is not None:
+            self._show(self.opened, found)
+        self.say(f"Saved: {proposal.words}.")
+
+    def _show(self, opened: Opened, found: Found) -> None:
+        scene = found.numbers.scene
+        self.stage.show_regions(named_regions(scene.compartments))
+        own = list(scene.protocol.populations)
+        xy_um = scene.measured.cells.xy_um
+        self.cells = show_cells(opened, xy_um, scene.populations, self.loader, self._shown, own)
+        self.stage.show_cells(self.cells)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        for tab in (self.result, self.cells_tab, self.cutoff, self.edits, self.timeline):
+            tab.refresh()
+
+    def show_populations(self, shown: Sequence[str]) -> None:
+        """Show the cells of these populations only."""
+        self._shown = list(shown)
+        if self.cells is not None:
+            self.cells.show(shown)
+            self.stage.repaint_cells(self.cells)
+
+    def show_members(self, members: Any) -> None:
+        """Show cells as another cut-off would call them."""
+        if self.cells is not None:
+            self.cells.members = members
+            self.show_populations(self.cells.shown)
+
+    def _on_busy(self, busy: bool) -> None:  # noqa: FBT001
+        self.cancel.setVisible(busy)
+
+    def _on_mouse(self, _: Any, event: Any) -> Any:
+        """Take a click, but not the end of a drag, as the choice of a cell."""
+        dragged = False
+        yield
+        while event.type == "mouse_move":
+            dragged = True
+            yield
+        if not dragged and self.session is not None and self.stage.layer("Your outline") is None:
+            x_um, y_um = from_napari([event.position])[0]
+            self.cells_tab.clicked(float(x_um), float(y_um))
+
+    def _find_folder(self, viewer: Any) -> None:
+        """Offer the scored folder whose layers stand in the viewer already."""
+        found = [la.metadata[METADATA]["folder"] for la in viewer.layers if METADATA in la.metadata]
+        if found:
+            self.start_page.folder.setText(found[0])
+
+
+def open_for_review(root: Path, slide_id: str, loader: Any, *, cancelled: Any) -> tuple[Session, Opened]:
+    """Return a slide's stored cells and its pictures; for a thread."""
+    session = open_session(root, slide_id)
+    if cancelled():
+        raise Cancelled
+    return session, open_pictures(session, loader)
+
+
+def _close(state: dict[str, Any]) -> None:
+    """Close what is open when the window goes."""
+    state["working"].cancel()
+    if state["desk"] is not None:
+        state["desk"].close()

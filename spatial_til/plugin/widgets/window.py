@@ -1,0 +1,28 @@
+"""A viewer of its own for `spatial-til review`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import napari
+
+from spatial_til.plugin.widgets.dock import ReviewDock
+
+
+def make_window(root: Path, slide_id: str | None, reader: str | None, *, show: bool = True) -> ReviewDock:
+    """Return the dock of a new viewer on a scored folder; the reader's name is asked for where it is not given."""
+    viewer = napari.Viewer(title="spatial_til review", show=show)
+    dock = ReviewDock(viewer)
+    viewer.window.add_dock_widget(dock, name="Review", area="right")
+    dock.start_page.folder.setText(str(root))
+    if reader:
+        dock.start(root, reader, slide_id)
+    elif dock.start_page.reader.text():
+        dock.start(root, dock.start_page.reader.text(), slide_id)
+    return dock
+
+
+def run_window(root: Path, slide_id: str | None, reader: str | None) -> None:
+    """Open the window and return when it is closed."""
+    make_window(root, slide_id, reader)
+    napari.run()

@@ -1,0 +1,61 @@
+"""Whether a window can be opened here, and a scored folder with pixels to open in it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from spatial_til.phantoms.files import SlideFormat, write_slide
+from tests.scored_folder import PLANS, PX, SIZE_UM, make_folder
+
+CHANNELS = ("DAPI", "A", "B", "C")
+#: One bright pixel block at a known place, in pixels: row, col of its first pixel, and its side.
+LANDMARK = (1200, 2000, 8)
+
+
+@cache
+def why_no_window() -> str:
+    """Ask in a process of its own: where there is no screen, Qt ends the whole process."""
+    if find_spec("napari") is None:
+        return "napari is not installed: pip install --group gui"
+    code = "from qtpy.QtWidgets import QApplication; QApplication([])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    lines = run.stderr.strip().splitlines()
+    return "" if run.returncode == 0 else f"no window can be opened here: {lines[-1] if lines else run.returncode}"
+
+
+def require_gui() -> None:
+    """Skip a module where no window can be opened; fail it where SPATIAL_TIL_REQUIRE_GUI is set."""
+    reason = why_no_window()
+    if reason and os.environ.get("SPATIAL_TIL_REQUIRE_GUI"):
+        pytest.fail(reason, pytrace=False)
+    if reason:
+        pytest.skip(reason, allow_module_level=True)
+
+
+def write_image(path):
+    """Write the image of a slide of `scored_folder`: four dark channels with one bright square."""
+    rows, cols = (round(side / PX.x_um) for side in reversed(SIZE_UM))
+    image = np.full((len(CHANNELS), rows, cols), 20, np.uint8)
+    row, col, side = LANDMARK
+    image[:, row : row + side, col : col + side] = 250
+    write_slide(path, image, SlideFormat(PX.x_um, CHANNELS, quality=95), levels=3)
+
+
+@pytest.fixture(scope="session")
+def patient_folder(tmp_path_factory):
+    """Score three time points of one patient, with pixels: to be copied, not written to."""
+    root = make_folder(tmp_path_factory.mktemp("scored") / "study", PLANS[:3])
+    write_image(root / "none.tif")
+    return root
+
+
+@pytest.fixture
+def folder(patient_folder, tmp_path):
+    """Return a copy of the folder that a test may write to."""
+    return shutil.copytree(patient_folder, tmp_path / "study")

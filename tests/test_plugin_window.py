@@ -1,0 +1,362 @@
+"""The window, driven as a reader would: draw, move the cut-off, flip a cell, save, reopen; and what is on screen."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from shapely.geometry import Polygon
+
+from spatial_til.batch import rescore
+from spatial_til.io.tables import read_table
+from tests.gui import LANDMARK, require_gui
+
+require_gui()
+
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt  # noqa: E402
+from qtpy.QtGui import QMouseEvent  # noqa: E402
+from qtpy.QtWidgets import QApplication  # noqa: E402
+
+from spatial_til.plugin.stage import DRAWING, MARK, PREVIEW  # noqa: E402
+from spatial_til.plugin.widgets.dock import ReviewDock  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # napari's, vispy's and Qt's own
+
+
+@pytest.fixture
+def dock(make_napari_viewer, folder, qtbot):
+    viewer = make_napari_viewer(show=True)
+    made = ReviewDock(viewer)
+    viewer.window.add_dock_widget(made, name="Review", area="right")
+    viewer.window.resize(1300, 850)
+    yield made
+    made.working.cancel()
+    made.leave_slide()
+
+
+def settle(dock, qtbot):
+    qtbot.waitUntil(lambda: not dock.working.is_busy, timeout=60_000)
+    dock.loader.wait()
+    qtbot.wait(150)
+
+
+@pytest.fixture
+def opened(dock, folder, qtbot):
+    dock.start(folder, "anna", "A_base")
+    settle(dock, qtbot)
+    assert dock.desk.found is not None, dock.status.text()
+    return dock
+
+
+def seen(dock, qtbot):
+    """Return what the canvas shows, without alpha, and where a place in µm is on it."""
+    viewer = dock.stage.viewer
+    dock.loader.wait()
+    qtbot.wait(200)
+    shot = viewer.screenshot(flash=False)[..., :3].astype(int)
+
+    def pixel(x_um, y_um):
+        middle = np.array(shot.shape[:2]) / 2
+        away = (np.array([y_um, x_um]) - viewer.camera.center[-2:]) * viewer.camera.zoom
+        return tuple(np.round(middle + away).astype(int))
+
+    return shot, pixel
+
+
+def draw(dock, qtbot, corners):
+    """Draw an outline with the mouse: press and drag freehand in the canvas through places in µm."""
+    viewer = dock.stage.viewer
+    canvas = viewer.window._qt_viewer.canvas
+    native = canvas.native
+    zoom, center = viewer.camera.zoom, np.array(viewer.camera.center[-2:])
+    middle = np.array([native.height(), native.width()]) / 2
+    points = []
+    ring = [*corners, corners[0]]
+    for a, b in pairwise(ring):
+        points += [np.array(a) + (np.array(b) - np.array(a)) * t for t in np.linspace(0, 1, 6, endpoint=False)]
+    places = [QPoint(*(int(v) for v in (middle + (np.array([y, x]) - center) * zoom)[::-1])) for x, y in points]
+    qtbot.mouseMove(native, places[0])
+    qtbot.mousePress(native, Qt.MouseButton.LeftButton, pos=places[0])
+    for place in places[1:]:
+        drag(native, place)
+    qtbot.mouseRelease(native, Qt.MouseButton.LeftButton, pos=places[-1])
+    qtbot.wait(50)
+
+
+def drag(native, place):
+    """Move the mouse with its button held down, which qtbot's own move has not."""
+    at, none, held = QPointF(place), Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton
+    move = QMouseEvent(QEvent.Type.MouseMove, at, native.mapToGlobal(at), none, held, Qt.KeyboardModifier.NoModifier)
+    QApplication.sendEvent(native, move)
+    QApplication.processEvents()  # napari takes no more than one move a turn
+
+
+def press(qtbot, widget):
+    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
+
+
+def test_a_study_is_opened_from_the_first_page(dock, folder, qtbot):
+    dock.start_page.folder.setText(str(folder))
+    dock.start_page.reader.setText("no such name!")
+    press(qtbot, dock.start_page.open)
+    assert "letters, digits" in dock.start_page.message.text()
+    dock.start_page.reader.setText("anna")
+    press(qtbot, dock.start_page.open)
+    settle(dock, qtbot)
+    assert dock.slides.count() == 3
+    assert dock.result.verdict.text().startswith("Excluded")
+    assert [bar.text() for bar in dock.result.bars.findChildren(type(dock.result.bars.children()[1]))]
+    rows = [dock.result.table.item(i, 0).text() for i in range(dock.result.table.rowCount())]
+    assert rows[:3] == ["Core", "Inner margin", "Outer margin"]
+    assert dock.result.flags.text().startswith("•")
+    viewer = dock.stage.viewer
+    assert viewer.scale_bar.visible
+    assert {"Cells", "Border", "Tumour", "Tissue", "Excluded", "Core and margin"} <= {la.name for la in viewer.layers}
+
+
+def test_what_is_drawn_stands_where_it_is_in_the_slide(opened, qtbot):
+    viewer = opened.stage.viewer
+    for layer in viewer.layers:
+        layer.visible = layer.name == "CD8 (A)"
+    viewer.scale_bar.visible = False
+    viewer.layers["CD8 (A)"].contrast_limits = (0, 255)  # so that compression around the square stays dark
+    row, col, side = LANDMARK
+    x_um, y_um = (col + side / 2) * 0.5, (row + side / 2) * 0.5
+    viewer.camera.zoom, viewer.camera.center = 20.0, (0, y_um + 3, x_um - 4)
+    shot, pixel = seen(opened, qtbot)
+    rows, cols = np.nonzero(shot[..., 1] > 128)
+    assert (rows.mean(), cols.mean()) == pytest.approx(pixel(x_um, y_um), abs=1.5)  # a pixel of the slide is 10 here
+    assert np.ptp(rows) == pytest.approx(side * 0.5 * 20, abs=3)
+
+
+def test_coarse_levels_lie_within_a_screen_pixel(opened, qtbot):
+    viewer = opened.stage.viewer
+    for layer in viewer.layers:
+        layer.visible = layer.name == "CD8 (A)"
+    viewer.scale_bar.visible = False
+    viewer.layers["CD8 (A)"].contrast_limits = (0, 255)  # so that compression around the square stays dark
+    row, col, side = LANDMARK
+    x_um, y_um = (col + side / 2) * 0.5, (row + side / 2) * 0.5
+    viewer.camera.zoom, viewer.camera.center = 0.7, (0, 700, 800)
+    shot, pixel = seen(opened, qtbot)
+    assert viewer.layers["CD8 (A)"].data_level > 0
+    weight = np.clip(shot[..., 1] - 60, 0, None)
+    rows, cols = np.mgrid[: shot.shape[0], : shot.shape[1]]
+    middle = (rows * weight).sum() / weight.sum(), (cols * weight).sum() / weight.sum()
+    assert middle == pytest.approx(pixel(x_um, y_um), abs=1.5)
+
+
+def test_a_region_is_drawn_committed_and_the_tables_follow(opened, folder, qtbot):
+    before = opened.desk.density("CD8+", "core").area_mm2
+    opened.tabs.setCurrentIndex(1)
+    press(qtbot, opened.regions.tool_buttons["replace"])
+    assert opened.stage.viewer.layers.selection.active.name == DRAWING
+    corners = [(500, 450), (1100, 450), (1100, 950), (500, 950)]
+    draw(opened, qtbot, corners)
+    assert opened.regions.commit.isEnabled(), opened.regions.message.text()
+    assert opened.stage.layer(PREVIEW) is not None
+    drawn = opened.regions.commit_found.region
+    assert drawn.symmetric_difference(Polygon(corners)).area / Polygon(corners).area < 0.03  # a hand's precision
+    opened.regions.why.setText("drawn too wide")
+    press(qtbot, opened.regions.commit)
+    settle(opened, qtbot)
+    assert opened.desk.density("CD8+", "core").area_mm2 < before
+    assert opened.stage.layer(DRAWING) is None
+    assert opened.stage.layer(PREVIEW) is None
+    assert "drawn too wide" in opened.edits.list.item(0).text()
+    shown = opened.desk.density("CD8+", "core")
+    opened.desk.close()
+    rescore(folder, None, reader="anna", workers=1, quiet=True)
+    rows = read_table(folder / "reviewed" / "anna" / "tables" / "density.csv")
+    row = next(r for r in rows if (r["slide_id"], r["population"], r["compartment"]) == ("A_base", "CD8+", "core"))
+    assert (int(row["n_cells"]), float(row["area_mm2"])) == (shown.n_cells, pytest.approx(shown.area_mm2, rel=1e-9))
+
+
+def test_a_cancelled_outline_changes_nothing(opened, qtbot):
+    lines = len(opened.desk.events)
+    press(qtbot, opened.regions.tool_buttons["draw"])
+    draw(opened, qtbot, [(200, 200), (350, 200), (350, 350)])
+    press(qtbot, opened.regions.cancel)
+    assert len(opened.desk.events) == lines
+    assert opened.stage.layer(DRAWING) is None
+    assert not opened.regions.commit.isEnabled()
+
+
+def test_a_bow_tie_is_refused_in_words(opened, qtbot):
+    press(qtbot, opened.regions.tool_buttons["replace"])
+    draw(opened, qtbot, [(500, 450), (1100, 950), (1100, 450), (500, 950)])
+    assert opened.regions.message.text().startswith("Refused: the outline crosses itself"), (
+        opened.regions.message.text()
+    )
+    assert not opened.regions.commit.isEnabled()
+
+
+def test_necrosis_becomes_a_hole_that_survives_reopening(opened, qtbot):
+    targets = [opened.regions.target.itemText(i) for i in range(opened.regions.target.count())]
+    opened.regions.target.setCurrentIndex(next(i for i, t in enumerate(targets) if t.startswith("Necrosis")))
+    press(qtbot, opened.regions.tool_buttons["draw"])
+    draw(opened, qtbot, [(700, 600), (900, 600), (900, 800), (700, 800)])
+    press(qtbot, opened.regions.commit)
+    settle(opened, qtbot)
+    excluded = opened.desk.found.numbers.scene.compartments.excluded
+    assert excluded.area == pytest.approx(200 * 200, rel=0.05)
+    assert "necrosis" in opened.edits.list.item(0).text()
+    estimates = opened.desk.found.numbers.scene.estimates
+    opened.open_slide("A_base")
+    settle(opened, qtbot)
+    again = opened.desk.found.numbers.scene
+    assert again.compartments.excluded.equals_exact(excluded, 0)
+    assert again.estimates == estimates
+
+
+def test_the_delete_key_takes_no_region_away(opened, qtbot):
+    viewer = opened.stage.viewer
+    count = len(viewer.layers)
+    for layer in ("Tumour", "Tissue", "Border", "Cells"):
+        viewer.layers.selection.active = viewer.layers[layer]
+        native = viewer.window._qt_viewer.canvas.native
+        for key in (Qt.Key.Key_3, Qt.Key.Key_Backspace):
+            qtbot.keyClick(native, key)
+    assert len(viewer.layers) == count
+    assert opened.desk.state.done == ()
+
+
+def test_the_cut_off_is_dragged_and_the_cells_follow(opened, qtbot):
+    opened.tabs.setCurrentIndex(3)
+    qtbot.wait(50)
+    histogram = opened.cutoff.histogram
+    opened.cutoff.marker.setCurrentText("CD8")
+    before = int(opened.cells.members["CD8+"].sum())
+    start, end = QPoint(round(histogram.x_of(histogram.cut)), 60), QPoint(histogram.width() - 12, 60)
+    qtbot.mousePress(histogram, Qt.MouseButton.LeftButton, pos=start)
+    qtbot.mouseMove(histogram, end)
+    qtbot.mouseRelease(histogram, Qt.MouseButton.LeftButton, pos=end)
+    qtbot.wait(200)
+    moved = histogram.cut
+    assert moved > 0.9
+    assert int(opened.cells.members["CD8+"].sum()) < before  # the overlay follows, nothing is written yet
+    assert opened.desk.state.thresholds == {}
+    press(qtbot, opened.cutoff.use)
+    settle(opened, qtbot)
+    assert opened.desk.state.thresholds == {"CD8": moved}
+    assert opened.desk.density("CD8+", "tissue").n_cells == int(opened.cells.members["CD8+"].sum()) < before
+    press(qtbot, opened.cutoff.own)
+    settle(opened, qtbot)
+    assert opened.desk.density("CD8+", "tissue").n_cells == before
+
+
+def test_single_cells_are_flipped_removed_and_added(opened, qtbot):
+    scene = opened.desk.found.numbers.scene
+    x, y = scene.measured.cells.xy_um[100]
+    n = len(scene.measured.cells)
+    opened.cells_tab.clicked(x, y)
+    assert opened.stage.layer(MARK) is not None
+    was = bool(scene.calls.positive["CD8"][100])
+    press(qtbot, opened.cells_tab.flips["CD8"])
+    settle(opened, qtbot)
+    assert bool(opened.desk.found.numbers.scene.calls.positive["CD8"][100]) is not was
+    opened.cells_tab.clicked(x, y)
+    press(qtbot, opened.cells_tab.remove)
+    settle(opened, qtbot)
+    assert len(opened.desk.found.numbers.scene.measured.cells) == n - 1
+    press(qtbot, opened.cells_tab.add)
+    opened.cells_tab.missed["CD8"].setChecked(True)
+    opened.cells_tab.clicked(800.0, 700.0)
+    settle(opened, qtbot)
+    assert len(opened.desk.found.numbers.scene.measured.cells) == n
+    assert opened.edits.list.count() == 3
+    press(qtbot, opened.edits.undo)
+    settle(opened, qtbot)
+    assert len(opened.desk.found.numbers.scene.measured.cells) == n - 1
+    press(qtbot, opened.edits.redo)
+    settle(opened, qtbot)
+    assert len(opened.desk.found.numbers.scene.measured.cells) == n
+
+
+def test_a_click_in_the_picture_chooses_the_cell_under_it(opened, qtbot):
+    viewer = opened.stage.viewer
+    scene = opened.desk.found.numbers.scene
+    x, y = scene.measured.cells.xy_um[321]
+    viewer.camera.zoom, viewer.camera.center = 5.0, (0, y + 10, x - 10)
+    qtbot.wait(100)
+    native = viewer.window._qt_viewer.canvas.native
+    away = (np.array([y, x]) - viewer.camera.center[-2:]) * viewer.camera.zoom
+    place = (np.array([native.height(), native.width()]) / 2 + away)[::-1]
+    qtbot.mouseMove(native, QPoint(*(int(v) for v in place)))
+    qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=QPoint(*(int(v) for v in place)))
+    qtbot.wait(50)
+    assert opened.cells_tab.picked is not None
+    assert opened.cells_tab.picked.index == 321
+
+
+def test_populations_are_switched_and_the_picture_follows(opened, qtbot):
+    viewer = opened.stage.viewer
+    for layer in viewer.layers:
+        layer.visible = layer.name == "Cells"
+    boxes = opened.cells_tab.boxes
+    for box in boxes.values():
+        box.setChecked(False)
+    shot, _ = seen(opened, qtbot)
+    assert shot.max() < 60 or (shot.std(-1).max() < 5)  # nothing coloured is left
+    boxes["CD8+"].setChecked(True)
+    shot, _ = seen(opened, qtbot)
+    green = (shot[..., 1] > 150) & (shot[..., 0] < 100)
+    assert green.sum() > 100
+
+
+def test_a_class_of_ones_own_needs_a_reason(opened, qtbot):
+    opened.result.own_class.setCurrentText("desert")
+    press(qtbot, opened.result.own_button)
+    assert opened.desk.state.override is None
+    assert "needs a reason" in opened.status.text()
+    opened.result.own_reason.setText("folded tissue")
+    press(qtbot, opened.result.own_button)
+    settle(opened, qtbot)
+    assert opened.result.verdict.text().startswith("Desert")
+    assert "folded tissue" in opened.result.why.text()
+    press(qtbot, opened.result.computed_button)
+    settle(opened, qtbot)
+    assert opened.result.verdict.text().startswith("Excluded")
+
+
+def test_a_computation_is_cancelled_without_a_trace(opened, qtbot):
+    lines = len(opened.desk.events)
+    press(qtbot, opened.cutoff.use)
+    opened.cutoff.histogram.set_cut(0.9)
+    opened.cutoff.use_cut()
+    assert opened.working.is_busy
+    press(qtbot, opened.cancel)
+    qtbot.wait(500)
+    assert "Cancelled" in opened.status.text()
+    assert len(opened.desk.events) == lines
+
+
+def test_the_time_points_are_shown_side_by_side(opened, qtbot):
+    press(qtbot, opened.timeline.show_button)
+    settle(opened, qtbot)
+    names = [layer.name for layer in opened.stage.viewer.layers]
+    assert [n for n in names if n.endswith("Cells")] == ["baseline: Cells", "on treatment: Cells", "progression: Cells"]
+    assert "reversion to excluded" in opened.timeline.told.text()
+    scales = {tuple(la.scale) for la in opened.stage.viewer.layers if la.name.endswith("CD8 (A)")}
+    assert scales == {(0.5, 0.5)}
+    press(qtbot, opened.timeline.back_button)
+    settle(opened, qtbot)
+    assert "Cells" in [layer.name for layer in opened.stage.viewer.layers]
+
+
+def test_another_slide_closes_this_one(opened, folder, qtbot):
+    press(qtbot, opened.next)
+    settle(opened, qtbot)
+    assert opened.desk.session.job.slide_id == "A_on"
+    last = json.loads((folder / "review" / "A_base.anna.jsonl").read_text().splitlines()[-1])
+    assert last["event"] == "session_closed"
+
+
+def test_the_manifest_is_what_napari_takes(make_napari_viewer, folder):
+    from npe2 import PluginManifest
+
+    from spatial_til import plugin
+
+    manifest = PluginManifest.from_file(plugin.__path__[0] + "/napari.yaml")
+    manifest.validate_imports()
+    assert [w.display_name for w in manifest.contributions.widgets] == ["Review a scored study"]
