@@ -66,6 +66,7 @@ KINDS = {
     "desert": (SPARSE, 0.0, 0.5, True, False),
     "no_cd8": (NONE, 0.0, 0.5, True, False),
     "melanin": (NONE, 60.0, 0.5, True, False),
+    "melanin_and_cd8": ((150.0, 300.0, 700.0, 300.0), 50.0, 0.5, True, False),
     "fluorescence": ((150.0, 300.0, 700.0, 300.0), 0.0, 0.5, True, True),
     "fluorescence_fine": (EVEN, 0.0, 0.25, True, True),
     "fluorescence_desert": (SPARSE, 0.0, 0.5, True, True),

@@ -95,7 +95,9 @@ def above_level(
     radius = max(round(settings.local_um / px_um / block), 1)
     level = tent(second, radius) * 64 / np.maximum(tent(first, radius), 1)
     floor = settings.typical_share * typical if settings.threshold is None else settings.threshold
-    knots = np.clip(np.round(level * settings.local_share), round(floor * SCALE), 2**15 - 1).astype(np.int16)
+    highest = settings.local_most * typical * SCALE
+    knots = np.clip(np.round(np.minimum(level, highest) * settings.local_share), round(floor * SCALE), 2**15 - 1)
+    knots = knots.astype(np.int16)
     out = scratch.array("above", contrast.shape, np.int16)
     out[:] = contrast
     above_surface(out, knots, (0, 0), block, scratch)

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.segmentation.basins import find_basins
+from spatial_til.segmentation.clefts import open_clefts
 from spatial_til.segmentation.foreground import SCALE, STEP, above_level, depth_in, fill_holes
 from spatial_til.segmentation.merge import join_basins
 from spatial_til.segmentation.scratch import Scratch
@@ -34,12 +35,18 @@ class Nuclei(NamedTuple):
 def support_px(settings: NucleusSettings, px_um: float) -> int:
     """Return how far from a cell's centre its nucleus, and those it touches, may depend on pixels."""
     touching_um = 2 * settings.max_radius_um
-    level_um = settings.local_um + 2 * settings.block_um
+    level_um = settings.local_um + 2 * settings.block_um + settings.packed_um + settings.cleft_um
     return int(np.ceil((touching_um + settings.max_depth_um + level_um + 6.0) / px_um))
 
 
 def find_nuclei(
-    contrast: NDArray[np.int16], *, px_um: float, typical: float, settings: NucleusSettings, scratch: Scratch
+    contrast: NDArray[np.int16],
+    *,
+    px_um: float,
+    typical: float,
+    settings: NucleusSettings,
+    scratch: Scratch,
+    cleft_share: float | None = None,
 ) -> Nuclei:
     """Label nuclei in a plane of nuclear stain.
 
@@ -51,15 +58,19 @@ def find_nuclei(
         Side of a pixel.
     typical
         Contrast of a typical nucleus over its background on this slide, in the plane's unit.
+    cleft_share
+        How far clefts lie below their ridges, see `clefts.open_clefts`; with None they are not looked for.
 
     Notes
     -----
-    Foreground above local background; depth in it as a landscape; steepest ascent gives one basin a peak;
+    Foreground above local background, parted at clefts where it is packed; depth in it as a landscape; steepest ascent gives one basin a peak;
     basins that together look like one nucleus join; each nucleus grows to half its own level; objects too
     small, too large or with too weak an edge are dropped.
     """
     above = above_level(contrast, px_um=px_um, typical=typical, settings=settings, scratch=scratch)
     fill_holes(above, max(round(settings.max_hole_um / px_um), 1))
+    if cleft_share is not None:
+        open_clefts(contrast, above, px_um=px_um, share=cleft_share, settings=settings)
     depth = scratch.array("surface", above.shape, np.int16)
     depth_in(above, int(settings.max_depth_um / px_um * STEP), depth)
     landscape = scratch.array("landscape", above.shape, np.int16)

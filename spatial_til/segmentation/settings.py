@@ -18,8 +18,9 @@ class NucleusSettings:
     min_area_um2: float = 10.0
     max_area_um2: float = 400.0
     threshold: float | None = None  # of the nuclear plane above background; None: `typical_share`
-    typical_share: float = 0.55  # of the slide's typical contrast
+    typical_share: float = 0.45  # of the slide's typical contrast
     local_share: float = 0.65  # of the level of nuclei nearby
+    local_most: float = 1.3  # … which counts up to this many times the typical contrast
     blur_um: float = 0.45
     block_um: float = 2.0
     background_um: float = 15.0
@@ -28,6 +29,9 @@ class NucleusSettings:
     max_depth_um: float = 6.0
     landscape_blur_um: float = 0.4
     max_hole_um: float = 2.5
+    cleft_um: float = 1.0  # from a cleft between nuclei to its ridges
+    packed_um: float = 6.0  # clefts are looked for where within this distance …
+    packed_share: float = 0.7  # … foreground covers this share
     edge_level: float = 0.5  # a nucleus grows by a pixel to where its contrast falls to this share of its mean
     edge_share: float = 0.2  # mean edge gradient per µm, of the typical contrast
 
@@ -79,6 +83,11 @@ class MeasureSettings:
     min_tissue_mm2: float = 0.05
     max_tissue_hole_mm2: float = 0.01
     max_artefact_fraction: float = 0.3
+
+    @property
+    def cleft_share(self) -> float:
+        """How far below its ridges a cleft between nuclei lies: hematoxylin shows chromatin that looks like clefts."""
+        return 0.25 if self.modality == "brightfield" else 0.15
 
     @property
     def markers(self) -> tuple[str, ...]:

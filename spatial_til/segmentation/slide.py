@@ -154,7 +154,12 @@ def _measure_tile(
     else:
         contrast = constants.contrast(nuclear, (tile.read_row0, tile.read_col0), px, scratch)
         found = find_nuclei(
-            contrast, px_um=px.mean_um, typical=constants.typical, settings=settings.nucleus, scratch=scratch
+            contrast,
+            px_um=px.mean_um,
+            typical=constants.typical,
+            settings=settings.nucleus,
+            scratch=scratch,
+            cleft_share=settings.cleft_share,
         )
     keys = grow_cells(
         found.labels,
