@@ -67,7 +67,7 @@ def lung_field(name: str) -> RealField:
 
 
 def six_panels(name: str) -> RealField:
-    """Return an H-DAB picture, taken as 0.25 µm per pixel and binned to 0.5, with the drawn nuclei of its last panel."""
+    """Return an H-DAB picture, taken as 0.25 µm per pixel and binned to 0.5, and the nuclei its last panel draws."""
     import cv2
 
     picture = cv2.imread(str(DATA / "brightfield" / f"{name}.png"))[..., ::-1]

@@ -49,7 +49,7 @@ def open_clefts(
 def _open(contrast: Any, above: Any, cover: Any, packed: int, reach: int, share: int) -> None:
     """Set `above` to 0 in clefts; only packed pixels are looked at, which are few."""
     rows, cols = contrast.shape
-    slant = max(int(round(reach / 1.4142)), 1)
+    slant = max(round(reach / 1.4142), 1)
     edge = max(reach, slant) + 1
     for i in range(edge, rows - edge):
         for j in range(edge, cols - edge):

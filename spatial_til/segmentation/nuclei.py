@@ -63,9 +63,9 @@ def find_nuclei(
 
     Notes
     -----
-    Foreground above local background, parted at clefts where it is packed; depth in it as a landscape; steepest ascent gives one basin a peak;
-    basins that together look like one nucleus join; each nucleus grows to half its own level; objects too
-    small, too large or with too weak an edge are dropped.
+    Foreground above local background, parted at clefts where it is packed; depth in it as a landscape; steepest
+    ascent gives one basin a peak; basins that together look like one nucleus join; each nucleus grows to half its
+    own level; objects too small, too large or with too weak an edge are dropped.
     """
     above = above_level(contrast, px_um=px_um, typical=typical, settings=settings, scratch=scratch)
     fill_holes(above, max(round(settings.max_hole_um / px_um), 1))
