@@ -73,5 +73,5 @@ def _valley(c: Any, i: int, j: int, down: int, right: int, dy: int, dx: int, sha
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _along(c: Any, i: int, j: int, dy: int, dx: int) -> int:
+def _along(c: Any, i: int, j: int, dy: int, dx: int) -> Any:
     return np.int64(c[i - dy, j - dx]) + 2 * np.int64(c[i, j]) + np.int64(c[i + dy, j + dx])

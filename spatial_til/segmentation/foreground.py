@@ -96,8 +96,8 @@ def above_level(
     level = tent(second, radius) * 64 / np.maximum(tent(first, radius), 1)
     floor = settings.typical_share * typical if settings.threshold is None else settings.threshold
     highest = settings.local_most * typical * SCALE
-    knots = np.clip(np.round(np.minimum(level, highest) * settings.local_share), round(floor * SCALE), 2**15 - 1)
-    knots = knots.astype(np.int16)
+    share = np.round(np.minimum(level, highest) * settings.local_share)
+    knots: NDArray[np.int16] = np.clip(share, round(floor * SCALE), 2**15 - 1).astype(np.int16)
     out = scratch.array("above", contrast.shape, np.int16)
     out[:] = contrast
     above_surface(out, knots, (0, 0), block, scratch)
