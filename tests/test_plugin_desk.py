@@ -10,7 +10,7 @@ from spatial_til.batch import rescore
 from spatial_til.errors import SpatialTilError
 from spatial_til.io.tables import read_table
 from spatial_til.plugin.cutoffs import bars_of, members_with_cut, scene_scores
-from spatial_til.plugin.desk import Desk, compute, slides_of
+from spatial_til.plugin.desk import Desk, compute, deepen, slides_of
 from spatial_til.plugin.drawing import TARGETS, outline_of, try_outline
 from spatial_til.plugin.opened import overlay_problem
 from spatial_til.plugin.picking import pick_cell
@@ -65,7 +65,7 @@ def test_a_folder_that_is_none_of_ours_is_refused(tmp_path):
 def test_the_viewer_and_the_command_line_give_the_same_numbers(desk, folder):
     one_of_each(desk)
     found = desk.found.numbers
-    depth = {(r["population"], r["from_um"]): r for r in desk.found.depth}
+    depth = {(r["population"], r["from_um"]): r for r in deepen(desk.found).depth}
     desk.close()
     untouched = (folder / "tables" / "density.csv").read_bytes()
     rescore(folder, None, reader="anna", workers=1, quiet=True)

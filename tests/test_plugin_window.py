@@ -35,7 +35,7 @@ def dock(make_napari_viewer, folder, qtbot):
 
 
 def settle(dock, qtbot):
-    qtbot.waitUntil(lambda: not dock.working.is_busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not (dock.working.is_busy or dock.later.is_busy), timeout=60_000)
     dock.loader.wait()
     qtbot.wait(150)
 
@@ -109,6 +109,7 @@ def test_a_study_is_opened_from_the_first_page(dock, folder, qtbot):
     rows = [dock.result.table.item(i, 0).text() for i in range(dock.result.table.rowCount())]
     assert rows[:3] == ["Core", "Inner margin", "Outer margin"]
     assert dock.result.flags.text().startswith("•")
+    assert "CD8+ densest" in dock.result.plot_words.text()
     viewer = dock.stage.viewer
     assert viewer.scale_bar.visible
     assert {"Cells", "Border", "Tumour", "Tissue", "Excluded", "Core and margin"} <= {la.name for la in viewer.layers}

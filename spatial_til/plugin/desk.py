@@ -21,17 +21,17 @@ from spatial_til.pipeline.numbers import depth_bands
 from spatial_til.pipeline.rows import depth_rows
 from spatial_til.review.events import Edit, Event, Redo, SessionClosed, SessionOpened, Undo
 from spatial_til.review.journal import Journal, check_reader, open_journal
-from spatial_til.review.session import Numbers, Session, edited, figures, numbers, open_session
+from spatial_til.review.session import Cancelled, Numbers, Session, edited, figures, numbers, open_session
 from spatial_til.review.state import ReviewState, apply, replay
 from spatial_til.run_record import jobs_from_record
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a state comes to: the numbers, and the density by distance to the border."""
+    """What a state comes to: the numbers, and the density by distance to the border, None until it is computed."""
 
     numbers: Numbers
-    depth: tuple[Mapping[str, Any], ...]
+    depth: tuple[Mapping[str, Any], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,21 @@ def compute(
     Cancelled, AnnotationError
         As `review.session.numbers`.
     """
-    found = numbers(session, state, cancelled=cancelled, last=last)
-    return Found(found, tuple(depth_rows(session.job.slide_id, depth_bands(found.scene))))
+    return Found(numbers(session, state, cancelled=cancelled, last=last))
+
+
+def deepen(found: Found, cancelled: Callable[[], bool] = lambda: False) -> Found:
+    """Return the same with the density by distance, which takes longer than all the rest; for a thread.
+
+    Raises
+    ------
+    Cancelled
+        Where `cancelled()` is true already.
+    """
+    if cancelled():
+        raise Cancelled
+    scene = found.numbers.scene
+    return replace(found, depth=tuple(depth_rows(scene.slide_id, depth_bands(scene))))
 
 
 def slides_of(root: Path) -> list[SlideMeta]:

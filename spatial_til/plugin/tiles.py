@@ -289,7 +289,17 @@ def _span(key: Any, size: int) -> slice:
 
 def _enlarge(image: Image, up: int, box: tuple[int, int, int, int], corner: tuple[int, int]) -> Image:
     """Return the part of a picture 2**up times coarser that covers a box, each pixel repeated."""
+    import cv2
+
     row0, row1, col0, col1 = box
+    factor = 1 << up
+    top, left = (row0 >> up) - corner[0], (col0 >> up) - corner[1]
+    part = image[top : top + -(-(row1 - row0) // factor), left : left + -(-(col1 - col0) // factor)]
+    aligned = row0 % factor == col0 % factor == 0
+    if aligned and part.shape[0] * factor >= row1 - row0 and part.shape[1] * factor >= col1 - col0:
+        size = (part.shape[1] * factor, part.shape[0] * factor)
+        return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_NEAREST)[: row1 - row0, : col1 - col0])
+    # at edges where resolutions do not divide, the last pixel is repeated
     rows = np.minimum((np.arange(row0, row1) >> up) - corner[0], image.shape[0] - 1)
     cols = np.minimum((np.arange(col0, col1) >> up) - corner[1], image.shape[1] - 1)
     return np.asarray(image[rows[:, None], cols[None, :]])

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QSizePolicy, QStacked
 from spatial_til.errors import SpatialTilError
 from spatial_til.io.regions import named_regions
 from spatial_til.plugin.convert import from_napari
-from spatial_til.plugin.desk import Desk, Found, Proposal, compute, slide_words
+from spatial_til.plugin.desk import Desk, Found, Proposal, compute, deepen, slide_words
 from spatial_til.plugin.opened import Opened, ShownCells, open_pictures, overlay_problem, show_cells
 from spatial_til.plugin.reader import METADATA
 from spatial_til.plugin.stage import Stage
@@ -46,9 +46,11 @@ class ReviewDock(QWidget):
         self.cells: ShownCells | None = None
         self._shown: Sequence[str] | None = None
         self.working = Working()
+        self.later = Working()  # what may come after the numbers: it holds up no edit
         self.working.said.connect(self.say)
         self.working.busy.connect(self._on_busy)
         self._build()
+        self.later.said.connect(self.result.plot_words.setText)  # a fault too
         napari_viewer.mouse_drag_callbacks.append(self._on_mouse)
         self.destroyed.connect(partial(_close, self.__dict__))
         self._find_folder(napari_viewer)
@@ -138,6 +140,7 @@ class ReviewDock(QWidget):
 
     def leave_slide(self) -> None:
         """Take the slide out of the viewer; its edits are saved already."""
+        self.later.cancel()
         self.stage.clear()
         if self.opened is not None and self.opened.slide is not None:
             self.opened.slide.close()
@@ -210,6 +213,12 @@ class ReviewDock(QWidget):
         self.cells = show_cells(opened, xy_um, scene.populations, self.loader, self._shown, own)
         self.stage.show_cells(self.cells)
         self._refresh()
+        self.later.start("The profile follows …", deepen, self._on_depth, found)
+
+    def _on_depth(self, found: Found) -> None:
+        if self.desk is not None and self.desk.found is not None and self.desk.found.numbers is found.numbers:
+            self.desk.found = found
+            self.result.refresh_depth()
 
     def _refresh(self) -> None:
         for tab in (self.result, self.cells_tab, self.cutoff, self.edits, self.timeline):
@@ -260,5 +269,6 @@ def open_for_review(root: Path, slide_id: str, loader: Any, *, cancelled: Any) -
 def _close(state: dict[str, Any]) -> None:
     """Close what is open when the window goes."""
     state["working"].cancel()
+    state["later"].cancel()
     if state["desk"] is not None:
         state["desk"].close()

@@ -93,6 +93,15 @@ class ResultTab(QWidget):
         self.population.setCurrentText(chosen)
         self.population.blockSignals(False)  # noqa: FBT003
         self._fill_table()
+        self.refresh_depth()
+
+    def refresh_depth(self) -> None:
+        """Show the profile, once it is computed."""
+        found = self._dock.desk.found if self._dock.desk else None
+        if found is None or found.depth is None:
+            self.plot_words.setText("The profile follows …")
+            return
+        scene = found.numbers.scene
         widths = {"inner_um": scene.compartments.inner_um, "outer_um": scene.compartments.outer_um}
         svg, said = depth_svg(found.depth, [n for n in _PLOTTED if n in scene.populations], **widths)
         self.plot.load(QByteArray(svg.encode()))
