@@ -1,4 +1,4 @@
-"""Tiles that have come are drawn: at most every few hundredths of a second, and only where they are in view."""
+"""Tiles that have come are drawn: at most every 150 ms, and only where they are in view."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from spatial_til.plugin.tiles import Loader, Picture, TiledLevel
 
-_EVERY_MS = 60
+_EVERY_MS = 150
 _shared: dict[str, Refresher] = {}
 
 
