@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from benchmarks import (
     density,
+    estimate_bench,
     examples_bench,
     geometry_bench,
     io_bench,
@@ -27,6 +28,7 @@ BENCHES: Mapping[str, Callable[[], object]] = {
     "start-up": lambda: show(startup_bench.run()),
     "measure stage": lambda: show(pipeline_bench.run()),
     "whole slides": lambda: show(whole_slide_bench.run()),
+    "estimate": lambda: print(estimate_bench.run()),
     "reading": lambda: show(io_bench.run()),
     "geometry": lambda: show(geometry_bench.run()),
     "densities": density.main,

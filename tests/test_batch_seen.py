@@ -1,15 +1,13 @@
 """What a user sees before and while a study runs: plan, bar, lines, estimate."""
 
 import io
-import json
 import os
 import pty
-import re
 import subprocess
-import time
 
 import pytest
 
+from benchmarks.estimate_bench import estimated_and_taken
 from spatial_til.batch import plan as plans
 from spatial_til.batch.estimate import Trial, _seconds
 from spatial_til.batch.plan import memory_mib, plan
@@ -18,7 +16,7 @@ from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.journal import read_tiles, tell_tiles
 from spatial_til.progress import progress, tiles_under_way
 from spatial_til.study import load_study
-from tests.batch_study import command, make_study, run
+from tests.batch_study import command, make_study
 
 
 @pytest.fixture(scope="module")
@@ -108,24 +106,11 @@ def test_the_estimate_is_a_line_through_two_trials():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("slides", "side_um"), [(4, 300.0), (8, 600.0), (3, 2500.0)], ids=["tiny", "small", "larger"])
-def test_the_estimate_is_within_a_factor_of_two(tmp_path, slides, side_um):
-    """Of the whole command, as a user waits for it, on whatever else this machine does: both see the same."""
-    sheet = make_study(tmp_path / "in", slides, side_um)
-    said = run("check", sheet, "--estimate", "--workers", 2)
-    assert said.returncode == 0, said.stderr
-    pattern = r"estimate: (?:(\d+) h )?(?:(\d+) min )?(?:(\d+) s )?with 2 workers, (\d+) MiB each"
-    words = re.search(pattern, said.stdout)
-    hours, minutes, seconds, mib = (float(text or 0) for text in words.groups())
-    estimated = 3600 * hours + 60 * minutes + seconds
-    start = time.perf_counter()
-    done = run("score", sheet, "--out", tmp_path / "out", "--workers", 2)
-    took = time.perf_counter() - start
-    assert done.returncode == 0, done.stderr
-    stages = [s["stages"] for s in json.loads((tmp_path / "out" / "run.json").read_text())["slides"].values()]
-    peak = max(stage["peak_mib"] for of_slide in stages for stage in of_slide.values())
-    assert took / 2 <= estimated <= took * 2, said.stdout
-    assert peak / 2 <= mib <= peak * 2, said.stdout
+def test_the_memory_said_before_a_run_is_within_a_factor_of_two(tmp_path):
+    """Its time is held to the same by `benchmarks.estimate_bench`: a clock is no test."""
+    found = estimated_and_taken(tmp_path, 4, 300.0)
+    assert found.peak_mib / 2 <= found.said_mib <= found.peak_mib * 2
+    assert found.said_s > 0
 
 
 def test_an_estimate_of_nothing_readable_is_a_problem(tmp_path, capsys):
