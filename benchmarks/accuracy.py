@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -21,12 +21,12 @@ from benchmarks.matching import Score, score
 from benchmarks.phantoms import KINDS, LAYOUTS, Phantom, layout_set, phantom_set
 from spatial_til import synthetic as syn
 from spatial_til.segmentation.calibration import calibrate
-from spatial_til.segmentation.cells import grow_cells, label_image
+from spatial_til.segmentation.cells import label_image
 from spatial_til.segmentation.nuclei import find_nuclei
 from spatial_til.segmentation.positivity import call_positive, score_of
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, Stain
-from spatial_til.segmentation.slide import MeasuredSlide, measure_slide
+from spatial_til.segmentation.slide import MeasuredSlide, cells_around, measure_slide
 from spatial_til.segmentation.thresholds import find_threshold
 from spatial_til.units import PixelSize
 
@@ -124,8 +124,9 @@ def outline(field: real.RealField) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows, cols = source.shape
     frame = MultiPolygon([box(0, 0, cols * px.x_um, rows * px.y_um)])
     constants = calibrate(source, None, settings, frame)
-    nuclear, _ = constants.planes(field.image, scratch)
+    nuclear, markers = constants.planes(field.image, scratch)
     contrast = constants.contrast(nuclear, (0, 0), px, scratch)
+    guide = constants.guide(constants.membrane_planes(markers, px.mean_um, scratch))
     found = find_nuclei(
         contrast,
         px_um=px.mean_um,
@@ -133,16 +134,9 @@ def outline(field: real.RealField) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         settings=settings.nucleus,
         scratch=scratch,
         cleft_share=settings.cleft_share,
+        guide=guide,
     )
-    keys = grow_cells(
-        found.labels,
-        found.area_px * px.area_um2,
-        px_um=px.mean_um,
-        cell_expansion_um=settings.cell_expansion_um,
-        large_nucleus_um2=settings.large_nucleus_um2,
-        large_expansion_um=settings.large_expansion_um,
-        scratch=scratch,
-    )
+    keys = cells_around(found, guide, settings, px, scratch)
     xy = np.column_stack((found.peak_col + found.col, found.peak_row + found.row)) + 0.5
     return found.labels.copy(), label_image(keys), xy * px.mean_um
 
@@ -161,6 +155,8 @@ def real_lines() -> list[str]:
     component, whole = real.component_field(), real.whole_cells()
     lines = [f"{component.name:26} nuclei, IoU 0.5: {overlap_f1(outline(component)[0], component.truth):.3f}"]
     lines.append(f"{whole.name:26} cells, IoU 0.5: {overlap_f1(outline(whole)[1], whole.truth):.3f}")
+    guided = replace(whole, settings=replace(whole.settings, cytoplasm_markers=("cytoplasm",)))
+    lines.append(f"{whole.name + ', guided':26} cells, IoU 0.5: {overlap_f1(outline(guided)[1], whole.truth):.3f}")
     lung = [real.lung_field(name) for name in real.LUNG]
     panels = [real.six_panels(name) for name in ("Bladder1", "Lung1")]
     f1 = []

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from spatial_til.errors import ProtocolError
 from spatial_til.protocol_sections import (
+    NUCLEI,
     TUMOR,
     CellColumns,
     CompartmentKeys,
@@ -75,7 +76,17 @@ class Protocol(Section):
         self._check_populations()
         self._check_changes()
         self._check_fluorescence()
+        self._check_cytoplasm()
         return self
+
+    def _check_cytoplasm(self) -> None:
+        """Refuse cytoplasm markers that the panel does not have: they would guide nothing."""
+        known = [name for name in self.panel.roles.values() if name not in (NUCLEI, "none")]
+        for name in self.segmentation.cytoplasm_markers:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+                msg = f"segmentation.cytoplasm_markers: {name!r} is no marker of the panel"
+                raise ValueError(msg + (f"; the nearest known marker is {near[0]!r}" if near else ": take it out"))
 
     def _check_fluorescence(self) -> None:
         """Refuse `[fluorescence]` that does not fit the panel, or that nothing would come of."""

@@ -209,6 +209,15 @@ class Segmentation(Section):
         default=45.0, description="µm²; larger nuclei are grown by large_expansion_um (project default)"
     )
     large_expansion_um: NonNegative = Field(default=5.0, description="µm (QuPath's default)")
+    cytoplasm_markers: tuple[str, ...] = Field(
+        default=(),
+        description='markers of the panel whose stain fills cells and guides their growth, as ["CK"]; none: blind',
+    )
+    guided_expansion_um: Positive = Field(
+        default=8.0, description="µm that cells filled by cytoplasm_markers grow at most (project default)"
+    )
+
+    _cytoplasm = field_validator("cytoplasm_markers", mode="before")(_as_tuple)
 
 
 class Tumor(Section):

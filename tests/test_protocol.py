@@ -157,3 +157,23 @@ def test_weights_of_a_network_are_relative_to_the_protocol_and_known_by_their_co
     assert len(prints) == 1
     assert hashes[0] == hashes[1] != hashes[2]
     assert hashes[0][0] == "instanseg"
+
+
+def test_cytoplasm_markers_are_markers_of_the_panel():
+    (found,) = problems_of({"panel": PANEL, "segmentation": {"cytoplasm_markers": ["CD9"]}})
+    assert "cytoplasm_markers: 'CD9' is no marker of the panel; the nearest known marker is 'CD8'" in found
+    (found,) = problems_of({"panel": PANEL, "segmentation": {"cytoplasm_markers": ["nuclei"]}})
+    assert "'nuclei' is no marker of the panel" in found
+    roles = PANEL | {"stains": PANEL["stains"] | {"red": {"marker": "cytoplasm", "vector": "fast_red"}}}
+    given = parse_protocol({"panel": roles, "segmentation": {"cytoplasm_markers": ["cytoplasm", "CD8"]}})
+    assert given.segmentation.cytoplasm_markers == ("cytoplasm", "CD8")
+
+
+def test_cells_are_measured_again_where_the_guide_changes():
+    def parts(**segmentation):
+        protocol = parse_protocol({"panel": PANEL, "segmentation": segmentation})
+        return measure_parts(Job(SlideMeta("S", "P", "baseline"), None, protocol), "image", None, None)
+
+    assert parts() == parts(cytoplasm_markers=[])
+    assert parts() != parts(cytoplasm_markers=["CD8"])
+    assert parts(cytoplasm_markers=["CD8"]) != parts(cytoplasm_markers=["CD8"], guided_expansion_um=9.0)

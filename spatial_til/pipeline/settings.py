@@ -30,6 +30,8 @@ def measure_settings(protocol: Protocol) -> MeasureSettings:
         cell_expansion_um=seg.cell_expansion_um,
         large_nucleus_um2=seg.large_nucleus_um2,
         large_expansion_um=seg.large_expansion_um,
+        cytoplasm_markers=seg.cytoplasm_markers,
+        guided_expansion_um=seg.guided_expansion_um,
     )
 
 

@@ -43,13 +43,20 @@ def _staining(protocol: Protocol, versions: Mapping[str, str]) -> str:
         f"{name} in {_PART[protocol.marker(name).compartment]} ({protocol.marker(name).statistic})"
         for name in panel.markers
     )
+    guided = (
+        f"; where {' or '.join(seg.cytoplasm_markers)} told filled cells apart, these were grown through it by up to "
+        f"{_n(seg.guided_expansion_um)} µm and all others by {_n(seg.cell_expansion_um)} µm"
+        if seg.cytoplasm_markers
+        else ""
+    )
     return (
         f"Whole-slide images ({panel.modality}) were scored with spatial_til {versions['spatial-til']} "
         f"(Python {versions['python']}). Stains were {colours}. Nuclei of {_n(seg.min_nucleus_area_um2)} to "
         f"{_n(seg.max_nucleus_area_um2)} µm² were segmented in tissue ({seg.method}) at {_n(seg.pixel_size_um)} µm "
         f"per pixel and grown by {_n(seg.cell_expansion_um)} µm to cells (nuclei above {_n(seg.large_nucleus_um2)} "
-        f"µm²: {_n(seg.large_expansion_um)} µm). Markers were measured as follows: {markers}. Cut-offs of markers "
-        "were found once for each staining batch, and applied to all slides of it; they are listed with their method."
+        f"µm²: {_n(seg.large_expansion_um)} µm){guided}. Markers were measured as follows: {markers}. "
+        "Cut-offs of markers were found once for each staining batch, and applied to all slides of it; they are "
+        "listed with their method."
     )
 
 

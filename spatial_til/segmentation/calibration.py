@@ -15,6 +15,7 @@ from spatial_til.errors import ProtocolError, SlideError
 from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains, tissue, white
 from spatial_til.segmentation.foreground import SCALE, nuclear_contrast, nuclear_floor
+from spatial_til.segmentation.guided import combined_guide, stain_level
 from spatial_til.segmentation.leak import leaked_share
 from spatial_til.segmentation.overview import read_overview, sample_boxes
 from spatial_til.segmentation.scratch import Scratch
@@ -57,6 +58,20 @@ class Calibration:
     #: Brightfield: share of each chromogen (column) that may be seen as another (row), in the order of the markers.
     leak: FloatArray | None = None
     warnings: tuple[str, ...] = ()
+    #: Where stain of each of the settings' cytoplasm markers begins, in the unit of its membrane plane.
+    guide_levels: FloatArray | None = None
+
+    @property
+    def guided(self) -> bool:
+        """Whether stain of cytoplasm guides the growth of cells on this slide."""
+        return self.guide_levels is not None and bool(np.isfinite(self.guide_levels).any())
+
+    def guide(self, membranes: NDArray[np.int16]) -> NDArray[np.int16] | None:
+        """Return the guide of cells (rows, cols) from the membrane planes of a box; None where growth is blind."""
+        if self.guide_levels is None or not self.guided:
+            return None
+        at = [self.settings.markers.index(name) for name in self.settings.cytoplasm_markers]
+        return combined_guide(membranes[at], self.guide_levels)
 
     def planes(self, pixels: NDArray[Any], scratch: Scratch | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the nuclear plane and the marker planes of a box of pixels."""
@@ -180,7 +195,7 @@ def _brightfield(
     leak = leaked_share(matrix)[np.ix_(marked, marked)]
     draft = Calibration(settings, region, white=glass, vectors=vectors, table=table, leak=leak, warnings=warnings)
     draft = draft.with_floor(picture, px, source)
-    return replace(draft, typical=_typical(source, draft))
+    return _with_guide(replace(draft, typical=_typical(source, draft)), source)
 
 
 def glass_and_tissue(
@@ -271,7 +286,26 @@ def _fluorescence(
     markers = [draft.planes(box)[1].reshape(len(settings.markers), -1) for box in boxes]
     high = np.percentile(np.concatenate(markers, axis=1), 99.9, axis=1) if markers else np.ones(len(settings.markers))
     level = np.maximum(high / _USUAL_LEVELS, 1e-9).astype(np.float32)
-    return replace(draft, nuclear_unit=unit, marker_level=level).with_floor(picture, px, source)
+    draft = replace(draft, nuclear_unit=unit, marker_level=level).with_floor(picture, px, source)
+    return _with_guide(draft, source)
+
+
+def _with_guide(draft: Calibration, source: PixelSource) -> Calibration:
+    """Return the calibration with the levels of stain that fills cells, where the settings name such markers."""
+    names, px = draft.settings.cytoplasm_markers, source.pixel_size
+    if not names:
+        return draft
+    at = [draft.settings.markers.index(name) for name in names]
+    values: list[NDArray[np.int16]] = [np.zeros((len(names), 1), dtype=np.int16)]
+    for box in sample_boxes(draft.tissue, source.shape, px):
+        planes = np.ascontiguousarray(draft.planes(source.read(*box))[1])
+        values.append(draft.membrane_planes(planes, px.mean_um, Scratch())[at].reshape(len(names), -1))
+    levels = np.array([stain_level(plane) for plane in np.concatenate(values, axis=1)])
+    blind = [name for name, level in zip(names, levels, strict=True) if not np.isfinite(level)]
+    notes = tuple(
+        f"{name} has no stained and unstained parts here that differ by 3: it guides no cells" for name in blind
+    )
+    return replace(draft, guide_levels=levels, warnings=(*draft.warnings, *notes))
 
 
 def channel_indices(available: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:

@@ -61,7 +61,7 @@ def grow_cells(
         msg = f"A tile holds at most {int(LABEL_MASK)} nuclei, found {len(area_um2)}; use smaller tiles"
         raise SlideError(msg)
     large = np.concatenate(([False], np.asarray(area_um2) > large_nucleus_um2))
-    straight = [_step(CELL_COST * px_um, um) for um in (cell_expansion_um, large_expansion_um)]
+    straight = [step_of(CELL_COST * px_um, um) for um in (cell_expansion_um, large_expansion_um)]
     diagonal = [min(round(1.4142 * step), _MAX_STEP) for step in straight]
     steps = np.array((straight, diagonal), dtype=np.uint32) << COST_BIT
     keys = scratch.array("keys", nuclei.shape, np.uint32)
@@ -69,7 +69,8 @@ def grow_cells(
     return keys
 
 
-def _step(cost_um: float, expansion_um: float) -> int:
+def step_of(cost_um: float, expansion_um: float) -> int:
+    """Return the cost of one pixel where `cost_um`, in cost times µm per pixel, is spent over `expansion_um`."""
     return _MAX_STEP if expansion_um <= 0 else max(min(round(cost_um / expansion_um), _MAX_STEP), 1)
 
 

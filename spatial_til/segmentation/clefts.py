@@ -12,11 +12,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spatial_til.segmentation.guided import STAINED
 from spatial_til.segmentation.settings import NucleusSettings
 
 
 def open_clefts(
-    contrast: NDArray[np.int16], above: NDArray[np.int16], *, px_um: float, share: float, settings: NucleusSettings
+    contrast: NDArray[np.int16],
+    above: NDArray[np.int16],
+    *,
+    px_um: float,
+    share: float,
+    settings: NucleusSettings,
+    guide: NDArray[np.int16] | None = None,
 ) -> None:
     """Set `above` to 0 in clefts of packed foreground, in place.
 
@@ -30,6 +37,9 @@ def open_clefts(
         Side of a pixel.
     share
         A cleft lies below the lower of its ridges by more than this share of it.
+    guide
+        (rows, cols) stain of cytoplasm, see `guided.combined_guide`. Where the surroundings are stained on average,
+        none is opened: there cytoplasm parts nuclei.
 
     Notes
     -----
@@ -41,6 +51,9 @@ def open_clefts(
     side = 2 * round(settings.packed_um / px_um) + 1
     foreground = (above > 0).view(np.uint8)
     cover = cv2.boxFilter(foreground, cv2.CV_16U, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    if guide is not None:
+        around = cv2.boxFilter(guide, cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+        cover[around >= STAINED * side * side] = 0
     packed = round(settings.packed_share * side * side)
     _open(contrast, above, cover, packed, max(round(settings.cleft_um / px_um), 1), round(256 * share))
 

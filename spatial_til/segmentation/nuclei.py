@@ -32,11 +32,14 @@ class Nuclei(NamedTuple):
     col: NDArray[np.float64]
 
 
-def support_px(settings: NucleusSettings, px_um: float) -> int:
-    """Return how far from a cell's centre its nucleus, and those it touches, may depend on pixels."""
+def support_px(settings: NucleusSettings, px_um: float, guided_um: float = 0.0) -> int:
+    """Return how far from a cell's centre its nucleus, and those it touches, may depend on pixels.
+
+    Cells that grow along a guide by up to `guided_um` reach further, and so do those they face.
+    """
     touching_um = 2 * settings.max_radius_um
     level_um = settings.local_um + 2 * settings.block_um + settings.packed_um + settings.cleft_um
-    return int(np.ceil((touching_um + settings.max_depth_um + level_um + 6.0) / px_um))
+    return int(np.ceil((touching_um + settings.max_depth_um + level_um + 6.0 + 3 * guided_um) / px_um))
 
 
 def find_nuclei(
@@ -47,6 +50,7 @@ def find_nuclei(
     settings: NucleusSettings,
     scratch: Scratch,
     cleft_share: float | None = None,
+    guide: NDArray[np.int16] | None = None,
 ) -> Nuclei:
     """Label nuclei in a plane of nuclear stain.
 
@@ -60,6 +64,8 @@ def find_nuclei(
         Contrast of a typical nucleus over its background on this slide, in the plane's unit.
     cleft_share
         How far clefts lie below their ridges, see `clefts.open_clefts`; with None they are not looked for.
+    guide
+        Stain of cytoplasm, see `clefts.open_clefts`.
 
     Notes
     -----
@@ -70,7 +76,7 @@ def find_nuclei(
     above = above_level(contrast, px_um=px_um, typical=typical, settings=settings, scratch=scratch)
     fill_holes(above, max(round(settings.max_hole_um / px_um), 1))
     if cleft_share is not None:
-        open_clefts(contrast, above, px_um=px_um, share=cleft_share, settings=settings)
+        open_clefts(contrast, above, px_um=px_um, share=cleft_share, settings=settings, guide=guide)
     depth = scratch.array("surface", above.shape, np.int16)
     depth_in(above, int(settings.max_depth_um / px_um * STEP), depth)
     landscape = scratch.array("landscape", above.shape, np.int16)

@@ -65,6 +65,8 @@ class MeasureSettings:
         Rows of the spill-over matrix over `channels`, in their order.
     autofluorescence
         Name of the channel that carries autofluorescence only.
+    cytoplasm_markers
+        Markers whose stain fills cells: it guides their growth, up to `guided_expansion_um`; none: it is blind.
     """
 
     modality: Literal["brightfield", "fluorescence"]
@@ -78,6 +80,8 @@ class MeasureSettings:
     cell_expansion_um: float = 2.0
     large_nucleus_um2: float = 45.0
     large_expansion_um: float = 5.0
+    cytoplasm_markers: tuple[str, ...] = ()
+    guided_expansion_um: float = 8.0
     membrane_um: float = 1.0
     membrane_blur_um: float = 0.5
     min_tissue_mm2: float = 0.05

@@ -17,6 +17,7 @@ from spatial_til.model import Cells, PixelSource
 from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_boxes
 from spatial_til.segmentation.cells import grow_cells
 from spatial_til.segmentation.foreground import FLOOR_PX
+from spatial_til.segmentation.guided import grow_guided
 from spatial_til.segmentation.measure import column_names, measure_cells
 from spatial_til.segmentation.networks import NucleusFinder, scaled_plane, seams
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
@@ -87,7 +88,8 @@ def measure_slide(
     picture = read_overview(source, overview)
     constants = calibrate(source, overview, settings, tissue, picture)
     finder = finder if labels is None else None
-    halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um)
+    reach_um = constants.settings.guided_expansion_um if constants.guided else 0.0
+    halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um, reach_um)
     if finder is not None:
         tile_px, halo_px = seams.TILE_PX, seams.HALO_PX
     tiles, inside = _tissue_tiles(source, constants, tile_px, halo_px)
@@ -147,6 +149,8 @@ def _measure_tile(
     box = (tile.read_row0, tile.read_row1, tile.read_col0, tile.read_col1)
     pixels = source.read(*box)
     nuclear, markers = constants.planes(pixels, scratch)
+    membranes = constants.membrane_planes(markers, px.mean_um, scratch)
+    guide = constants.guide(membranes)
     if labels is not None:
         found = given_nuclei(labels.read(*box)[:, :, 0])
     elif finder is not None:
@@ -160,16 +164,9 @@ def _measure_tile(
             settings=settings.nucleus,
             scratch=scratch,
             cleft_share=settings.cleft_share,
+            guide=guide,
         )
-    keys = grow_cells(
-        found.labels,
-        found.area_px * px.area_um2,
-        px_um=px.mean_um,
-        cell_expansion_um=settings.cell_expansion_um,
-        large_nucleus_um2=settings.large_nucleus_um2,
-        large_expansion_um=settings.large_expansion_um,
-        scratch=scratch,
-    )
+    keys = cells_around(found, guide, settings, px, scratch)
     row = tile.read_row0 + found.peak_row + found.row
     col = tile.read_col0 + found.peak_col + found.col
     slack = 0.0 if finder is None else seams.SLACK_UM / px.mean_um
@@ -185,7 +182,7 @@ def _measure_tile(
         _centre_px(found),
         wanted,
         markers,
-        constants.membrane_planes(markers, px.mean_um, scratch),
+        membranes,
         px_um=px.mean_um,
         membrane_um=settings.membrane_um,
         scratch=scratch,
@@ -193,6 +190,30 @@ def _measure_tile(
     )
     values = np.concatenate((levels * constants.marker_unit, rims * constants.membrane_unit[:, None]), axis=2)
     return _Part(row[wanted], col[wanted], found.area_px[wanted], area[wanted], values[wanted].astype(np.float32))
+
+
+def cells_around(
+    found: Nuclei, guide: NDArray[np.int16] | None, settings: MeasureSettings, px: PixelSize, scratch: Scratch
+) -> NDArray[np.uint32]:
+    """Return the keys of cells grown from nuclei, see `cells.grow_cells`: along the guide where there is one."""
+    if guide is not None:
+        return grow_guided(
+            found.labels,
+            guide,
+            px_um=px.mean_um,
+            cell_expansion_um=settings.cell_expansion_um,
+            guided_expansion_um=settings.guided_expansion_um,
+            scratch=scratch,
+        )
+    return grow_cells(
+        found.labels,
+        found.area_px * px.area_um2,
+        px_um=px.mean_um,
+        cell_expansion_um=settings.cell_expansion_um,
+        large_nucleus_um2=settings.large_nucleus_um2,
+        large_expansion_um=settings.large_expansion_um,
+        scratch=scratch,
+    )
 
 
 def _shown(pixels: NDArray[Any], nuclear: NDArray[Any], constants: Calibration) -> NDArray[Any]:
