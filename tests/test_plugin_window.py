@@ -1,5 +1,6 @@
 """The window, driven as a reader would: draw, move the cut-off, flip a cell, save, reopen; and what is on screen."""
 
+import gc
 import json
 from itertools import pairwise
 
@@ -19,8 +20,17 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from spatial_til.plugin.stage import DRAWING, MARK, PREVIEW  # noqa: E402
 from spatial_til.plugin.widgets.dock import ReviewDock  # noqa: E402
+from spatial_til.plugin.widgets.window import spare_collection  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # napari's, vispy's and Qt's own
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _spared():
+    """Leave what is loaded out of the many garbage collections of napari, as the command does."""
+    spare_collection()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

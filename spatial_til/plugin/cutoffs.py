@@ -31,7 +31,7 @@ def bars_of(scores: NDArray[Any], cut: float | None) -> Bars | None:
 
     Examples
     --------
-    >>> bars_of(np.array([0.0, 0.0, 1.0]), 0.5).heights.max()
+    >>> float(bars_of(np.array([0.0, 0.0, 1.0]), 0.5).heights.max())
     1.0
     """
     known = np.asarray(scores, np.float64)
