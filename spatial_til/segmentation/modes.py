@@ -53,7 +53,10 @@ def valleys(counts: FloatArray, centres: FloatArray, effective: float) -> list[t
         a, b = int(peaks[k]), int(peaks[k + 1])
         lowest = density[a : b + 1].min()
         index = a + int(np.flatnonzero(density[a : b + 1] <= lowest + _VALLEY_FLOOR * density[b:].max())[0])
-        share = float(lowest / min(density[: a + 1].max(), density[b:].max()))
+        lower_peak = min(density[: a + 1].max(), density[b:].max())
+        if lower_peak <= 0:
+            continue
+        share = float(lowest / lower_peak)
         behind = density[a + int(np.argmin(density[a : b + 1])) :]
         higher = behind[behind > lowest]
         excess, noise = (higher - lowest).sum() * effective, np.sqrt(higher.sum() * effective)

@@ -131,6 +131,8 @@ def _split(
     """
     lowest, highest = float(min(s[0] for s in pool)), float(max(s[-1] for s in pool))
     low, quarter, usual = (_pooled_quantile(pool, q, lowest, highest) for q in (0.05, 0.25, 0.4))
+    # Where a quarter lies at the very floor, it is clipped (an 8-bit picture): the edge of the clip is no valley.
+    usual = low if quarter == low else usual
     scale = max(4 * (quarter - low), 2 * (usual - low), least_scale, 1e-9 * max(-lowest, highest), 1e-12)
     ends = _transformed(np.array([lowest, highest]), scale)
     if float(np.ptp(ends)) < 1e-9:
