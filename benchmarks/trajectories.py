@@ -17,38 +17,14 @@ from scipy import stats
 
 from spatial_til.metrics.groups import biopsies
 from spatial_til.metrics.longitudinal import CALLS
-from spatial_til.metrics.pooling import PoolingKeys, pool_slides
+from spatial_til.metrics.pooling import pool_slides
 from spatial_til.metrics.simulate import simulate_slide
 from spatial_til.metrics.transitions import transitions
 from spatial_til.model import SlideMeta
+from tests.longitudinal_keys import KEYS, RULES
 
 TIMEPOINTS = ("baseline", "on_treatment", "progression")
 PAIR = ("baseline", "progression")
-KEYS = PoolingKeys(
-    min_core_mm2=0.25,
-    min_margin_mm2=0.1,
-    min_border_um=1000,
-    min_tiles=8,
-    max_artefact_fraction=0.3,
-    rule="density_ratio",
-    hot_cd8_per_mm2=295,
-    excluded_log2_ratio=-1.0,
-    activity_cd8_per_mm2=100,
-    activity_pdl1_per_mm2=100,
-    min_class_probability=0.8,
-    confidence=0.95,
-    bootstrap=500,
-    seed=0,
-)
-RULES = {
-    "allow_cross_batch": False,
-    "max_baseline_days": 90,
-    "early_on_treatment_days": 60,
-    "min_margin_cd8_per_mm2": 100,
-    "hot_cd8_per_mm2": KEYS.hot_cd8_per_mm2,
-    "excluded_log2_ratio": KEYS.excluded_log2_ratio,
-    "confidence": KEYS.confidence,
-}
 VMRS = (1, 3, 10)
 AREAS_MM2 = (0.25, 0.5, 1.0, 2.0)
 #: Quantiles of CD8+ per mm² in 169 slides of 10 tumour types (Kather et al. 2018, doi:10.7554/eLife.36967).

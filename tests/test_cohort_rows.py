@@ -12,6 +12,7 @@ from spatial_til.metrics.groups import biopsies
 from spatial_til.metrics.records import cohort_record
 from spatial_til.metrics.transitions import transitions
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore
+from tests.longitudinal_keys import RULES
 
 TIMEPOINTS = ("baseline", "progression")
 CONTRACT = (
@@ -45,13 +46,7 @@ def rows_of(scores, *, timepoints=TIMEPOINTS, **keys):
     rows = transitions(
         groups,
         timepoints=timepoints,
-        allow_cross_batch=False,
-        max_baseline_days=90,
-        early_on_treatment_days=60,
-        min_margin_cd8_per_mm2=100,
-        hot_cd8_per_mm2=295,
-        excluded_log2_ratio=-1,
-        confidence=0.95,
+        **RULES,
     )
     return cohort(groups, rows, timepoints=timepoints, confidence=0.95, bootstrap=500, seed=0, **keys)
 

@@ -9,27 +9,11 @@ import pytest
 from scipy import stats
 
 from spatial_til.metrics.groups import biopsies
-from spatial_til.metrics.pooling import PoolingKeys, pool_slides
+from spatial_til.metrics.pooling import pool_slides
 from spatial_til.metrics.simulate import score_tiles, simulate_slide
 from spatial_til.metrics.transitions import transitions
 from spatial_til.model import Call, SlideMeta, TileCounts, Value
-
-KEYS = PoolingKeys(
-    min_core_mm2=0.25,
-    min_margin_mm2=0.1,
-    min_border_um=1000,
-    min_tiles=8,
-    max_artefact_fraction=0.3,
-    rule="density_ratio",
-    hot_cd8_per_mm2=295,
-    excluded_log2_ratio=-1.0,
-    activity_cd8_per_mm2=100,
-    activity_pdl1_per_mm2=100,
-    min_class_probability=0.8,
-    confidence=0.95,
-    bootstrap=500,
-    seed=0,
-)
+from tests.longitudinal_keys import KEYS, RULES
 
 
 def meta(name, **changes):
@@ -185,13 +169,7 @@ def test_slides_of_two_batches_in_one_biopsy_are_not_comparable():
     (row,) = transitions(
         groups,
         timepoints=("baseline", "progression"),
-        allow_cross_batch=False,
-        max_baseline_days=90,
-        early_on_treatment_days=60,
-        min_margin_cd8_per_mm2=100,
-        hot_cd8_per_mm2=295,
-        excluded_log2_ratio=-1,
-        confidence=0.95,
+        **RULES,
     )
     assert row.call == "indeterminate"
     assert "run1 | run2 against run1" in row.reason

@@ -11,28 +11,15 @@ import pytest
 from spatial_til.metrics.cohort import cohort
 from spatial_til.metrics.groups import biopsies
 from spatial_til.metrics.patients import patients
-from spatial_til.metrics.pooling import PoolingKeys, pool_slides
+from spatial_til.metrics.pooling import pool_slides
 from spatial_til.metrics.simulate import negative_binomial, simulate_slide
 from spatial_til.metrics.transitions import transitions
 from spatial_til.model import SlideMeta
+from tests.longitudinal_keys import KEYS as DEFAULTS
+from tests.longitudinal_keys import RULES
 
 TIMEPOINTS = ("baseline", "on_treatment", "progression")
-KEYS = PoolingKeys(
-    min_core_mm2=0.25,
-    min_margin_mm2=0.1,
-    min_border_um=1000,
-    min_tiles=8,
-    max_artefact_fraction=0.3,
-    rule="density_ratio",
-    hot_cd8_per_mm2=295,
-    excluded_log2_ratio=-1.0,
-    activity_cd8_per_mm2=100,
-    activity_pdl1_per_mm2=100,
-    min_class_probability=0.8,
-    confidence=0.95,
-    bootstrap=200,
-    seed=0,
-)
+KEYS = replace(DEFAULTS, bootstrap=200)
 #: Quantiles 5, 25, 50, 75, 95 % of CD8+ per mm² in core, inner and outer margin (Kather et al. 2018).
 REFERENCE = ((10, 53, 187, 440, 1430), (18, 90, 224, 551, 2042), (39, 178, 432, 823, 1685))
 
@@ -57,13 +44,7 @@ def compare(scores, timepoints):
     rows = transitions(
         groups,
         timepoints=timepoints,
-        allow_cross_batch=False,
-        max_baseline_days=90,
-        early_on_treatment_days=60,
-        min_margin_cd8_per_mm2=100,
-        hot_cd8_per_mm2=295,
-        excluded_log2_ratio=-1.0,
-        confidence=0.95,
+        **RULES,
     )
     return groups, rows
 

@@ -12,6 +12,7 @@ from spatial_til.metrics.patients import patients
 from spatial_til.metrics.records import patient_record, transition_record
 from spatial_til.metrics.transitions import transitions
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
+from tests.longitudinal_keys import RULES
 
 TIMEPOINTS = ("baseline", "on_treatment", "progression")
 DATES = {"baseline": date(2024, 1, 15), "on_treatment": date(2024, 3, 10), "progression": date(2025, 6, 1)}
@@ -75,16 +76,7 @@ def no_pooling(slides):
 
 def compare(scores, *, timepoints=TIMEPOINTS, pool=no_pooling, **keys):
     groups = biopsies(scores, timepoints=timepoints, pool=pool)
-    keys = {
-        "allow_cross_batch": False,
-        "max_baseline_days": 90,
-        "early_on_treatment_days": 60,
-        "min_margin_cd8_per_mm2": 100,
-        "hot_cd8_per_mm2": HOT,
-        "excluded_log2_ratio": -1.0,
-        "confidence": 0.95,
-    } | keys
-    return transitions(groups, timepoints=timepoints, **keys)
+    return transitions(groups, timepoints=timepoints, **(RULES | keys))
 
 
 def one(reference, target, **keys):

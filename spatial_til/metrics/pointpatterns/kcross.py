@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from spatial_til.metrics.pointpatterns.neighbours import Grid, IntArray, in_slices
+from spatial_til.metrics.pointpatterns.neighbours import Grid, IntArray, bins_within, in_slices
 from spatial_til.metrics.pointpatterns.window import Overlap
 from spatial_til.model import XY, FloatArray
 
@@ -94,12 +94,7 @@ def _weigh(query_um, cell, grid, radii_um, area, pixel_um):  # type: ignore[no-u
     weights = np.zeros((len(query_um), len(radii_um)))
     for i in range(len(query_um)):
         x, y = query_um[i, 0], query_um[i, 1]
-        first = max(0, int(np.floor((x - farthest - grid.x0_um) / grid.side_um)))
-        last = min(grid.cols - 1, int(np.floor((x + farthest - grid.x0_um) / grid.side_um)))
-        top = max(0, int(np.floor((y - farthest - grid.y0_um) / grid.side_um)))
-        bottom = min(grid.rows - 1, int(np.floor((y + farthest - grid.y0_um) / grid.side_um)))
-        if first > last:
-            continue
+        first, last, top, bottom = bins_within(grid, x, y, farthest)
         for row in range(top, bottom + 1):
             for k in range(grid.start[row * grid.cols + first], grid.start[row * grid.cols + last + 1]):
                 dx, dy = grid.x_um[k] - x, grid.y_um[k] - y

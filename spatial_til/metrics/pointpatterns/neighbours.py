@@ -211,6 +211,16 @@ def _nearest(query_um, cell, grid, limit_um):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def bins_within(grid, x, y, radius_um):  # type: ignore[no-untyped-def]
+    """Return the first and last column and row of the bins that a circle may touch; no rows where it touches none."""
+    first = max(0, int(np.floor((x - radius_um - grid.x0_um) / grid.side_um)))
+    last = min(grid.cols - 1, int(np.floor((x + radius_um - grid.x0_um) / grid.side_um)))
+    top = max(0, int(np.floor((y - radius_um - grid.y0_um) / grid.side_um)))
+    bottom = min(grid.rows - 1, int(np.floor((y + radius_um - grid.y0_um) / grid.side_um)))
+    return (first, last, top, bottom) if first <= last else (0, 0, 0, -1)
+
+
+@njit(cache=True, nogil=True)
 def _count(query_um, cell, grid, radii_um):  # type: ignore[no-untyped-def]
     """Count points by the smallest radius that holds them, then add up."""
     squared_radii = radii_um * radii_um
@@ -218,12 +228,7 @@ def _count(query_um, cell, grid, radii_um):  # type: ignore[no-untyped-def]
     counts = np.zeros((len(query_um), len(radii_um)), dtype=np.int64)
     for i in range(len(query_um)):
         x, y = query_um[i, 0], query_um[i, 1]
-        first = max(0, int(np.floor((x - farthest - grid.x0_um) / grid.side_um)))
-        last = min(grid.cols - 1, int(np.floor((x + farthest - grid.x0_um) / grid.side_um)))
-        top = max(0, int(np.floor((y - farthest - grid.y0_um) / grid.side_um)))
-        bottom = min(grid.rows - 1, int(np.floor((y + farthest - grid.y0_um) / grid.side_um)))
-        if first > last:
-            continue
+        first, last, top, bottom = bins_within(grid, x, y, farthest)
         for row in range(top, bottom + 1):
             for k in range(grid.start[row * grid.cols + first], grid.start[row * grid.cols + last + 1]):
                 dx, dy = grid.x_um[k] - x, grid.y_um[k] - y
