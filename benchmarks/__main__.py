@@ -12,6 +12,7 @@ from benchmarks import (
     io_bench,
     patterns_bench,
     pipeline_bench,
+    report_bench,
     review_bench,
     startup_bench,
     whole_slide_bench,
@@ -33,6 +34,7 @@ BENCHES: Mapping[str, Callable[[], object]] = {
     "geometry": lambda: show(geometry_bench.run()),
     "densities": density.main,
     "tissue by example": lambda: show(examples_bench.run()),
+    "report": lambda: show(report_bench.run()),
     "review": lambda: show(review_bench.run()),
     "point patterns": lambda: patterns_bench.speed(1_000_000, 2),
 }

@@ -1,6 +1,7 @@
 """A small scored folder made without pixels: cells drawn by hand, scored as stored cells are."""
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -120,6 +121,28 @@ def _measured(plan: Plan) -> Measured:
         numbers={"artefact_fraction": 0.0, "overview_um": list(SIZE_UM), "warnings": [HOSTILE]},
         settings={"modality": "fluorescence", "segmenter": "watershed", "pixel size": "about 0.5 µm"},
     )
+
+
+def many_times(folder, root, copies):
+    """Copy a made folder and store every slide of it so many times over, each copy as a patient of its own."""
+    shutil.copytree(folder, root)
+    many = ScoredFolder(root)
+    run = json.loads(many.run.read_text())
+    jobs = {job["meta"]["slide_id"]: job for job in run["study"]["jobs"]}
+    run["study"]["jobs"] = []
+    for copy in range(copies):
+        for plan in PLANS:
+            slide_id = f"{plan.slide_id}_{copy}"
+            for place in (many.measured, many.overview, many.cells, many.regions):
+                place(slide_id).hardlink_to(place(plan.slide_id))
+            text = many.score(plan.slide_id).read_text()
+            values = json.loads(text.replace(f'"{plan.slide_id}"', f'"{slide_id}"'))
+            values["meta"] |= {"patient_id": f"P{copy}"}
+            many.score(slide_id).write_text(json.dumps(values))
+            job = jobs[plan.slide_id]
+            run["study"]["jobs"].append(job | {"meta": job["meta"] | {"slide_id": slide_id, "patient_id": f"P{copy}"}})
+    many.run.write_text(json.dumps(run))
+    return root
 
 
 def _photo():
