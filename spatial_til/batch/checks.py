@@ -8,7 +8,7 @@ from pathlib import Path
 from spatial_til.batch.estimate import estimate
 from spatial_til.checking import model_problems, slide_problems
 from spatial_til.errors import SpatialTilError
-from spatial_til.pipeline.settings import stain_problems
+from spatial_til.pipeline.settings import population_problems, stain_problems
 from spatial_til.study import Study, load_study
 
 
@@ -21,9 +21,12 @@ class CheckReport:
 
 
 def panel_problems(study: Study) -> list[str]:
-    """Return what makes the panels of a study impossible to measure, each told once."""
-    protocols = {id(job.protocol): job.protocol for job in study.jobs if job.cells is None}
-    return list(dict.fromkeys(problem for protocol in protocols.values() for problem in stain_problems(protocol)))
+    """Return what makes the panels of a study impossible to measure or to count, each told once."""
+    protocols = {id(job.protocol): job.protocol for job in study.jobs}
+    imaged = {id(job.protocol) for job in study.jobs if job.cells is None}
+    problems = [p for name, protocol in protocols.items() if name in imaged for p in stain_problems(protocol)]
+    problems += [p for protocol in protocols.values() for p in population_problems(protocol)]
+    return list(dict.fromkeys(problems))
 
 
 def check_study(

@@ -154,6 +154,34 @@ def standard_populations(markers: Sequence[str]) -> dict[str, Expression]:
     return populations
 
 
+def all_populations(markers: Sequence[str], own: Mapping[str, str]) -> dict[str, Expression]:
+    """Return the standard populations, then those of the protocol's `[populations]`, by name.
+
+    Raises
+    ------
+    ProtocolError
+        If one of the protocol's own is no expression over these markers.
+    """
+    return standard_populations(markers) | {name: parse_population(text, markers) for name, text in own.items()}
+
+
+def markers_in(expression: Expression) -> frozenset[str]:
+    """Return the markers whose calls decide who is in a population.
+
+    Examples
+    --------
+    >>> sorted(markers_in(standard_populations(["CD8", "tumor"])["CD8+nontumor"]))
+    ['CD8', 'tumor']
+    """
+    match expression:
+        case Marker(name):
+            return frozenset({name})
+        case Not(of):
+            return markers_in(of)
+        case And(of) | Or(of):
+            return frozenset().union(*map(markers_in, of))
+
+
 def select_populations(
     populations: Mapping[str, Expression],
     calls: Mapping[str, BoolArray],

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from spatial_til.errors import CellTableError
 from spatial_til.io.measured import Measured
 from spatial_til.metrics.levels import Failure
-from spatial_til.metrics.populations import parse_population, select_populations, standard_populations
-from spatial_til.model import BoolArray, Threshold
+from spatial_til.metrics.pooled_estimates import UNVERIFIED
+from spatial_til.metrics.populations import all_populations, markers_in, select_populations
+from spatial_til.model import BoolArray, Estimate, Threshold
+from spatial_til.protocol import Protocol
 from spatial_til.protocol_sections import TUMOR
 from spatial_til.segmentation.positivity import call_positive, score_of
 from spatial_til.study import Job
+
+#: Estimates of one slide by population and region.
+Estimates: TypeAlias = Mapping[tuple[str, str], Estimate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +110,27 @@ def _failures(marker: str, cut: MarkerCut) -> tuple[Failure, ...]:
     if cut.verified:
         return ()
     if cut.threshold.n_cells == 0:
-        return (Failure("stain_unverified", f"the cut-off of {marker} cannot be evaluated: no cells in its pool"),)
+        return (Failure(UNVERIFIED, f"the cut-off of {marker} cannot be evaluated: no cells in its pool"),)
     reason = f"no {marker}+ cells in the batch and no positive control: absent cells and a failed stain look alike"
-    return (Failure("stain_unverified", reason),)
+    return (Failure(UNVERIFIED, reason),)
 
 
-def populations_of(job: Job, calls: SlideCalls) -> dict[str, BoolArray]:
+def populations_of(protocol: Protocol, calls: SlideCalls) -> dict[str, BoolArray]:
     """Return the members of every population of one slide: standard ones, then the protocol's own."""
-    markers = [*calls.positive, *([TUMOR] if calls.tumor_cell is not None else [])]
-    expressions = standard_populations(markers)
-    for name, text in job.protocol.populations.items():
-        expressions[name] = parse_population(text, markers)
+    expressions = all_populations(_called(calls), protocol.populations)
     return select_populations(expressions, calls.positive, n_cells=calls.n_cells, tumor_cell=calls.tumor_cell)
+
+
+def with_stain_flags(estimates: Estimates, protocol: Protocol, calls: SlideCalls) -> Estimates:
+    """Return the estimates, those flagged that a marker decides whose stain is not shown to have worked."""
+    failed = {marker for marker, why in calls.failures.items() if why}
+    expressions = all_populations(_called(calls), protocol.populations)
+    unsure = {name for name, expression in expressions.items() if markers_in(expression) & failed}
+    return {key: replace(e, flags=(*e.flags, UNVERIFIED)) if key[0] in unsure else e for key, e in estimates.items()}
+
+
+def _called(calls: SlideCalls) -> list[str]:
+    return [*calls.positive, *([TUMOR] if calls.tumor_cell is not None else [])]
 
 
 def immune_cells(calls: SlideCalls, markers: tuple[str, ...]) -> BoolArray | None:

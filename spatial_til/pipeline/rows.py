@@ -8,6 +8,7 @@ from typing import Any
 from spatial_til.flags import join_flags
 from spatial_til.io.schema import PHENOTYPES
 from spatial_til.metrics.depth import DepthBand
+from spatial_til.metrics.pooled_estimates import UNVERIFIED
 from spatial_til.metrics.sensitivity import Variant
 from spatial_til.model import BORDER_TYPES, COMPARTMENTS, Call, Compartments, Estimate, SlideScore, Value
 from spatial_til.pipeline.numbers import SCORED, Scene
@@ -32,19 +33,22 @@ def _identity(score: SlideScore) -> Row:
     }
 
 
-def density_rows(score: SlideScore, scene: Scene) -> list[Row]:
+def density_rows(score: SlideScore) -> list[Row]:
     """Return one row for each compartment or aggregate and population."""
-    unsure = unsure_populations(scene)
     return [
         _identity(score)
         | {"compartment": region, "population": population}
         | _density(e)
         | {
-            "evaluable": e.density_per_mm2 is not None and population not in unsure,
+            "evaluable": _evaluable(e),
             "flags": join_flags(e.flags),
         }
         for (population, region), e in score.estimates.items()
     ]
+
+
+def _evaluable(estimate: Estimate) -> bool:
+    return estimate.density_per_mm2 is not None and UNVERIFIED not in estimate.flags
 
 
 def _density(estimate: Estimate) -> Row:
@@ -57,13 +61,6 @@ def _density(estimate: Estimate) -> Row:
     }
 
 
-def unsure_populations(scene: Scene) -> set[str]:
-    """Return populations that a marker decides whose stain is not shown to have worked."""
-    failed = [f"{marker}{sign}" for marker, why in scene.calls.failures.items() if why for sign in "+-"]
-    texts = {name: scene.protocol.populations.get(name, name) for name in scene.populations}
-    return {name for name, text in texts.items() if any(term in text.replace(" ", "") for term in failed)}
-
-
 def counted_rows(score: SlideScore) -> list[Row]:
     """Return the density rows of a cell table without regions: an area that is not known is empty."""
     return [
@@ -72,7 +69,7 @@ def counted_rows(score: SlideScore) -> list[Row]:
         | _density(e)
         | {
             "area_mm2": e.area_mm2 or None,
-            "evaluable": e.density_per_mm2 is not None,
+            "evaluable": _evaluable(e),
             "flags": join_flags(e.flags, [] if e.area_mm2 else ["area_unknown"]),
         }
         for (population, region), e in score.estimates.items()

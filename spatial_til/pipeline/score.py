@@ -17,8 +17,8 @@ from spatial_til.io.regions import write_regions
 from spatial_til.io.scores import ScoredSlide, write_score
 from spatial_til.io.thumbnails import write_thumbnail
 from spatial_til.metrics.sensitivity import HOT_CD8_PER_MM2, MARGIN_WIDTHS_UM, THRESHOLD_FACTORS, Variant, vary
-from spatial_til.model import Annotations, Call, Estimate, SlideScore
-from spatial_til.pipeline.calls import MarkerCut, SlideCalls, populations_of
+from spatial_til.model import Annotations, Call, SlideScore
+from spatial_til.pipeline.calls import MarkerCut, SlideCalls, populations_of, with_stain_flags
 from spatial_til.pipeline.correcting import Corrected, correct, corrected_calls
 from spatial_til.pipeline.corrections import Corrections, StaleEdit, overridden, review_flags, review_rows
 from spatial_til.pipeline.divide import Regions, Widths, divide, find_regions, protocol_widths
@@ -37,7 +37,7 @@ from spatial_til.pipeline.numbers import (
 )
 from spatial_til.pipeline.patterns import table_rows
 from spatial_til.pipeline.pdl1 import TumorCellNumbers, tumor_cell_numbers, tumor_cell_values
-from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row, unsure_populations
+from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row
 from spatial_til.protocol import Protocol
 from spatial_til.study import Job
 
@@ -98,7 +98,7 @@ def score_measured(task: ScoreTask, measured: Measured) -> tuple[ScoredSlide, Co
     regions = slide_regions(job, corrected, widths, task.corrections)
     compartments = divide(regions, corrected.measured, job.protocol, widths)
     divided = (compartments, place_cells(corrected.measured.cells.xy_um, compartments))
-    populations = populations_of(job, corrected.calls)
+    populations = populations_of(job.protocol, corrected.calls)
     scene = tile_scene(job.slide_id, job.protocol, corrected.measured, corrected.calls, divided, populations)
     scored = _score_scene(scene, regions, replace(task, cuts=corrected.cuts), corrected.stale)
     return scored, corrected, scene
@@ -129,7 +129,7 @@ def _score_scene(scene: Scene, regions: Regions, task: ScoreTask, stale: Sequenc
     slide = SlideScore(
         meta=job.meta,
         tiles=scene.tiles.counts,
-        estimates=_with_stain_flags(scene),
+        estimates=with_stain_flags(scene.estimates, scene.protocol, scene.calls),
         values=values,
         phenotype=overridden(classes.phenotype, task.corrections),
         activity=classes.activity,
@@ -139,7 +139,7 @@ def _score_scene(scene: Scene, regions: Regions, task: ScoreTask, stale: Sequenc
     )
     variants = _sensitivity(job, scene, regions, task)
     rows: dict[str, list[dict[str, Any]]] = {
-        "density": density_rows(slide, scene),
+        "density": density_rows(slide),
         "slide_scores": [slide_row(slide, scene, tumor_cells)],
         "depth_profile": depth_rows(job.slide_id, depth_bands(scene)),
         "spatial": table_rows(scene, tumor_cells),
@@ -148,15 +148,6 @@ def _score_scene(scene: Scene, regions: Regions, task: ScoreTask, stale: Sequenc
         **review_rows(job.slide_id, task.cuts, task.corrections, stale),
     }
     return ScoredSlide(slide, rows, task.key)
-
-
-def _with_stain_flags(scene: Scene) -> dict[tuple[str, str], Estimate]:
-    """Return the estimates, those flagged that a marker decides whose stain is not shown to have worked."""
-    unsure = unsure_populations(scene)
-    return {
-        key: replace(e, flags=(*e.flags, "stain_unverified")) if key[0] in unsure else e
-        for key, e in scene.estimates.items()
-    }
 
 
 def slide_flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, classes: Classes) -> tuple[str, ...]:
@@ -202,7 +193,7 @@ def _sensitivity(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> l
 
     def phenotype_of(calls: SlideCalls, divided: Divided) -> Call:
         # The scored populations all decide how large tiles are, so that the protocol's own value gives its own call.
-        everything = populations_of(job, calls)
+        everything = populations_of(protocol, calls)
         populations = {name: everything[name] for name in SCORED.values() if name in everything}
         return classify(tile_scene(job.slide_id, protocol, measured, calls, divided, populations)).phenotype
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spatial_til.errors import ProtocolError
 from spatial_til.metrics.pooling import PoolingKeys
+from spatial_til.metrics.populations import parse_population
 from spatial_til.protocol import Protocol
 from spatial_til.segmentation.calibration import start_vector
 from spatial_til.segmentation.settings import Channel, MeasureSettings, NucleusSettings, Stain
@@ -45,6 +46,17 @@ def stain_problems(protocol: Protocol) -> list[str]:
     except ProtocolError as error:
         return [p if p.startswith("panel.") else f"panel.stains: {p}" for p in error.problems]
     return []
+
+
+def population_problems(protocol: Protocol) -> list[str]:
+    """Return which of the protocol's own populations is no expression over the panel's markers."""
+    problems: list[str] = []
+    for name, text in protocol.populations.items():
+        try:
+            parse_population(text, protocol.panel.markers)
+        except ProtocolError as error:
+            problems += [f"populations.{name}: {problem}" for problem in error.problems]
+    return problems
 
 
 def pooling_keys(protocol: Protocol) -> PoolingKeys:

@@ -17,7 +17,7 @@ from spatial_til.metrics.density import estimate
 from spatial_til.metrics.levels import Failure, not_evaluable
 from spatial_til.metrics.tiles import untiled_counts
 from spatial_til.model import BoolArray, Cells, Estimate, SlideScore, TileCounts
-from spatial_til.pipeline.calls import populations_of
+from spatial_til.pipeline.calls import populations_of, with_stain_flags
 from spatial_til.pipeline.correcting import Corrected
 from spatial_til.pipeline.corrections import Corrections, overridden, review_flags, review_rows
 from spatial_til.pipeline.rows import counted_rows, counted_slide_row
@@ -114,7 +114,7 @@ def score_cell_table(job: Job, corrected: Corrected, key: str, corrections: Corr
     A label says which tissue a cell is in, not where a border is: there is no core and no margin.
     """
     measured, calls = corrected.measured, corrected.calls
-    populations = populations_of(job, calls)
+    populations = populations_of(job.protocol, calls)
     estimates: dict[tuple[str, str], Estimate] = {}
     for region, (members, area_mm2) in _regions(job, measured).items():
         chosen = {name: mask & members for name, mask in populations.items()}
@@ -127,7 +127,7 @@ def score_cell_table(job: Job, corrected: Corrected, key: str, corrections: Corr
     score = SlideScore(
         meta=job.meta,
         tiles={},
-        estimates=estimates,
+        estimates=with_stain_flags(estimates, job.protocol, calls),
         values={},
         phenotype=overridden(not_evaluable(failures), corrections),
         activity={"combined": not_evaluable(failures)},

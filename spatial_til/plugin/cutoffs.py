@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial_til.metrics.populations import TUMOR, parse_population, select_populations, standard_populations
+from spatial_til.metrics.populations import TUMOR, all_populations, select_populations
 from spatial_til.model import BoolArray
 from spatial_til.pipeline.numbers import Scene
 from spatial_til.segmentation.positivity import score_of
@@ -68,7 +68,5 @@ def members_with_cut(scene: Scene, marker: str, scores: NDArray[Any], cut: float
     else:
         positive = {**positive, marker: called}
     markers = [*positive, *([TUMOR] if tumor is not None else [])]
-    expressions = standard_populations(markers)
-    for name, expression in scene.protocol.populations.items():
-        expressions[name] = parse_population(expression, markers)
+    expressions = all_populations(markers, scene.protocol.populations)
     return select_populations(expressions, positive, n_cells=len(called), tumor_cell=tumor)

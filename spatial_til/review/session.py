@@ -117,7 +117,7 @@ def numbers(
     step()
     divided = _divided(session, regions, corrected, last, step)
     step()
-    populations = populations_of(job, corrected.calls)
+    populations = populations_of(job.protocol, corrected.calls)
     scene = tile_scene(job.slide_id, job.protocol, corrected.measured, corrected.calls, divided, populations)
     step()
     classes = classify(scene)
