@@ -52,6 +52,12 @@ def test_without_corrections_nothing_is_copied():
     assert found.stale == ()
 
 
+def test_a_readers_cut_off_is_not_compared_with_cells_that_were_added():
+    found = applied(place(80.0, 80.0, "add", calls={"CD8": True}), thresholds={"CD8": 0.5})
+    assert len(found.measured.cells) == 5
+    assert (found.cuts["CD8"].threshold.n_cells, found.cuts["CD8"].threshold.n_positive) == (4, 2)
+
+
 def test_a_flip_holds_under_every_cut_off():
     flip = place(10.0, 60.0, marker="CD8", positive=True)
     for value, others in ((0.5, [True, True, False]), (2.0, [False] * 3)):

@@ -189,9 +189,10 @@ def _correct_cuts(
             continue
         how = protocol.marker(marker)
         scores = score_of(measured.cells, marker, compartment=how.compartment, statistic=how.statistic)
+        compared = np.isfinite(scores)  # an added cell has no signal: its call is the reader's
         n = int((scores >= value).sum())
         verified = cuts[marker].verified or n > 0
         of = cuts[marker].threshold
-        cut = Threshold(of.batch, marker, value, BY_READER, None, len(scores), n, evaluable=verified)
+        cut = Threshold(of.batch, marker, value, BY_READER, None, int(compared.sum()), n, evaluable=verified)
         corrected[marker] = MarkerCut(cut, verified)
     return corrected, stale
