@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spatial_til.errors import SlideError
-from spatial_til.plugin.tiles import TILE_PX, Loader, Picture
+from spatial_til.plugin.tiles import TILE_PX, Loader, Picture, TileKey, in_view
 
 
 class Pixels:
@@ -59,7 +59,7 @@ def test_a_picture_is_there_at_once_and_sharp_later(loader):
     first = picture.levels[0][:600, :600]  # returns although nothing can be read
     assert np.array_equal(first, np.kron(levels[2], np.ones((4, 4), np.uint8))[:600, :600])
     told = []
-    loader.on_loaded = told.append
+    loader.on_loaded = lambda picture, _: told.append(picture)
     sources[0].gate.set()
     assert loader.wait()
     assert np.array_equal(picture.levels[0][:600, :600], levels[0][:600, :600])
@@ -86,6 +86,13 @@ def test_each_tile_is_read_once(loader):
         (512, 1024, 0, 512),
         (512, 1024, 512, 1024),
     ]
+
+
+def test_only_tiles_that_are_shown_are_in_view():
+    corners = np.array([[500, 1024], [1023, 1600]])  # rows 500 to 1023, columns 1024 to 1600
+    inside = {(row, col) for row in range(5) for col in range(5) if in_view(TileKey(0, 2, row, col), 2, corners)}
+    assert inside == {(0, 2), (0, 3), (1, 2), (1, 3)}
+    assert not in_view(TileKey(0, 1, 1, 2), 2, corners)
 
 
 def test_what_is_asked_for_last_comes_first():

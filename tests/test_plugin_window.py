@@ -14,7 +14,7 @@ from tests.gui import LANDMARK, require_gui
 
 require_gui()
 
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt  # noqa: E402
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer  # noqa: E402
 from qtpy.QtGui import QMouseEvent  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
@@ -155,6 +155,36 @@ def test_coarse_levels_lie_within_a_screen_pixel(opened, qtbot):
     rows, cols = np.mgrid[: shot.shape[0], : shot.shape[1]]
     middle = (rows * weight).sum() / weight.sum(), (cols * weight).sum() / weight.sum()
     assert middle == pytest.approx(pixel(x_um, y_um), abs=1.5)
+
+
+def test_a_move_is_drawn_once_and_mouse_and_keys_are_heard_between_two_drawings(opened, qtbot):
+    viewer = opened.stage.viewer
+    canvas = viewer.window._qt_viewer.canvas
+    places = [(0.7, (0, 700, 800)), (3.0, (0, 500, 400)), (12.0, (0, 800, 1000))]
+
+    def go(zoom, center):
+        viewer.camera.zoom, viewer.camera.center = zoom, center
+
+    for place in places:  # so that every tile is in memory
+        go(*place)
+        seen(opened, qtbot)
+    told = []
+    canvas._scene_canvas.events.draw.connect(lambda _: told.append("drawn"))
+    turns = QTimer()
+    turns.timeout.connect(lambda: told.append("heard"))
+    turns.start(0)
+    for i, place in enumerate(places, start=1):
+        go(*place)
+        qtbot.wait(300)
+        assert told.count("drawn") == i
+        assert viewer.layers["CD8 (A)"].data_level == (1, 0, 0)[i - 1]
+    for _ in range(5):
+        canvas._scene_canvas.update()
+        QApplication.processEvents()
+        canvas._scene_canvas.update()
+        QApplication.processEvents()
+    turns.stop()
+    assert all("heard" in (a, b) for a, b in pairwise(told))
 
 
 def test_a_region_is_drawn_committed_and_the_tables_follow(opened, folder, qtbot):

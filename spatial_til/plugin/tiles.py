@@ -8,10 +8,13 @@ are filled from the finest coarser picture there is, and asked for from a few th
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -24,6 +27,7 @@ CACHE_BYTES = 768 << 20
 #: Tiles that may wait; the oldest are forgotten first, since the view has moved on.
 MAX_WAITING = 256
 _THREADS = 2
+_NICE = 10
 
 Image: TypeAlias = NDArray[Any]
 
@@ -52,7 +56,7 @@ class Loader:
     """Threads that fetch tiles, newest request first, and the tiles fetched last."""
 
     def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
-        self.on_loaded: Callable[[Picture], None] = lambda _: None
+        self.on_loaded: Callable[[Picture, TileKey], None] = lambda _, __: None
         self.on_error: Callable[[str], None] = lambda _: None
         self._tiles: OrderedDict[TileKey, Image] = OrderedDict()
         self._waiting: deque[TileKey] = deque()
@@ -118,6 +122,7 @@ class Loader:
             thread.join(timeout=10)
 
     def _work(self) -> None:
+        _stand_back()
         while (key := self._next()) is not None:
             picture = self._pictures.get(key.picture)
             if picture is None:  # no longer shown
@@ -131,7 +136,7 @@ class Loader:
                 self.on_error(str(error))
             self._done(key, tile)
             if not self._closed:
-                self.on_loaded(picture)
+                self.on_loaded(picture, key)
 
     def _done(self, key: TileKey, tile: Image | None) -> None:
         with self._changed:
@@ -158,6 +163,19 @@ class Loader:
         while self._room < 0 and len(self._tiles) > 1:
             _, old = self._tiles.popitem(last=False)
             self._room += old.nbytes
+
+
+def in_view(key: TileKey, level: int, corners: Image) -> bool:
+    """Return whether a tile lies in the view: rows and columns of its first and last pixel, [[r0, c0], [r1, c1]]."""
+    (row0, col0), (row1, col1) = np.asarray(corners)[:, -2:] // TILE_PX
+    return bool(key.level == level and row0 <= key.row <= row1 and col0 <= key.col <= col1)
+
+
+def _stand_back() -> None:
+    """Let the thread that draws go first, where threads have a rank: drawing a frame takes both cores of a laptop."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
 
 class Picture:

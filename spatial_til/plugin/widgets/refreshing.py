@@ -9,7 +9,8 @@ import napari
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from spatial_til.plugin.tiles import Loader, Picture, TiledLevel
+from spatial_til.plugin.tiles import Loader, Picture, TiledLevel, TileKey, in_view
+from spatial_til.plugin.widgets.pacing import pace
 
 _EVERY_MS = 150
 _shared: dict[str, Refresher] = {}
@@ -18,14 +19,14 @@ _shared: dict[str, Refresher] = {}
 class Refresher(QObject):
     """Draws layers again whose tiles have come. Tiles come from other threads; drawing is the main thread's."""
 
-    loaded = Signal(object)
+    loaded = Signal(object, object)
 
     def __init__(self) -> None:
         super().__init__()
         self.loader = Loader()
         self.loader.on_loaded = self.loaded.emit
         self._viewers: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._changed: set[Picture] = set()
+        self._come: dict[Picture | None, list[TileKey]] = {}
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_EVERY_MS)
@@ -33,21 +34,26 @@ class Refresher(QObject):
         self.loaded.connect(self._note)
 
     def watch(self, viewer: Any) -> None:
-        """Draw the layers of this viewer too, whichever is in front."""
-        self._viewers.add(viewer)
+        """Draw the layers of this viewer too, whichever is in front, and its canvas once a turn of the event loop."""
+        whole = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a wrapper without the canvas
+        self._viewers.add(whole)
+        pace(whole)
 
-    def _note(self, picture: Picture) -> None:
-        self._changed.add(picture)
+    def _note(self, picture: Picture, key: TileKey) -> None:
+        self._come.setdefault(picture, []).append(key)
         if not self._timer.isActive():
             self._timer.start()
 
     def draw(self) -> None:
-        """Draw every visible layer whose picture has new tiles."""
-        changed, self._changed = self._changed, set()
+        """Draw every visible layer that shows tiles which have come."""
+        come, self._come = self._come, {}
         current = napari.current_viewer()
-        for viewer in {*self._viewers, *([current] if current is not None else [])}:
+        if current is not None and current not in self._viewers:
+            self.watch(current)
+        for viewer in list(self._viewers):
             for layer in list(viewer.layers):
-                if layer.visible and picture_of(layer) in changed:
+                keys = come.get(picture_of(layer), []) if layer.visible else []
+                if any(in_view(key, layer.data_level, layer.corner_pixels) for key in keys):
                     layer.refresh(thumbnail=False, highlight=False, extent=False)
 
 
