@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from spatial_til.segmentation.basins import _touching
+from spatial_til.segmentation.cells import CELL_COST, COST_BIT, TERRITORY_COST
 from spatial_til.segmentation.foreground import depth_in
 from spatial_til.segmentation.marks import mark_room, marked
-from spatial_til.segmentation.measure import _level_statistics, _runs
+from spatial_til.segmentation.measure import measure_cells
+from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.smooth import smooth
 
 BESIDE = [(-1, -1, 23), (-1, 0, 16), (-1, 1, 23), (0, -1, 16), (0, 1, 16), (1, -1, 23), (1, 0, 16), (1, 1, 23)]
@@ -58,24 +60,42 @@ def test_touching_labels_are_all_pairs_side_by_side(seed):
     assert set(found) == expected
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_statistics_of_compartments(seed):
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(("seed", "ring"), [(0, 1), (1, 2), (2, 3)])
+def test_statistics_of_compartments(seed, ring, dtype):
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 5, (6, 7)).repeat(5, axis=0).repeat(6, axis=1)
-    code = rng.choice((1, 2, 5, 6), labels.shape)
-    part = np.where(labels > 0, labels * 8 + code, 0).astype(np.int32)
-    planes = rng.integers(0, 256, (2, *labels.shape)).astype(np.uint8)
-    runs, first, area = _runs(part, 5)
-    found = np.full((5, 2, 16), np.nan, np.float32)
-    _level_statistics(part, runs, first, np.array([True, True, False, True, True]), planes, found)
+    labels = rng.integers(0, 5, (3, 4)).repeat(23, axis=0).repeat(31, axis=1)  # cells of several pieces
+    nucleus = rng.integers(0, 2, labels.shape) > 0
+    cost = np.where(labels == 0, TERRITORY_COST, np.where(nucleus, 0, CELL_COST))
+    keys = (cost << COST_BIT | labels << 1).astype(np.uint32)
+    planes = rng.integers(0, 256, (2, *labels.shape)).astype(dtype)
+    wanted = np.array([True, True, False, True, True])
+    found, _, area = measure_cells(
+        keys,
+        np.zeros((5, 2), np.int64),
+        wanted,
+        planes,
+        planes.astype(np.int16),
+        px_um=1.0,
+        membrane_um=float(ring),
+        scratch=Scratch(),
+    )
+    padded = np.pad(labels, ring, mode="edge")
+    rows, cols = labels.shape
+    ways = [(y * d, x * d) for y, x in ((-1, 0), (1, 0), (0, -1), (0, 1)) for d in range(1, ring + 1)]
+    shifted = [padded[ring + y : ring + y + rows, ring + x : ring + x + cols] for y, x in ways]
+    membrane = (np.array(shifted) != labels).any(axis=0)
+    inside = {"nucleus": nucleus, "cytoplasm": ~nucleus, "membrane": membrane, "cell": np.ones_like(nucleus)}
     assert area.tolist() == [(labels == k + 1).sum() for k in range(5)]
-    assert np.isnan(found[[2, 4]]).all(), "a cell not wanted, and one without a pixel"
-    for k in (0, 1, 3):
+    for k in range(5):
+        if not wanted[k] or not area[k]:
+            assert np.isnan(found[k]).all()
+            continue
         for p, plane in enumerate(planes):
-            for c, bits in enumerate((1, 2, 4, 7)):
-                values = np.sort(plane[(labels == k + 1) & (code & bits > 0)])
+            for c, where in enumerate(inside.values()):
+                values = np.sort(plane[(labels == k + 1) & where])
                 ranks = [values[tenths * (len(values) - 1) // 10] for tenths in (5, 7, 9)]
-                expected = np.array([values.mean(), *ranks], np.float32)
+                expected = np.array([values.mean(dtype=np.float64), *ranks], np.float32)
                 assert np.array_equal(found[k, p, 4 * c : 4 * c + 4], expected)
 
 

@@ -100,8 +100,7 @@ def measure(task: MeasureTask) -> StageReport:
         path_of_overview, roles = task.folder.overview(job.slide_id), job.protocol.panel.roles
         with ThreadPoolExecutor(1) as beside:
             overview = beside.submit(write_overview, path_of_overview, slide, roles, OVERVIEW_PX)
-            measured, constants = _measure_image(task, slide, drawn)
-            _store_stains(task, slide, constants)
+            measured = _measure_image(task, slide, drawn)
         extent = overview.result()
     numbers = {**measured.numbers, "overview_um": extent}
     write_measured(path, replace(measured, key=key_of(parts), numbers=numbers, source=source, made_of=parts))
@@ -272,7 +271,7 @@ def _vector_flags(job: Job) -> tuple[str, ...]:
     return ("stain_vector_fallback",) if asked else ()
 
 
-def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None) -> tuple[Measured, Calibration]:
+def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None) -> Measured:
     job = task.job
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
@@ -287,12 +286,13 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
         finder=None if seg.method == "watershed" else find_nuclei_with(seg.method, seg.weights),
         threads=task.threads,
         progress=tell_tiles(task.folder.tiles(job.slide_id)),
+        beside=lambda constants: _store_stains(task, slide, constants),
     )
     numbers: dict[str, Any] = dict(found.qc.numbers)
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}
-    measured = Measured(
+    return Measured(
         key="",
         cells=found.cells,
         tissue=found.tissue,
@@ -306,4 +306,3 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
             "pixel size": f"about {2.0 ** round(float(np.log2(grid.pixel_size.mean_um))):g} µm",
         },
     )
-    return measured, found.constants

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -43,33 +42,12 @@ def train(
     TrainingError
         With all that is missing: classes, strokes, slides, stains.
     """
-    stained = {slide_id: stains_of(folder, slide_id) for slide_id in strokes}
-    learned = learn(stained, strokes, channels)
-    slides = [_training_slide(folder, slide_id, learned.model, stained[slide_id]) for slide_id in strokes]
-    return replace(learned, training=learned.training.model_copy(update={"slides": tuple(slides)}))
-
-
-def learn(
-    stained: Mapping[str, StainPlanes],
-    strokes: Mapping[str, Sequence[Stroke]],
-    channels: Sequence[str] | None = None,
-    step: Callable[[], None] = lambda: None,
-) -> TrainedModel:
-    """Learn as `train`, from stains in memory; the record of the slides learned from stays empty.
-
-    Parameters
-    ----------
-    stained
-        The stains of each slide that has strokes.
-    step
-        Called between steps; what it raises ends the work.
-    """
+    stained = {slide_id: _stains(folder, slide_id) for slide_id in strokes}
     classes, looked_at = _classes(strokes), _channels(stained, channels)
     modality = next(iter(stained.values())).modality
     references = _references(stained, looked_at) if modality == "fluorescence" else ()
     parts, left_out, first = [], 0, 0
     for k, (slide_id, drawn) in enumerate(strokes.items()):
-        step()
         part, twice = samples_under(
             stained[slide_id], drawn, classes, looked_at, references, slide=k, first_stroke=first
         )
@@ -78,9 +56,9 @@ def learn(
     samples = joined(parts)
     check_samples(samples, classes)
     model = fit(samples, classes, modality=modality, channels=looked_at, references=references)
-    held_out = [hold_out(samples, classes, step=step)]
-    held_out += [hold_out(samples, classes, "slides", step=step)] if len(strokes) > 1 else []
-    return TrainedModel(model, _training(samples, classes, [h for h in held_out if h], left_out))
+    held_out = [hold_out(samples, classes), hold_out(samples, classes, "slides") if len(strokes) > 1 else None]
+    slides = [_training_slide(folder, slide_id, model, stained[slide_id]) for slide_id in strokes]
+    return TrainedModel(model, _training(samples, classes, slides, [h for h in held_out if h], left_out))
 
 
 def strokes_in(folder: ScoredFolder, drawn: Path, width_um: float = STROKE_UM) -> dict[str, tuple[Stroke, ...]]:
@@ -128,18 +106,10 @@ def training_lines(trained: TrainedModel) -> list[str]:
     return lines
 
 
-def stains_of(folder: ScoredFolder, slide_id: str) -> StainPlanes:
-    """Return the stored stains of a slide.
-
-    Raises
-    ------
-    TrainingError
-        Where it was not measured, or by a version that stored none.
-    """
+def _stains(folder: ScoredFolder, slide_id: str) -> StainPlanes:
     path = folder.stains(slide_id)
     if not path.exists():
-        found = "was measured without its stains" if folder.measured(slide_id).exists() else "is not measured"
-        msg = f"{slide_id}: {found} in {folder.root}: run score --rerun all on it first, then paint"
+        msg = f"{slide_id}: is not measured in {folder.root}: run score on it first, then paint"
         raise TrainingError([msg])
     return read_stain_planes(path)
 
@@ -191,10 +161,12 @@ def _training_slide(folder: ScoredFolder, slide_id: str, model: TissueModel, pla
     return TrainingSlide(slide_id=slide_id, sha256=str(read_source(measured).get("sha256", "")), unlike=unlike)
 
 
-def _training(samples: Samples, classes: Sequence[str], held: Sequence[HeldOut], left_out: int) -> Training:
+def _training(
+    samples: Samples, classes: Sequence[str], slides: Sequence[TrainingSlide], held: Sequence[HeldOut], left_out: int
+) -> Training:
     mine = {name: samples.class_index == k for k, name in enumerate(classes)}
     return Training(
-        slides=(),
+        slides=tuple(slides),
         strokes={name: len(np.unique(samples.stroke[of])) for name, of in mine.items()},
         squares={name: int(of.sum()) for name, of in mine.items()},
         left_out=left_out,

@@ -47,7 +47,8 @@ class Calibration:
     floor: NDArray[np.int16] = field(default_factory=lambda: np.zeros((1, 1), dtype=np.int16))
     white: white.White | None = None
     vectors: Mapping[str, tuple[float, ...]] | None = None
-    table: stains.UnmixTable | None = None
+    amounts: stains.UnmixTable | None = None  # every stain of the panel, and the residual
+    table: stains.UnmixTable | None = None  # the nuclear plane and the markers
     channel_index: tuple[int, ...] = ()
     background: NDArray[np.floating[Any]] | None = None
     autofluorescence: fluorescence.Autofluorescence | None = None
@@ -190,11 +191,20 @@ def _brightfield(
     vectors = {s.name: start_vector(s) for s in settings.stains}
     warnings = stains.check_stains(vectors)
     matrix = stains.stain_matrix(list(vectors.values()))
-    table = _nuclear_table(stains.amounts_table(matrix, glass.rgb), settings)
+    amounts = stains.amounts_table(matrix, glass.rgb)
+    table = _nuclear_table(amounts, settings)
     marked = [i for i, s in enumerate(settings.stains) if s.marker != NUCLEI]
     leak = leaked_share(matrix)[np.ix_(marked, marked)]
-    draft = Calibration(settings, region, white=glass, vectors=vectors, table=table, leak=leak, warnings=warnings)
-    draft = draft.with_floor(picture, px, source)
+    draft = Calibration(
+        settings,
+        region,
+        white=glass,
+        vectors=vectors,
+        amounts=amounts,
+        table=table,
+        leak=leak,
+        warnings=warnings,
+    ).with_floor(picture, px, source)
     return _with_guide(replace(draft, typical=_typical(source, draft)), source)
 
 

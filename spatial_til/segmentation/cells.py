@@ -60,12 +60,13 @@ def grow_cells(
     if len(area_um2) > LABEL_MASK:
         msg = f"A tile holds at most {int(LABEL_MASK)} nuclei, found {len(area_um2)}; use smaller tiles"
         raise SlideError(msg)
-    large = np.concatenate(([False], np.asarray(area_um2) > large_nucleus_um2))
+    large = np.asarray(area_um2) > large_nucleus_um2
+    start = np.concatenate(([_FREE], 2 * np.arange(1, len(large) + 1, dtype=np.uint32) + large), dtype=np.uint32)
     straight = [step_of(CELL_COST * px_um, um) for um in (cell_expansion_um, large_expansion_um)]
     diagonal = [min(round(1.4142 * step), _MAX_STEP) for step in straight]
     steps = np.array((straight, diagonal), dtype=np.uint32) << COST_BIT
     keys = scratch.array("keys", nuclei.shape, np.uint32)
-    _grow(nuclei, large, steps, keys)
+    _grow(nuclei, start, steps, keys)
     return keys
 
 
@@ -79,41 +80,6 @@ def label_image(keys: NDArray[np.uint32], end: np.uint32 = CELL_END) -> NDArray[
     return np.where(keys < end, (keys >> _ONE) & LABEL_MASK, 0).astype(np.int32)
 
 
-@njit(cache=True, nogil=True)
-def write_parts(keys: Any, ring: int, out: Any) -> None:
-    """Write for each pixel eight times its cell's label, plus its compartments; 0 outside cells.
-
-    Compartments: 1 nucleus or 2 cytoplasm, and 4 on the membrane ring, where another cell or none lies within
-    `ring` pixels straight up, down or sideways.
-    """
-    rows, cols = keys.shape
-    for i in range(rows):
-        for j in range(cols):
-            key = keys[i, j]
-            inside = np.uint32(1) if key < NUCLEUS_END else np.uint32(2)
-            labelled = ((key >> _ONE) & LABEL_MASK) << np.uint32(3)
-            out[i, j] = np.int32(labelled | inside) if key < CELL_END else np.int32(0)
-    edge = np.empty(cols, dtype=np.int32)
-    for i in range(rows):
-        line = out[i]
-        edge[:] = 0
-        for d in range(1, ring + 1):
-            up, down = out[max(i - d, 0)], out[min(i + d, rows - 1)]
-            for j in range(cols):
-                edge[j] |= (line[j] ^ up[j]) | (line[j] ^ down[j])
-            _differs(edge[d:], line[d:], line[: cols - d])
-            _differs(edge[: cols - d], line[: cols - d], line[d:])
-        for j in range(cols):
-            line[j] |= np.int32(4) if line[j] and edge[j] > 7 else np.int32(0)
-
-
-@njit(cache=True, nogil=True)
-def _differs(edge: Any, line: Any, other: Any) -> None:
-    """Mark where two lines differ."""
-    for j in range(len(edge)):
-        edge[j] |= line[j] ^ other[j]
-
-
 @njit(cache=True, nogil=True, inline="always")
 def label_of(key: Any, end: Any) -> Any:
     """Return the label of one key before `end`, else 0."""
@@ -121,37 +87,52 @@ def label_of(key: Any, end: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _grow(nuclei: Any, large: Any, steps: Any, keys: Any) -> None:
+def _grow(nuclei: Any, start: Any, steps: Any, keys: Any) -> None:
+    """Write keys in two passes; `start` holds the key of each label, and of none."""
     rows, cols = nuclei.shape
     for i in range(rows):
-        for j in range(cols):
-            k = nuclei[i, j]
-            keys[i, j] = _FREE if k == 0 else np.uint32((k << 1) | large[k])
-    for i in range(rows):
         line = keys[i]
+        for j in range(cols):
+            line[j] = start[nuclei[i, j]]
         if i > 0:
             _from_row(line, keys[i - 1], steps)
-        for j in range(1, cols):
-            line[j] = min(line[j], np.uint32(line[j - 1] + steps[0, line[j - 1] & 1]))
+        _along(line, steps)
     for i in range(rows - 1, -1, -1):
         line = keys[i]
         if i < rows - 1:
             _from_row(line, keys[i + 1], steps)
-        for j in range(cols - 2, -1, -1):
-            line[j] = min(line[j], np.uint32(line[j + 1] + steps[0, line[j + 1] & 1]))
+        _along(line[::-1], steps)
+
+
+@njit(cache=True, nogil=True)
+def _along(line: Any, steps: Any) -> None:
+    """Lower each key of a row by what the one before it offers; the step is carried on, not looked up anew."""
+    small, rise = steps[0, 0], np.uint32(steps[0, 1] - steps[0, 0])
+    key, step = line[0], np.uint32(small + (line[0] & _ONE) * rise)
+    for j in range(1, len(line)):
+        own, offer = line[j], np.uint32(key + step)
+        own_step = np.uint32(small + (own & _ONE) * rise)
+        nearer = own < offer
+        key = own if nearer else offer
+        step = own_step if nearer else step
+        line[j] = key
 
 
 @njit(cache=True, nogil=True)
 def _from_row(line: Any, other: Any, steps: Any) -> None:
     """Lower a row of keys by what the row beside it offers."""
-    cols = len(line)
-    small, rise = steps[0, 0], np.uint32(steps[0, 1] - steps[0, 0])
-    small_diagonal, rise_diagonal = steps[1, 0], np.uint32(steps[1, 1] - steps[1, 0])
-    for j in range(cols):
-        line[j] = min(line[j], np.uint32(other[j] + small + (other[j] & np.uint32(1)) * rise))
-    for j in range(1, cols):
-        key = other[j - 1]
-        line[j] = min(line[j], np.uint32(key + small_diagonal + (key & np.uint32(1)) * rise_diagonal))
-    for j in range(cols - 1):
-        key = other[j + 1]
-        line[j] = min(line[j], np.uint32(key + small_diagonal + (key & np.uint32(1)) * rise_diagonal))
+    last = len(line) - 1
+    line[0] = min(line[0], _offer(other[0], steps, 0))
+    if last:
+        line[0] = min(line[0], _offer(other[1], steps, 1))
+        line[last] = min(line[last], _offer(other[last], steps, 0), _offer(other[last - 1], steps, 1))
+    left, middle, right, inner = other[:-2], other[1:-1], other[2:], line[1:-1]
+    for j in range(len(inner)):
+        aslant = min(_offer(left[j], steps, 1), _offer(right[j], steps, 1))
+        inner[j] = min(inner[j], _offer(middle[j], steps, 0), aslant)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _offer(key: Any, steps: Any, aslant: int) -> Any:
+    """Return a key one step further, by the expansion of its cell."""
+    return np.uint32(key + steps[aslant, 0] + (key & _ONE) * np.uint32(steps[aslant, 1] - steps[aslant, 0]))

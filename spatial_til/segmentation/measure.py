@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spatial_til.segmentation.cells import write_parts
-from spatial_til.segmentation.marks import mark_room, marked
+from spatial_til.segmentation.pieces import CYTOPLASM, MEMBRANE, NUCLEUS, gather
 from spatial_til.segmentation.rim import rim_stain
 from spatial_til.segmentation.scratch import Scratch
 
@@ -69,87 +68,38 @@ def measure_cells(
         (n,) pixels of each cell.
     """
     pixels = np.full((len(centre), len(planes), _N_PIXEL), np.nan, dtype=np.float32)
-    part = scratch.array("parts", keys.shape, np.int32)
-    write_parts(keys, max(round(membrane_um / px_um), 1), part)
-    runs, first, area = _runs(part, len(centre))
-    if planes.dtype == np.uint8:
-        _level_statistics(part, runs, first, wanted, planes, pixels)
-    else:
-        _value_statistics(part, runs, first, area, wanted, planes, pixels)
-    return pixels, rim_stain(keys, centre, wanted, membrane_planes, px_um=px_um, leak=leak), area
+    pieces = gather(keys, wanted, planes, max(round(membrane_um / px_um), 1), scratch)
+    (_level_statistics if planes.dtype == np.uint8 else _value_statistics)(pieces, pixels)
+    rims = rim_stain(keys, centre, wanted, membrane_planes, px_um=px_um, leak=leak)
+    return pixels, rims, pieces.area_px
 
 
 @njit(cache=True, nogil=True)
-def _runs(part: Any, n: int) -> Any:
-    """Return the runs of each cell along rows (m, 4): row, first and last column and one, next run of the cell.
-
-    With them the first run of each cell, and its pixels; -1 ends the runs of a cell.
-    """
-    rows, cols = part.shape
-    runs = np.empty((rows * ((cols + 1) // 2), 4), dtype=np.int32)  # room for all: only what is used costs
-    first, last = np.full(n, -1, dtype=np.int32), np.empty(n, dtype=np.int32)
-    area = np.zeros(n, dtype=np.int64)
-    mark, at = mark_room(cols)
-    m = 0
-    for i in range(rows):
-        line = part[i]
-        _mark_changes(line, mark)
-        changes = marked(mark, at)
-        at[changes] = cols
-        for t in range(changes):
-            start, stop = at[t], at[t + 1]
-            k = (line[start] >> 3) - 1
-            if k < 0:
-                continue
-            runs[m, 0], runs[m, 1], runs[m, 2], runs[m, 3] = i, start, stop, -1
-            if first[k] < 0:
-                first[k] = m
-            else:
-                runs[last[k], 3] = m
-            last[k] = m
-            area[k] += stop - start
-            m += 1
-    return runs[:m], first, area
-
-
-@njit(cache=True, nogil=True)
-def _mark_changes(line: Any, mark: Any) -> None:
-    """Mark the first pixel of a row and those of another cell than the one before."""
-    mark[0] = 1
-    for j in range(1, len(line)):
-        mark[j] = (line[j] ^ line[j - 1]) > 7
-
-
-@njit(cache=True, nogil=True)
-def _level_statistics(part: Any, runs: Any, first: Any, wanted: Any, planes: Any, out: Any) -> None:
+def _level_statistics(pieces: Any, out: Any) -> None:
     """Write the statistics of 8-bit planes from one histogram a compartment."""
-    m, cols = len(planes), part.shape[1]
-    code, level = part.reshape(-1), planes.reshape(m, -1)
+    m = out.shape[1]
     histogram = np.zeros((m, 8 * 256), dtype=np.int32)
     top = np.zeros(m, dtype=np.uint8)
-    for k in range(len(first)):
-        if not wanted[k]:
+    for k in range(len(out)):
+        piece = pieces.first[k]
+        if piece < 0:
             continue
         top[:] = 0
-        at = first[k]
-        while at >= 0:
-            start = np.uint64(runs[at, 0] * cols + runs[at, 1])
-            stop = start + np.uint64(runs[at, 2] - runs[at, 1])
-            for p in range(np.uint64(m)):
-                most = top[p]
-                for j in range(start, stop):
-                    here = level[p, j]
-                    most = max(most, here)
-                    histogram[p, np.uint64((code[j] & 7) << 8) | np.uint64(here)] += 1
-                top[p] = most
-            at = runs[at, 3]
+        while piece >= 0:
+            code, n = pieces.code[piece], np.uint64(pieces.held[piece])
+            for p in range(m):
+                level, counts = pieces.value[piece, p], histogram[p]
+                top[p] = max(top[p], level[:n].max())
+                for j in range(n):
+                    counts[(np.uint64(code[j]) << np.uint64(8)) | np.uint64(level[j])] += np.int32(1)
+            piece = pieces.following[piece]
         for p in range(m):
             _from_histograms(histogram[p].reshape(8, 256)[:, : np.int64(top[p]) + 1], out[k, p])
 
 
 @njit(cache=True, nogil=True)
 def _from_histograms(histogram: Any, out: Any) -> None:
-    """Write the statistics of the compartments from histograms by code of `cells.write_parts`, and clear them."""
+    """Write the statistics of the compartments from histograms by code of a pixel, and clear them."""
     for level in range(histogram.shape[1]):
         nucleus = histogram[1, level] + histogram[5, level]
         cytoplasm = histogram[2, level] + histogram[6, level]
@@ -181,25 +131,25 @@ def _from_histogram(histogram: Any, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _value_statistics(part: Any, runs: Any, first: Any, area: Any, wanted: Any, planes: Any, out: Any) -> None:
+def _value_statistics(pieces: Any, out: Any) -> None:
     """Write the statistics of planes of any type from sorted values."""
-    codes = (1, 2, 4, 7)
-    for k in range(len(first)):
-        if not wanted[k]:
+    codes = (NUCLEUS, CYTOPLASM, MEMBRANE, NUCLEUS | CYTOPLASM)
+    m = out.shape[1]
+    for k in range(len(out)):
+        piece = pieces.first[k]
+        if piece < 0:
             continue
-        sample = np.empty((planes.shape[0], 4, area[k]), dtype=planes.dtype)
+        sample = np.empty((m, 4, pieces.area_px[k]), dtype=pieces.value.dtype)
         size = np.zeros(4, dtype=np.int64)
-        at = first[k]
-        while at >= 0:
-            i = runs[at, 0]
-            for j in range(runs[at, 1], runs[at, 2]):
+        while piece >= 0:
+            for j in range(pieces.held[piece]):
                 for c in range(4):
-                    if part[i, j] & codes[c]:
-                        for p in range(planes.shape[0]):
-                            sample[p, c, size[c]] = planes[p, i, j]
+                    if pieces.code[piece, j] & codes[c]:
+                        for p in range(m):
+                            sample[p, c, size[c]] = pieces.value[piece, p, j]
                         size[c] += 1
-            at = runs[at, 3]
-        for p in range(planes.shape[0]):
+            piece = pieces.following[piece]
+        for p in range(m):
             for c in range(4):
                 _from_values(sample[p, c, : size[c]], out[k, p, 4 * c : 4 * c + 4])
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from spatial_til.segmentation.basins import find_basins
 from spatial_til.segmentation.clefts import open_clefts
 from spatial_til.segmentation.foreground import SCALE, STEP, above_level, depth_in, fill_holes
+from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.merge import join_basins
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NucleusSettings
@@ -83,16 +84,18 @@ def find_nuclei(
     smooth(depth, settings.landscape_blur_um / px_um, 1, out=landscape)
     basins = find_basins(landscape, above, contrast, round(settings.max_radius_um / px_um), scratch)
     root, sums = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
-    labels = scratch.array("nuclei", above.shape, np.int32)
     cut = np.round(settings.edge_level * sums[:, 6] / np.maximum(sums[:, 0], 1)).astype(np.int32)
     tally = np.column_stack((sums[:, :3], np.zeros((len(sums), 2), dtype=np.int64)))
-    _settle(basins.labels, root, contrast, cut, basins.peak, labels, tally)
+    grown, owner = _settle(basins.labels, root, contrast, cut, basins.peak, tally)
     area_um2 = tally[:, 0] * px_um**2
     edge = tally[:, 4] / np.maximum(tally[:, 3], 1) / (2 * px_um) / (SCALE * typical)
     keep = (root == np.arange(len(root))) & (area_um2 >= settings.min_area_um2)
     keep &= (area_um2 <= settings.max_area_um2) & ((edge >= settings.edge_share) | (tally[:, 3] == 0))
     keep[0] = False
-    _relabel(labels, np.where(keep, np.cumsum(keep), 0).astype(np.int32))
+    number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    labels = scratch.array("nuclei", above.shape, np.int32)
+    _write_labels(basins.labels, number[root], labels)
+    labels.reshape(-1)[grown] = number[owner]
     kept = np.flatnonzero(keep)
     area = tally[kept, 0]
     return Nuclei(
@@ -106,42 +109,59 @@ def find_nuclei(
 
 
 @njit(cache=True, nogil=True)
-def _settle(basins: Any, root: Any, contrast: Any, cut: Any, peak: Any, out: Any, tally: Any) -> None:
-    """Write labels of nuclei, grown by one pixel into free pixels with at least the contrast `cut` of the label.
+def _settle(basins: Any, root: Any, contrast: Any, cut: Any, peak: Any, tally: Any) -> Any:
+    """Return the free pixels (flat) by which nuclei grow, and whose they are: with at least the contrast `cut` of it.
 
     `tally` holds per label: pixels, row and column sums from the peak, edge pixels, sum of edge gradients. What
     is grown and the edge before growth are added to it.
     """
     rows, cols = basins.shape
-    out[0], out[rows - 1] = 0, 0
+    grown = np.empty(rows * cols // 2 + 1, dtype=np.int64)  # room for all: only what is used costs
+    owner = np.empty(len(grown), dtype=np.int32)
+    mark, at = mark_room(cols)
+    n = 0
     for i in range(1, rows - 1):
         up, here, down = basins[i - 1], basins[i], basins[i + 1]
-        out[i, 0], out[i, cols - 1] = 0, 0
-        for j in range(1, cols - 1):
-            left, right = here[j - 1], here[j + 1]
+        _mark_edges(up, here, down, mark)
+        for t in range(marked(mark, at)):
+            j = at[t]
             k = root[here[j]]
             if k == 0:
-                if up[j] | left | right | down[j]:
-                    for b in (root[up[j]], root[left], root[right], root[down[j]]):
-                        if b and contrast[i, j] >= cut[b] and (k == 0 or cut[b] > cut[k]):
-                            k = b
-                    if k:
-                        tally[k, 0] += 1
-                        tally[k, 1] += i - peak[k, 0]
-                        tally[k, 2] += j - peak[k, 1]
-            elif not (up[j] and left and right and down[j]):
+                for b in (root[up[j]], root[here[j - 1]], root[here[j + 1]], root[down[j]]):
+                    if b and contrast[i, j] >= cut[b] and (k == 0 or cut[b] > cut[k]):
+                        k = b
+                if k:
+                    grown[n], owner[n] = i * cols + j, k
+                    n += 1
+                    tally[k, 0] += 1
+                    tally[k, 1] += i - peak[k, 0]
+                    tally[k, 2] += j - peak[k, 1]
+            else:
                 across = np.int64(contrast[i, j + 1]) - contrast[i, j - 1]
                 descent = np.int64(contrast[i + 1, j]) - contrast[i - 1, j]
                 tally[k, 3] += 1
                 tally[k, 4] += np.int64(np.sqrt(across * across + descent * descent))
-            out[i, j] = k
+    return grown[:n].copy(), owner[:n].copy()
 
 
 @njit(cache=True, nogil=True)
-def _relabel(labels: Any, new: Any) -> None:
-    for i in range(labels.shape[0]):
-        for j in range(labels.shape[1]):
-            labels[i, j] = new[labels[i, j]]
+def _mark_edges(up: Any, here: Any, down: Any, mark: Any) -> None:
+    """Mark pixels of basins beside free ones and free ones beside basins, but for the ends of the row."""
+    for j in range(1, len(here) - 1):
+        full = (up[j] != 0) & (down[j] != 0) & (here[j - 1] != 0) & (here[j + 1] != 0)
+        empty = (up[j] | down[j] | here[j - 1] | here[j + 1]) == 0
+        mark[j] = ~full & 1 if here[j] != 0 else ~empty & 1
+
+
+@njit(cache=True, nogil=True)
+def _write_labels(basins: Any, number: Any, out: Any) -> None:
+    """Write the number of each basin, 0 along the frame."""
+    rows, cols = basins.shape
+    for i in range(rows):
+        for j in range(cols):
+            out[i, j] = number[basins[i, j]]
+        out[i, 0], out[i, cols - 1] = 0, 0
+    out[0], out[rows - 1] = 0, 0
 
 
 def given_nuclei(labels: NDArray[Any]) -> Nuclei:

@@ -36,7 +36,6 @@ class MeasuredSlide(NamedTuple):
     cells: Cells
     tissue: MultiPolygon
     qc: QC
-    constants: Calibration
 
 
 class _Part(NamedTuple):
@@ -60,6 +59,7 @@ def measure_slide(
     threads: int = 1,
     tile_px: int = 2048,
     progress: Callable[[int, int], None] | None = None,
+    beside: Callable[[Calibration], object] | None = None,
 ) -> MeasuredSlide:
     """Find every cell of a slide and measure its markers.
 
@@ -79,6 +79,8 @@ def measure_slide(
         How the work is cut; the result does not depend on them. A network has tiles of its own (see `networks.seams`).
     progress
         Called with tiles done and tiles in all.
+    beside
+        Called once with the slide's constants, in one of the threads.
 
     Raises
     ------
@@ -101,14 +103,21 @@ def measure_slide(
 
     parts = []
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
-        quality = pool.submit(judge, constants, source, picture=picture)
-        for part in pool.map(run, tiles, inside):
+        measured = pool.map(run, tiles, inside)
+        quality = pool.submit(judge, constants, source, picture=picture)  # last: small pieces even out the threads
+        other = pool.submit(beside or _nothing, constants)
+        for part in measured:
             parts.append(part)
             if progress is not None:
                 progress(len(parts), len(tiles))
+        other.result()
     if finder is not None:
         parts = _without_doubles(parts, source.pixel_size)
-    return MeasuredSlide(_assemble(parts, source, constants), constants.tissue, quality.result(), constants)
+    return MeasuredSlide(_assemble(parts, source, constants), constants.tissue, quality.result())
+
+
+def _nothing(_: Calibration) -> None:
+    """Do nothing beside the tiles."""
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from spatial_til.plugin.stage import Stage
 from spatial_til.plugin.widgets.cells_tab import CellsTab
 from spatial_til.plugin.widgets.cutoff_tab import CutoffTab
 from spatial_til.plugin.widgets.edits_tab import EditsTab
-from spatial_til.plugin.widgets.examples_tab import ExamplesTab
 from spatial_til.plugin.widgets.parts import button, row
 from spatial_til.plugin.widgets.refreshing import shared_refresher
 from spatial_til.plugin.widgets.regions_tab import RegionsTab
@@ -65,7 +64,6 @@ class ReviewDock(QWidget):
         self.tabs = QTabWidget()
         self.result, self.regions, self.cells_tab = ResultTab(self), RegionsTab(self), CellsTab(self)
         self.cutoff, self.edits, self.timeline = CutoffTab(self), EditsTab(self), TimelineTab(self)
-        self.examples = ExamplesTab(self)
         for title, tab in (
             ("Result", self.result),
             ("Regions", self.regions),
@@ -73,7 +71,6 @@ class ReviewDock(QWidget):
             ("Cut-off", self.cutoff),
             ("Edits", self.edits),
             ("Over time", self.timeline),
-            ("By example", self.examples),
         ):
             area = QScrollArea()
             area.setWidgetResizable(True)
@@ -99,7 +96,6 @@ class ReviewDock(QWidget):
             ("Alt+Right", self.redo),
             ("Alt+Up", partial(self.step, -1)),
             ("Alt+Down", partial(self.step, 1)),
-            ("Alt+P", self.examples.toggle_painting),
             ("Ctrl+Return", self.regions.commit_outline),
             ("Ctrl+Backspace", self.regions.cancel_outline),
         ):
@@ -145,7 +141,6 @@ class ReviewDock(QWidget):
     def leave_slide(self) -> None:
         """Take the slide out of the viewer; its edits are saved already."""
         self.later.cancel()
-        self.examples.forget()
         self.stage.clear()
         if self.opened is not None and self.opened.slide is not None:
             self.opened.slide.close()
@@ -226,7 +221,7 @@ class ReviewDock(QWidget):
             self.result.refresh_depth()
 
     def _refresh(self) -> None:
-        for tab in (self.result, self.examples, self.cells_tab, self.cutoff, self.edits, self.timeline):
+        for tab in (self.result, self.cells_tab, self.cutoff, self.edits, self.timeline):
             tab.refresh()
 
     def show_populations(self, shown: Sequence[str]) -> None:
@@ -252,8 +247,7 @@ class ReviewDock(QWidget):
         while event.type == "mouse_move":
             dragged = True
             yield
-        drawing = self.stage.layer("Your outline") is not None or self.examples.brush.is_held
-        if not dragged and self.session is not None and not drawing:
+        if not dragged and self.session is not None and self.stage.layer("Your outline") is None:
             x_um, y_um = from_napari([event.position])[0]
             self.cells_tab.clicked(float(x_um), float(y_um))
 
@@ -274,7 +268,7 @@ def open_for_review(root: Path, slide_id: str, loader: Any, *, cancelled: Any) -
 
 def _close(state: dict[str, Any]) -> None:
     """Close what is open when the window goes."""
-    for working in (state["working"], state["later"], *state["examples"].workings):
-        working.cancel()
+    state["working"].cancel()
+    state["later"].cancel()
     if state["desk"] is not None:
         state["desk"].close()

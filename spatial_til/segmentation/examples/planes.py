@@ -17,7 +17,7 @@ from spatial_til.model import PixelSource
 from spatial_til.segmentation.calibration import Calibration, tissue_boxes
 from spatial_til.segmentation.examples.features import TOP_LEVEL
 from spatial_til.segmentation.scratch import Scratch
-from spatial_til.segmentation.stains import OD_STEP, amounts_table, apply_table, stain_matrix
+from spatial_til.segmentation.stains import OD_STEP, apply_table
 from spatial_til.units import PixelSize
 
 #: Pixel size of the planes; slides between half and twice of it at full resolution come within a third of it.
@@ -103,9 +103,7 @@ class _Amounts:
     """Pixels of a slide to amounts of stain (rows, cols, channels)."""
 
     def __init__(self, constants: Calibration) -> None:
-        self.constants, self.scratch, self.table = constants, Scratch(), None
-        if constants.white is not None and constants.vectors is not None:
-            self.table = amounts_table(stain_matrix(list(constants.vectors.values())), constants.white.rgb)
+        self.constants, self.scratch, self.table = constants, Scratch(), constants.amounts
         self.dtype = np.float16 if self.table is None else np.uint8
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[Any]:
