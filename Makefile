@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: docs demo test lint bench stress coverage trajectories samples clean
+.PHONY: docs demo test lint bench stress coverage trajectories mutants validation samples clean
 
 demo: $(STAMP)  ## install, score sample_slides/, say where the tables are
 	$(BIN)/spatial-til demo --out demo_results
@@ -27,6 +27,12 @@ coverage: $(TEST_STAMP)  ## coverage of the intervals by simulation
 
 trajectories: $(TEST_STAMP)  ## known-truth studies of the transition call
 	$(BIN)/python -m benchmarks.trajectories
+
+mutants: $(TEST_STAMP)  ## would the tests notice wrong geometry or metrics? 200 small changes
+	$(BIN)/python -m benchmarks.mutants
+
+validation: $(TEST_STAMP)  ## VALIDATION.md, from the code and the data present
+	$(BIN)/python -m benchmarks.validation
 
 docs: $(STAMP)  ## the API reference, into docs/api
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "pip>=25.1"
