@@ -74,7 +74,7 @@ class LocalRunner:
         if kind is not None:  # interrupted: nobody waits for what still runs
             for child in set(multiprocessing.active_children()) - self._others:
                 child.kill()
-        self._close()
+        self._close(waiting=kind is not None)  # else they have nothing left to do, and end by themselves
 
     def __call__(
         self,
@@ -100,22 +100,28 @@ class LocalRunner:
     ) -> Iterator[tuple[Item, Outcome[Result]]]:
         """Feed the pool no more items than it has workers, so that a dead pool names its suspects."""
         running: dict[Future[Result], Item] = {}
-        while running or (todo and not broken):
-            while todo and not broken and len(running) < self.workers:
-                future = self._submit(function, todo[0])
-                running[future] = todo.pop(0)
-                started(running[future])
+        self._feed(function, todo, running, started)
+        while running:
             done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                item = running.pop(future)
-                try:
-                    yield item, Outcome(future.result())
-                except BrokenProcessPool:
-                    broken.append(item)
-                except Exception as error:  # noqa: BLE001 - a failing slide must not stop the others
-                    yield item, Outcome(None, describe(error))
+            came = [(running.pop(future), _outcome(future)) for future in done]
+            broken += [item for item, outcome in came if outcome is None]
+            if not broken:
+                self._feed(function, todo, running, started)  # no worker waits until others have been told
+            yield from ((item, outcome) for item, outcome in came if outcome is not None)
         if broken:
             self._close()
+
+    def _feed(
+        self,
+        function: Callable[[Item], Result],
+        todo: list[Item],
+        running: dict[Future[Result], Item],
+        started: Callable[[Item], None],
+    ) -> None:
+        while todo and len(running) < self.workers:
+            future = self._submit(function, todo[0])
+            running[future] = todo.pop(0)
+            started(running[future])
 
     def _submit(self, function: Callable[[Item], Result], item: Item) -> Future[Result]:
         if self._pool is None:
@@ -129,17 +135,25 @@ class LocalRunner:
 
     def _alone(self, function: Callable[[Item], Result], item: Item) -> Outcome[Result]:
         with _new_pool(1) as pool:
-            try:
-                return Outcome(pool.submit(function, item).result())
-            except BrokenProcessPool:
-                return Outcome(None, "its worker process died twice (crash, or killed for memory): try fewer --workers")
-            except Exception as error:  # noqa: BLE001 - as above
-                return Outcome(None, describe(error))
+            return _outcome(pool.submit(function, item)) or Outcome(None, _DIED)
 
-    def _close(self) -> None:
+    def _close(self, *, waiting: bool = True) -> None:
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            self._pool.shutdown(waiting, cancel_futures=True)
             self._pool = None
+
+
+_DIED = "its worker process died twice (crash, or killed for memory): try fewer --workers"
+
+
+def _outcome(future: Future[Result]) -> Outcome[Result] | None:
+    """Return what came of an item; None where its worker died."""
+    try:
+        return Outcome(future.result())
+    except BrokenProcessPool:
+        return None
+    except Exception as error:  # noqa: BLE001 - a failing slide must not stop the others
+        return Outcome(None, describe(error))
 
 
 def describe(error: BaseException) -> str:

@@ -15,6 +15,8 @@ from spatial_til.io import atomic
 from spatial_til.io.journal import Event, append_event, read_events
 from spatial_til.io.lock import locked
 from spatial_til.pipeline import measure as measure_module
+from spatial_til.report import pictures
+from spatial_til.report.html import write_report
 from spatial_til.study import load_study
 from spatial_til.workers import Outcome, describe
 from tests.batch_study import contents, make_study, table
@@ -157,7 +159,17 @@ def test_slides_no_longer_in_the_sheet_enter_nothing_and_keep_their_cells(study)
     out = study / "out"
     assert ids(out / "tables" / "density.csv") == ["S000", "S001"]
     left = sorted(path.relative_to(out).as_posix() for path in out.rglob("S002*"))
-    assert left == ["measured/S002.parquet", "measured/S002.png", "measured/S002.stains.tif"]
+    assert left == [f"measured/S002.{kind}" for kind in ("jpg", "parquet", "png", "stains.tif")]
+
+
+def test_the_report_takes_the_small_photographs_and_makes_them_where_there_are_none(study, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "read_overview", None)
+        page = write_report(study / "out").read_bytes()
+    assert page.count(b"data:image/jpeg;base64,") == 3
+    for path in (study / "out" / "measured").glob("*.jpg"):
+        path.unlink()
+    assert write_report(study / "out").read_bytes() == page
 
 
 def test_a_slide_that_fails_now_leaves_no_claim_of_success(study):

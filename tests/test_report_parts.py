@@ -1,6 +1,5 @@
 """Parts of the report against numbers worked out by hand."""
 
-import base64
 import io
 
 import cv2
@@ -10,6 +9,7 @@ import shapely
 from PIL import Image
 
 from spatial_til.flags import FLAGS
+from spatial_til.io.overview import read_overview, small_photo
 from spatial_til.metrics.groups import Biopsy
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore
 from spatial_til.protocol import parse_protocol
@@ -19,7 +19,7 @@ from spatial_til.report.figure_style import BLUE, VERMILLION
 from spatial_til.report.histograms import histogram_figure, write_histogram
 from spatial_til.report.methods import methods_paragraphs
 from spatial_til.report.overview import draw_overview
-from spatial_til.report.pictures import figure_png, photo_uri
+from spatial_til.report.pictures import figure_png
 from spatial_til.report.slides import explain
 
 PANEL = {"panel": {"modality": "fluorescence", "channels": {"DAPI": {"marker": "nuclei"}, "A": {"marker": "CD8"}}}}
@@ -69,9 +69,9 @@ def test_overview_says_when_it_leaves_cells_out(photo):
 
 
 def test_photograph_keeps_colours_and_shape(photo):
-    uri, size = photo_uri(photo, 200, 60_000)
+    data, size = small_photo(read_overview(photo), 200, 60_000)
     assert size == (200, 100)
-    image = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+    image = np.asarray(Image.open(io.BytesIO(data)))
     assert image.shape == (100, 200, 3)
     np.testing.assert_allclose(image.reshape(-1, 3).mean(axis=0), (240, 120, 10), atol=3)  # red first
 
@@ -79,7 +79,7 @@ def test_photograph_keeps_colours_and_shape(photo):
 def test_photograph_fits_where_it_can(tmp_path):
     path = tmp_path / "noise.png"
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (600, 600, 3), dtype=np.uint8))
-    large, small = (len(photo_uri(path, 600, most)[0]) for most in (10_000_000, 1000))
+    large, small = (len(small_photo(read_overview(path), 600, most)[0]) for most in (10_000_000, 1000))
     assert small < 0.5 * large  # the lowest quality, though it does not fit
 
 

@@ -39,6 +39,10 @@ class ScoredFolder:
         """Picture of the slide under the thumbnail, kept so that re-scoring reads no image."""
         return self.root / "measured" / f"{slide_id}.png"
 
+    def photo(self, slide_id: str) -> Path:
+        """Smaller overview as the report shows it, so that whoever writes the report need not decode the other."""
+        return self.root / "measured" / f"{slide_id}.jpg"
+
     def colours(self, slide_id: str) -> Path:
         """Colours of some stained pixels, in which a batch finds its stain vectors without reading images again."""
         return self.root / "measured" / f"{slide_id}.colours.npz"

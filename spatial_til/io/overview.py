@@ -16,10 +16,13 @@ from spatial_til.io.slides import Slide, select_channels
 #: Display colours of fluorescence markers; others are grey.
 _COLORS = {"nuclei": (60, 90, 255), "CD8": (60, 255, 60), "PD-L1": (255, 60, 60), "tumor": (255, 255, 90)}
 _GREY = (120, 120, 120)
+#: What a report takes of each slide: a thousand of them stand inside one page.
+_PHOTO_PX, _PHOTO_BYTES = 620, 65_000
+_QUALITIES = (85, 75, 65, 50, 35)
 
 
-def write_overview(path: Path, slide: Slide, roles: Mapping[str, str], max_px: int) -> tuple[float, float]:
-    """Write the whole slide as a PNG whose longer side has at most `max_px` pixels.
+def write_overview(path: Path, photo: Path, slide: Slide, roles: Mapping[str, str], max_px: int) -> tuple[float, float]:
+    """Write the whole slide as a PNG whose longer side has at most `max_px` pixels, and as a small JPEG for the report.
 
     Fluorescence channels are coloured by their marker and scaled to the 99.5th percentile: a picture
     to find one's way, not to measure in. Returns the width and height in µm that the picture covers.
@@ -34,6 +37,7 @@ def write_overview(path: Path, slide: Slide, roles: Mapping[str, str], max_px: i
     if not done:
         msg = f"{slide.path}: its overview could not be encoded"
         raise SlideError(msg)
+    write_bytes(photo, small_photo(rgb)[0])
     write_bytes(path, data.tobytes())
     return image.shape[1] * px.x_um, image.shape[0] * px.y_um
 
@@ -47,6 +51,28 @@ def read_overview(path: Path) -> NDArray[np.uint8]:
         msg = f"{path}: the stored overview is missing or damaged: score the slide again with --rerun all"
         raise SlideError(msg)
     return np.ascontiguousarray(image[..., ::-1]).astype(np.uint8)
+
+
+def small_photo(
+    rgb: NDArray[np.uint8], longest_px: int = _PHOTO_PX, most_bytes: int = _PHOTO_BYTES
+) -> tuple[bytes, tuple[int, int]]:
+    """Return a (rows, cols, 3) photograph as a smaller JPEG, with its width and height.
+
+    The best of a few qualities that fits `most_bytes` is taken, the lowest where none does.
+    """
+    import cv2
+
+    image: NDArray[Any] = rgb
+    scale = min(1.0, longest_px / max(image.shape[:2]))
+    if scale < 1:
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    for quality in _QUALITIES:
+        data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+        if len(data) <= most_bytes:
+            break
+    return data, (image.shape[1], image.shape[0])
 
 
 def _composite(image: NDArray[Any], slide: Slide, roles: Mapping[str, str]) -> NDArray[np.uint8]:

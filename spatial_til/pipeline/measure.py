@@ -97,9 +97,9 @@ def measure(task: MeasureTask) -> StageReport:
         stored = read_made_of(path)
         if not task.again and stored == parts and all(path.exists() for path in _pictures(task)):
             return report(reused=True)
-        path_of_overview, roles = task.folder.overview(job.slide_id), job.protocol.panel.roles
+        pictures = task.folder.overview(job.slide_id), task.folder.photo(job.slide_id)
         with ThreadPoolExecutor(1) as beside:
-            overview = beside.submit(write_overview, path_of_overview, slide, roles, OVERVIEW_PX)
+            overview = beside.submit(write_overview, *pictures, slide, job.protocol.panel.roles, OVERVIEW_PX)
             measured = _measure_image(task, slide, drawn)
         extent = overview.result()
     numbers = {**measured.numbers, "overview_um": extent}

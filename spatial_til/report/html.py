@@ -113,7 +113,7 @@ def _slides(inputs: Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list
         measured = read_measured(stored, markers=()) if stored.exists() else None
         run = dict(inputs.run["slides"].get(slide_id, {}))
         run["numbers"] = {} if measured is None else measured.numbers
-        overview = _overview(results, inputs.base.overview(slide_id), slide_id, measured, cells)
+        overview = _overview(results, _photo(inputs.base, slide_id), slide_id, measured, cells)
         return slide_view(scored, protocol, overview, run, anchor), cells.scores
 
     views: list[SlideView] = []
@@ -125,6 +125,12 @@ def _slides(inputs: Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list
             for marker, found in scores.items():
                 pools.setdefault((one.score.meta.batch, marker), []).append(found)
     return views, pools
+
+
+def _photo(base: ScoredFolder, slide_id: str) -> Path:
+    """Return the small photograph; the large one where an earlier version left none."""
+    small = base.photo(slide_id)
+    return small if small.exists() else base.overview(slide_id)
 
 
 def _overview(

@@ -12,9 +12,8 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from spatial_til.model import XY
-from spatial_til.report.pictures import photo_uri
+from spatial_til.report.pictures import jpeg_uri, photo_uri
 
-_PHOTO_PX, _PHOTO_BYTES = 620, 65_000
 _UNITS = 1200  # the drawing is this wide: whole numbers are fine enough
 _MOST_CELLS = 2000
 _NICE = (1, 2, 5)
@@ -76,7 +75,7 @@ def draw_overview(photo: Path | None, frame_um: Box, regions: Mapping[str, BaseG
     Parameters
     ----------
     photo
-        The picture of the frame; None leaves the ground white.
+        The picture of the frame, a JPEG of the size it is shown in or any larger PNG; None leaves the ground white.
     frame_um
         x0, y0, x1, y1 of what is shown.
     regions
@@ -87,7 +86,7 @@ def draw_overview(photo: Path | None, frame_um: Box, regions: Mapping[str, BaseG
     x0, y0, x1, y1 = frame_um
     units_per_um = _UNITS / (x1 - x0)
     length = _scale_um(x1 - x0)
-    uri = "" if photo is None else photo_uri(photo, _PHOTO_PX, _PHOTO_BYTES)[0]
+    uri = "" if photo is None else _uri(photo)
     moved = {name: shapely.transform(shape, lambda xy: xy - (x0, y0)) for name, shape in regions.items()}
     shown = cd8_xy_um[:: max(1, -(-len(cd8_xy_um) // _MOST_CELLS))]
     note = f"{len(cd8_xy_um):,} CD8+ cells"
@@ -106,8 +105,12 @@ def draw_overview(photo: Path | None, frame_um: Box, regions: Mapping[str, BaseG
 
 def plain_overview(thumbnail: Path) -> Overview:
     """Return a picture in which regions are drawn already."""
-    uri, (wide, high) = photo_uri(thumbnail, _PHOTO_PX, _PHOTO_BYTES)
+    uri, (wide, high) = photo_uri(thumbnail)
     return Overview(uri, wide, high)
+
+
+def _uri(photo: Path) -> str:
+    return jpeg_uri(photo.read_bytes()) if photo.suffix == ".jpg" else photo_uri(photo)[0]
 
 
 def _drawn(looks: Mapping[str, Look], regions: Mapping[str, BaseGeometry], scale: float, *, area: bool) -> list[Drawn]:
