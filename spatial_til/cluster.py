@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from spatial_til.errors import SpatialTilError
-from spatial_til.workers import Outcome, describe, one_thread_each
+from spatial_til.workers import Outcome, describe, is_for_memory, one_thread_each
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -119,6 +119,8 @@ def _attempt(function: Callable[[Item], Result], item: Item, path: Path, wanted:
         one_thread_each()
         outcome = Outcome(function(item))
     except SpatialTilError as error:
+        if is_for_memory(error):  # another try may have enough
+            raise
         outcome = Outcome(None, str(error))
     path.unlink(missing_ok=True)  # done: should the worker die before it is asked, that is no death of this item
     return outcome

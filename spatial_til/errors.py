@@ -13,6 +13,10 @@ class SlideError(SpatialTilError):
     """Raised when a slide cannot be opened, read or measured."""
 
 
+class SlideMemoryError(SlideError, MemoryError):
+    """Raised when pixels need more memory than there is: that may be other than a damaged file, and pass."""
+
+
 class AnnotationError(SpatialTilError):
     """Raised when an annotation cannot be read or does not fit its slide."""
 

@@ -2,7 +2,8 @@
 
 An error of ours becomes a failure with its message. A worker that dies (segmentation fault, killed
 for memory) takes the pool with it: the items that were running are tried once more, each alone, so
-that the one at fault is known and the others complete.
+that the one at fault is known and the others complete. One that runs out of memory is tried once more too:
+alone, it may have enough.
 """
 
 from __future__ import annotations
@@ -135,7 +136,8 @@ class LocalRunner:
 
     def _alone(self, function: Callable[[Item], Result], item: Item) -> Outcome[Result]:
         with _new_pool(1) as pool:
-            return _outcome(pool.submit(function, item)) or Outcome(None, _DIED)
+            future = pool.submit(function, item)
+            return _outcome(future) or Outcome(None, _twice(future.exception()))
 
     def _close(self, *, waiting: bool = True) -> None:
         if self._pool is not None:
@@ -143,24 +145,37 @@ class LocalRunner:
             self._pool = None
 
 
-_DIED = "its worker process died twice (crash, or killed for memory): try fewer --workers"
+_ALONE = "the second time with no other at work: score it where there is more memory, or export it again"
 
 
 def _outcome(future: Future[Result]) -> Outcome[Result] | None:
-    """Return what came of an item; None where its worker died."""
+    """Return what came of an item; None where its worker died or ran out of memory."""
     try:
         return Outcome(future.result())
     except BrokenProcessPool:
         return None
     except Exception as error:  # noqa: BLE001 - a failing slide must not stop the others
-        return Outcome(None, describe(error))
+        return None if is_for_memory(error) else Outcome(None, describe(error))
+
+
+def _twice(error: BaseException | None) -> str:
+    if isinstance(error, SpatialTilError):
+        return str(error)
+    if error is not None and is_for_memory(error):
+        return f"out of memory twice, {_ALONE}"
+    return f"its worker process died twice (crash, or killed for memory), {_ALONE}"
+
+
+def is_for_memory(error: BaseException) -> bool:
+    """Say whether memory ran out, in Python, NumPy or OpenCV, whose error has a code for it alone."""
+    return isinstance(error, MemoryError) or "Insufficient memory" in str(error)
 
 
 def describe(error: BaseException) -> str:
     """Return an error as a user meets it: what is wrong, and what to do."""
     if isinstance(error, SpatialTilError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if is_for_memory(error):
         return "out of memory: use fewer --workers"
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename else ""

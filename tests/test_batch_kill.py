@@ -1,11 +1,17 @@
-"""Real runs, killed at random moments or stopped by a limit on file size: going on gives the folder of a calm run."""
+"""Real runs, killed at random moments, stopped by a limit on file size, or out of memory; going on loses nothing."""
 
 import random
 import resource
 import subprocess
+from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pytest
+import tifffile
 
+from spatial_til.batch import runs, score_study, stages
+from spatial_til.study import load_study
 from tests.batch_study import command, contents, files, kill, make_study, run, table
 
 KILLS = 5
@@ -53,3 +59,36 @@ def test_files_that_may_not_grow_fail_their_slides_and_nothing_is_lost(calm):
     last = subprocess.run(score, capture_output=True, text=True, check=False)
     assert last.returncode == 0, last.stderr
     assert contents(out, history=False) == contents(calm / "calm", history=False)
+
+
+SIDE_PX = 18_000  # in one strip, decoded in one go: 0.9 GiB, which is allowed, and once more while it is
+ROOM_BYTES = 1500 << 20  # what a small slide maps beyond the libraries is 0.2 to 1.2 GiB, and the strip takes 1.9
+
+
+def measure_in_little_memory(task):
+    """Measure in a process that may map some memory and no more, as in a container, and count the tries."""
+    with task.folder.root.with_name(f"tries-{task.job.slide_id}").open("a") as file:
+        file.write(".")
+    if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
+        status = Path("/proc/self/status").read_text()
+        mapped = 1024 * int(status.partition("VmData:")[2].split()[0])
+        resource.setrlimit(resource.RLIMIT_DATA, (mapped + ROOM_BYTES, mapped + ROOM_BYTES))
+    return stages.measure_one(task)
+
+
+@pytest.mark.slow
+def test_a_slide_that_needs_too_much_memory_fails_alone_after_one_more_try(tmp_path, monkeypatch):
+    sheet = make_study(tmp_path / "in", slides=3)
+    data = imagecodecs.zstd_encode(np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8), level=1)
+    with tifffile.TiffWriter(tmp_path / "in" / "S001.ome.tif", bigtiff=True) as file:
+        shape = {"shape": (SIDE_PX, SIDE_PX, 3), "dtype": np.uint8, "rowsperstrip": SIDE_PX, "photometric": "rgb"}
+        px = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER", "metadata": None}
+        file.write(iter([data]), compression="zstd", **shape, **px)
+    monkeypatch.setattr(runs, "measure_one", measure_in_little_memory)
+    summary = score_study(load_study(sheet), tmp_path / "out", workers=1, quiet=True)
+    (failure,) = summary.failures
+    assert (failure.slide_id, failure.stage) == ("S001", "measure")
+    assert "out of memory: tile 0 needs more than there is" in failure.message
+    assert (tmp_path / "tries-S001").read_text() == ".."
+    assert [row["slide_id"] for row in table(tmp_path / "out" / "tables" / "slide_scores.csv")] == ["S000", "S002"]
+    assert [row["slide_id"] for row in table(tmp_path / "out" / "errors.csv")] == ["S001"]

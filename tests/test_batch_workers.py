@@ -14,7 +14,7 @@ import pytest
 
 from spatial_til.errors import SlideError
 from spatial_til.io.limits import free_memory_mib, usable_cores
-from spatial_til.workers import LocalRunner, describe
+from spatial_til.workers import _ALONE, LocalRunner, describe
 
 
 def segfault_at_three(item: tuple[int, Path]) -> int:
@@ -79,7 +79,7 @@ def test_errors_come_back_in_words_and_threads_do_not_multiply():
         found = [outcome.result for _, outcome in runner("measure", environment, [0], ignored)]
     assert said == [
         "S1: no tissue",
-        "out of memory: use fewer --workers",
+        f"out of memory twice, {_ALONE}",
         "a.png: No space left: make room on the disk, then run the same again",
         "internal error, please report it: KeyError: 'x'",
     ]

@@ -43,6 +43,8 @@ class OpenSlideLevel:
         corner = (round(left * self._downsample), round(top * self._downsample))
         try:
             return np.asarray(self._slide.read_region(corner, self._index, size))
+        except MemoryError:
+            raise
         except Exception as error:  # OpenSlide's own classes, which are not there without the extra
             msg = f"{self._path}: OpenSlide cannot read a tile ({error}). Copy the slide again."
             raise SlideError(msg) from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spatial_til.errors import SlideError
+from spatial_til.errors import SlideError, SlideMemoryError
 from spatial_til.io.slides.channels import RGB, name_channels
 from spatial_til.io.slides.ome import OmeImage, companion_name, ome_images
 from spatial_til.io.slides.pyramid import Level, Pyramid
@@ -51,8 +51,8 @@ def open_tiff(path: Path) -> Pyramid:
         raise SlideError(msg) from error
     except MemoryError as error:
         _close(files)
-        msg = f"{path}: its header declares more than memory holds; the file is damaged. Export it again."
-        raise SlideError(msg) from error
+        msg = f"{path}: its header declares more than memory holds; it is damaged, or memory is short. Export it again."
+        raise SlideMemoryError(msg) from error
 
 
 def _keep_quiet() -> None:

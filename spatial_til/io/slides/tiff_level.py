@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatial_til.errors import SlideError
+from spatial_til.errors import SlideError, SlideMemoryError
 from spatial_til.io.slides.pyramid import MAX_SIDE_PX, MAX_TILE_BYTES
 
 #: TIFF compressions that need the tables kept outside the tiles.
@@ -72,9 +72,13 @@ class TiffPlane:
         data = self.file.read(int(self.offsets[segment]), count)
         try:
             decoded = self._decode(data, segment, **self._arguments)[0]
-        except (ValueError, RuntimeError, OSError, TypeError, ArithmeticError, LookupError, MemoryError) as error:
+        except (ValueError, RuntimeError, OSError, TypeError, ArithmeticError, LookupError) as error:
             msg = f"{self.file.path}: tile {segment} cannot be decoded ({error}). Export the slide again."
             raise SlideError(msg) from error
+        except MemoryError as error:
+            msg = f"{self.file.path}: out of memory: tile {segment} needs more than there is, or is damaged. "
+            msg += "Use fewer --workers, or export the slide as a tiled pyramid (OME-TIFF)."
+            raise SlideMemoryError(msg) from error
         return None if decoded is None else np.asarray(decoded[0])
 
 
