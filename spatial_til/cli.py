@@ -131,6 +131,7 @@ def _add_outputs(commands: argparse._SubParsersAction[_Parser], common: _Parser)
     review.add_argument("dir", type=Path, metavar="DIR")
     review.add_argument("--slide", metavar="SLIDE_ID", help="the slide to open first")
     review.add_argument("--reader", metavar="R", help="your name in the journal: letters, digits, `_`, `-`")
+    review.add_argument("--blinded", action="store_true", help="case numbers, shuffled; no patient, time or file name")
     review.set_defaults(run=_review)
 
     export = commands.add_parser("export", parents=[common], help="write a scored folder for another tool")
@@ -288,7 +289,7 @@ def _review(options: argparse.Namespace) -> int:
     if find_spec("napari") is None:
         print('review needs napari: pip install "spatial-til[napari]"', file=sys.stderr)
         return UNUSABLE
-    import_module("spatial_til.plugin").open_review(options.dir, options.slide, options.reader)
+    import_module("spatial_til.plugin").open_review(options.dir, options.slide, options.reader, blinded=options.blinded)
     return OK
 
 

@@ -1,3 +1,3 @@
 """Fixtures that several files share."""
 
-from tests.gui import folder, patient_folder  # noqa: F401
+from tests.gui import folder, patient_folder, read_folder, twice_read_folder  # noqa: F401

@@ -9,8 +9,12 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from shapely.geometry import MultiPolygon, box
 
+from spatial_til.batch import rescore
 from spatial_til.phantoms.files import SlideFormat, write_slide
+from spatial_til.plugin.desk import Desk, compute
+from spatial_til.review.events import RegionEdit
 from tests.scored_folder import PLANS, PX, SIZE_UM, make_folder
 
 CHANNELS = ("DAPI", "A", "B", "C")
@@ -59,3 +63,24 @@ def patient_folder(tmp_path_factory):
 def folder(patient_folder, tmp_path):
     """Return a copy of the folder that a test may write to."""
     return shutil.copytree(patient_folder, tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def twice_read_folder(patient_folder, tmp_path_factory):
+    """Let two readers draw another tumour on the first slide, and write their tables: to be copied as well."""
+    root = shutil.copytree(patient_folder, tmp_path_factory.mktemp("read") / "study")
+    for reader, x1 in (("anna", 1100), ("ben", 1000)):
+        desk = Desk(root, reader)
+        desk.open("A_base")
+        tumor = MultiPolygon([box(400, 350, x1, 1050)])
+        proposal = desk.edit(RegionEdit, "a change", region="tumor", geometry=tumor, why="it ends here")
+        desk.accept(proposal, compute(desk.session, proposal.state))
+        desk.close()
+        rescore(root, None, reader=reader, workers=1, quiet=True)
+    return root
+
+
+@pytest.fixture
+def read_folder(twice_read_folder, tmp_path):
+    """Return a copy of the folder that two readers have read."""
+    return shutil.copytree(twice_read_folder, tmp_path / "read")

@@ -19,7 +19,9 @@ from spatial_til.io.stain_planes import read_stain_planes
 from spatial_til.io.tissue_model import read_tissue_model, write_tissue_model
 from spatial_til.pipeline.examples import find_tumor_by_model
 from spatial_til.pipeline.training import strokes_in, train
+from spatial_til.plugin.examples import Examples, find, save_model
 from spatial_til.protocol_sections import Tumor
+from spatial_til.review.session import open_session
 from spatial_til.study import load_study
 from spatial_til.units import PixelSize
 from tests.acceptance_study import command
@@ -115,6 +117,22 @@ def test_viewer_and_batch_find_the_same_tumour_in_any_tiles(study, by_example, t
     region = find_tumor_by_model(planes, trained, on, keys, tile_squares=tile_squares).found.region
     batch = read_regions(by_example / "regions" / f"{slide_id}.geojson", pixel_size=PX)["Tumor"]
     assert region.symmetric_difference(batch).area < 1e-6 * batch.area
+
+
+def test_what_the_viewer_finds_and_saves_is_what_a_batch_finds(study, by_example, tmp_path):
+    """Strokes read into the desk, learned from and found with there; the model saved there is the command line's."""
+    desk = Examples(study / "out", "anna")
+    for slide_id in SLIDES:
+        path = desk.folder.strokes("anna") / f"{slide_id}.geojson"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((study / "strokes" / f"{slide_id}.geojson").read_bytes())
+    desk.open(open_session(study / "out", SLIDES[0]))
+    learned = desk.learn(desk.lesson(None, others=True))
+    region = find(learned, Tumor()).found.region
+    batch = read_regions(by_example / "regions" / f"{SLIDES[0]}.geojson", pixel_size=PX)["Tumor"]
+    assert region.symmetric_difference(batch).area < 1e-6 * batch.area
+    saved = save_model(learned.lesson, tmp_path / "tumor.json")
+    assert saved.read_bytes() == (study / "models" / "tumor.json").read_bytes()
 
 
 def test_another_model_scores_again_and_the_same_one_does_not(study, by_example):

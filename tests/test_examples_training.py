@@ -6,7 +6,6 @@ import pickle
 import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, Polygon, box
-from sklearn.linear_model import LogisticRegression
 
 from spatial_til.errors import ModelError, ProblemsError, TrainingError
 from spatial_til.geometry.mapped import likely_region
@@ -38,14 +37,43 @@ def trained(n_classes: int = 3) -> TrainedModel:
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_probabilities_are_those_of_scikit_learn(n_classes):
+def test_even_odds_lie_halfway_between_what_classes_look_like(n_classes):
+    """Fisher's discriminant: between two means the scores cross in the middle, however unlike the spreads."""
     learned = samples(n_classes)
-    x = learned.features.astype(float)
-    z = (x - x.mean(axis=0)) / x.std(axis=0)
-    theirs = LogisticRegression(C=1.0, class_weight="balanced", max_iter=5000).fit(z, learned.class_index)
-    ours = class_scores(learned.features, trained(n_classes).model)
-    assert np.array_equal(ours.argmax(axis=1), theirs.predict(z))
-    assert np.abs(ours - theirs.predict_proba(z)).max() < 1e-9
+    wide = learned.class_index == 1
+    learned.features[wide] = np.round(3.0 * learned.features[wide] - 2.0 * learned.features[wide].mean(axis=0))
+    model = fit(learned, CLASSES[:n_classes], modality="brightfield", channels=("nuclei",), references=())
+    means = [learned.features[learned.class_index == k].mean(axis=0) for k in range(n_classes)]
+    for a, b in ((0, 1), (n_classes - 1, 0)):
+        odds = [
+            (model.weights[a] - model.weights[b]) @ means[k] + model.intercepts[a] - model.intercepts[b] for k in (a, b)
+        ]
+        assert odds[0] > 5
+        assert odds[0] == pytest.approx(-odds[1])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_with_many_samples_probabilities_are_those_of_the_normal_distributions_drawn_from(n_classes):
+    """Independent features, one spread: the log odds are sum((m_a - m_b) (x - (m_a + m_b) / 2)) / spread²."""
+    random, spread, count = np.random.default_rng(1), 150.0, 20_000
+    of = np.repeat(np.arange(n_classes), count)
+    means = 500 + 20 * np.arange(n_classes)[:, None] * np.array([1, -1] * 15)
+    features = np.round(random.normal(means[of], spread)).astype(np.int16)
+    drawn = Samples(features, of, of, of * 0)
+    model = fit(drawn, CLASSES[:n_classes], modality="brightfield", channels=("nuclei",), references=())
+    at = features[::500].astype(float)
+    score = np.stack([(at - m / 2) @ m / spread**2 for m in means.astype(float)], axis=1)
+    expected = np.exp(score - score.max(axis=1, keepdims=True))
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert class_scores(features[::500], model) == pytest.approx(expected, abs=0.05)
+
+
+def test_classes_weigh_alike_however_much_of_each_is_painted():
+    learned = samples(2, n=900)
+    few = Samples(*(array[(learned.class_index == 0) | (learned.stroke % 3 == 0)] for array in learned))
+    models = [fit(s, CLASSES[:2], modality="brightfield", channels=("nuclei",), references=()) for s in (learned, few)]
+    odds = [class_scores(learned.features, model)[:, 0] > 0.5 for model in models]
+    assert (odds[0] == odds[1]).mean() > 0.99
 
 
 def test_the_same_samples_give_the_same_model():

@@ -448,8 +448,10 @@ def test_review_without_napari_says_what_to_install(scored, monkeypatch, capsys)
 def test_review_opens_the_viewer_with_folder_slide_and_reader(scored, monkeypatch):
     opened = []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    monkeypatch.setattr("spatial_til.plugin.open_review", lambda *given: opened.append(given), raising=False)
+    monkeypatch.setattr(
+        "spatial_til.plugin.open_review", lambda *given, **how: opened.append((*given, how)), raising=False
+    )
     with pytest.raises(SystemExit) as ended:
-        main(["review", str(scored), "--slide", SLIDE, "--reader", "anna"])
+        main(["review", str(scored), "--slide", SLIDE, "--reader", "anna", "--blinded"])
     assert ended.value.code == 0
-    assert opened == [(scored, SLIDE, "anna")]
+    assert opened == [(scored, SLIDE, "anna", {"blinded": True})]

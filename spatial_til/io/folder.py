@@ -75,6 +75,10 @@ class ScoredFolder:
         """Journal of one reader on one slide."""
         return self.root / "review" / f"{slide_id}.{reader}.jsonl"
 
+    def strokes(self, reader: str) -> Path:
+        """Examples of tissue that one reader painted, a file `<slide_id>.geojson` a slide, as `train` takes them."""
+        return self.root / "review" / "strokes" / reader
+
     def reviewed(self, reader: str) -> ScoredFolder:
         """Results with a reader's corrections."""
         return ScoredFolder(self.root / "reviewed" / reader)

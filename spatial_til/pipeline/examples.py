@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,13 @@ class FoundTumor:
 
 
 def find_tumor_by_model(
-    planes: StainPlanes, trained: TrainedModel, tissue: MultiPolygon, keys: Tumor, *, tile_squares: int = 1024
+    planes: StainPlanes,
+    trained: TrainedModel,
+    tissue: MultiPolygon,
+    keys: Tumor,
+    *,
+    tile_squares: int = 1024,
+    on_tile: Callable[[float], None] = lambda _: None,
 ) -> FoundTumor:
     """Return the tumour of one slide: where its probability, smoothed, is at least one half, cleaned by size.
 
@@ -56,11 +62,13 @@ def find_tumor_by_model(
         In µm.
     keys
         `bandwidth_um`, `min_area_mm2` and `max_hole_mm2` of the protocol.
+    tile_squares, on_tile
+        As `classify_slide`.
     """
     square = square_size(planes.pixel_size)
     inside = mask_of(tissue, squares_shape(planes), square)
     probability, unlike = classify_slide(
-        planes, trained.model, inside, wanted=trained.tumor_index, tile_squares=tile_squares
+        planes, trained.model, inside, wanted=trained.tumor_index, tile_squares=tile_squares, on_tile=on_tile
     )
     found = likely_region(
         probability,

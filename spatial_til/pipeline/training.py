@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,12 +43,33 @@ def train(
     TrainingError
         With all that is missing: classes, strokes, slides, stains.
     """
-    stained = {slide_id: _stains(folder, slide_id) for slide_id in strokes}
+    stained = {slide_id: stains_of(folder, slide_id) for slide_id in strokes}
+    learned = learn(stained, strokes, channels)
+    slides = [_training_slide(folder, slide_id, learned.model, stained[slide_id]) for slide_id in strokes]
+    return replace(learned, training=learned.training.model_copy(update={"slides": tuple(slides)}))
+
+
+def learn(
+    stained: Mapping[str, StainPlanes],
+    strokes: Mapping[str, Sequence[Stroke]],
+    channels: Sequence[str] | None = None,
+    step: Callable[[], None] = lambda: None,
+) -> TrainedModel:
+    """Learn as `train`, from stains in memory; the record of the slides learned from stays empty.
+
+    Parameters
+    ----------
+    stained
+        The stains of each slide that has strokes.
+    step
+        Called between steps; what it raises ends the work.
+    """
     classes, looked_at = _classes(strokes), _channels(stained, channels)
     modality = next(iter(stained.values())).modality
     references = _references(stained, looked_at) if modality == "fluorescence" else ()
     parts, left_out, first = [], 0, 0
     for k, (slide_id, drawn) in enumerate(strokes.items()):
+        step()
         part, twice = samples_under(
             stained[slide_id], drawn, classes, looked_at, references, slide=k, first_stroke=first
         )
@@ -56,9 +78,9 @@ def train(
     samples = joined(parts)
     check_samples(samples, classes)
     model = fit(samples, classes, modality=modality, channels=looked_at, references=references)
-    held_out = [hold_out(samples, classes), hold_out(samples, classes, "slides") if len(strokes) > 1 else None]
-    slides = [_training_slide(folder, slide_id, model, stained[slide_id]) for slide_id in strokes]
-    return TrainedModel(model, _training(samples, classes, slides, [h for h in held_out if h], left_out))
+    held_out = [hold_out(samples, classes, step=step)]
+    held_out += [hold_out(samples, classes, "slides", step=step)] if len(strokes) > 1 else []
+    return TrainedModel(model, _training(samples, classes, [h for h in held_out if h], left_out))
 
 
 def strokes_in(folder: ScoredFolder, drawn: Path, width_um: float = STROKE_UM) -> dict[str, tuple[Stroke, ...]]:
@@ -106,10 +128,18 @@ def training_lines(trained: TrainedModel) -> list[str]:
     return lines
 
 
-def _stains(folder: ScoredFolder, slide_id: str) -> StainPlanes:
+def stains_of(folder: ScoredFolder, slide_id: str) -> StainPlanes:
+    """Return the stored stains of a slide.
+
+    Raises
+    ------
+    TrainingError
+        Where it was not measured, or by a version that stored none.
+    """
     path = folder.stains(slide_id)
     if not path.exists():
-        msg = f"{slide_id}: is not measured in {folder.root}: run score on it first, then paint"
+        found = "was measured without its stains" if folder.measured(slide_id).exists() else "is not measured"
+        msg = f"{slide_id}: {found} in {folder.root}: run score --rerun all on it first, then paint"
         raise TrainingError([msg])
     return read_stain_planes(path)
 
@@ -161,12 +191,10 @@ def _training_slide(folder: ScoredFolder, slide_id: str, model: TissueModel, pla
     return TrainingSlide(slide_id=slide_id, sha256=str(read_source(measured).get("sha256", "")), unlike=unlike)
 
 
-def _training(
-    samples: Samples, classes: Sequence[str], slides: Sequence[TrainingSlide], held: Sequence[HeldOut], left_out: int
-) -> Training:
+def _training(samples: Samples, classes: Sequence[str], held: Sequence[HeldOut], left_out: int) -> Training:
     mine = {name: samples.class_index == k for k, name in enumerate(classes)}
     return Training(
-        slides=tuple(slides),
+        slides=(),
         strokes={name: len(np.unique(samples.stroke[of])) for name, of in mine.items()},
         squares={name: int(of.sum()) for name, of in mine.items()},
         left_out=left_out,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def open_review(root: Path, slide_id: str | None = None, reader: str | None = None) -> None:
+def open_review(root: Path, slide_id: str | None = None, reader: str | None = None, *, blinded: bool = False) -> None:
     """Open napari on a scored folder and return when its window is closed.
 
     Parameters
@@ -20,7 +20,9 @@ def open_review(root: Path, slide_id: str | None = None, reader: str | None = No
         The slide to open first; the first one by default.
     reader
         Name under which corrections are kept; asked for in the window where it is not given.
+    blinded
+        Show case numbers in a shuffled order, nothing of patient, time and files.
     """
     from spatial_til.plugin.widgets.window import run_window
 
-    run_window(root, slide_id, reader)
+    run_window(root, slide_id, reader, blinded=blinded)

@@ -19,7 +19,8 @@ from spatial_til.io.folder import ScoredFolder
 from spatial_til.model import Estimate, SlideMeta
 from spatial_til.pipeline.numbers import depth_bands
 from spatial_til.pipeline.rows import depth_rows
-from spatial_til.review.events import Edit, Event, Redo, SessionClosed, SessionOpened, Undo
+from spatial_til.review.blinding import Blinding, blind
+from spatial_til.review.events import Edit, Event, Redo, SessionClosed, SessionOpened, Unblinded, Undo
 from spatial_til.review.journal import Journal, check_reader, open_journal
 from spatial_til.review.session import Cancelled, Numbers, Session, edited, figures, numbers, open_session
 from spatial_til.review.state import ReviewState, apply, replay
@@ -85,6 +86,18 @@ def slides_of(root: Path) -> list[SlideMeta]:
     return sorted(metas, key=lambda m: (m.patient_id, m.lesion, order.get(m.timepoint, len(order)), m.slide_id))
 
 
+def blinding_of(root: Path, reader: str) -> Blinding:
+    """Return the cases of a scored folder as this reader sees them blinded.
+
+    Raises
+    ------
+    SpatialTilError
+        Where the folder is none of ours.
+    """
+    study = jobs_from_record(ScoredFolder(root).run)
+    return blind(study.jobs, seed=study.protocol.statistics.seed, reader=reader)
+
+
 def slide_words(meta: SlideMeta) -> str:
     """Return how a slide is called in a list: who, when, which lesion.
 
@@ -98,12 +111,21 @@ def slide_words(meta: SlideMeta) -> str:
 
 
 class Desk:
-    """One reader at one scored folder, one slide open at a time."""
+    """One reader at one scored folder, one slide open at a time.
 
-    def __init__(self, root: Path, reader: str) -> None:
+    A blinded reader sees case numbers in a shuffled order. Slides are unblinded one by one, and the journal of each
+    says so.
+    """
+
+    def __init__(self, root: Path, reader: str, *, blinded: bool = False) -> None:
         self.root = root.resolve()
         self.reader = check_reader(reader)
         self.slides = slides_of(self.root)
+        self.blinding = blinding_of(self.root, self.reader) if blinded else None
+        self._known: set[str] = set()  # slides unblinded at this desk
+        if self.blinding is not None:
+            order = [case.slide_id for case in self.blinding.cases]
+            self.slides.sort(key=lambda meta: order.index(meta.slide_id))
         self.state = ReviewState()
         self.found: Found | None = None
         self._session: Session | None = None
@@ -128,6 +150,34 @@ class Desk:
         """What was noticed when the journal was opened, in words."""
         return self._journal.notices if self._journal else ()
 
+    def name_of(self, slide_id: str) -> str:
+        """Return how a slide is called in lists: who, when, which lesion, or only the number of the case."""
+        words = next((slide_words(meta) for meta in self.slides if meta.slide_id == slide_id), slide_id)
+        if self.blinding is None:
+            return words
+        case = self.blinding.case_of(slide_id).name
+        return f"{case}: {words}" if slide_id in self._known else case
+
+    def hide(self, text: str) -> str:
+        """Return a message as the reader may see it: blinded, without names of slides, patients and files."""
+        return text if self.blinding is None else self.blinding.hide(text)
+
+    def unblind(self, why: str) -> str:
+        """Write to the journal that the open slide is known from now on, and return who and when it is.
+
+        Raises
+        ------
+        SpatialTilError
+            Where no reason is given, or it could not be written: then nothing is shown.
+        """
+        slide_id = self.session.job.slide_id
+        if not why.strip():
+            msg = "unblinding goes into the record: write why"
+            raise SpatialTilError(msg)
+        self._write(Unblinded(who=self.reader, why=why.strip()))
+        self._known.add(slide_id)
+        return self.name_of(slide_id)
+
     def open(self, slide_id: str, session: Session | None = None) -> None:
         """Open a slide and its journal, as they were left; whatever was open is closed.
 
@@ -146,6 +196,7 @@ class Desk:
             slide_id=slide_id,
             measure_key=found.measured.key,
             image_sha256=found.image_sha256,
+            blinded=self.blinding is not None and slide_id not in self._known,
             version=version("spatial-til"),
         )
         self._write(opened)

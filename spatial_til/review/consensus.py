@@ -17,7 +17,7 @@ CONSENSUS = "consensus"
 
 
 def begin_consensus(
-    folder: ScoredFolder, slide_id: str, readers: tuple[str, str], *, who: str = CONSENSUS
+    folder: ScoredFolder, slide_id: str, readers: tuple[str, str], *, who: str = CONSENSUS, blinded: bool = False
 ) -> tuple[Edit, ...]:
     """Begin a third reader's journal of a slide with the edits that two readers agree on, and return them.
 
@@ -42,6 +42,7 @@ def begin_consensus(
                 slide_id=slide_id,
                 measure_key=read_key(stored) or "",
                 image_sha256=str(read_source(stored).get("sha256", "")),
+                blinded=blinded,
                 version=version("spatial-til"),
             )
         )

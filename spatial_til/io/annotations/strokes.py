@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import shapely
+from shapely.geometry import mapping
 
 from spatial_til.errors import AnnotationError, TrainingError
 from spatial_til.io.annotations.classes import UNCLASSIFIED, meaning_of
 from spatial_til.io.annotations.qupath import read_shapes
+from spatial_til.io.atomic import write_text
 from spatial_til.segmentation.examples.strokes import STROKE_UM, Stroke, painted
-from spatial_til.units import PixelSize, corners_to_um
+from spatial_til.units import PixelSize, corners_to_um, um_to_corners
 
 #: Classes that are no tissue; what they mark on a slide is not learned from.
 _NOT_LEARNED = ("tissue", "exclude", "no_margin")
@@ -53,3 +57,17 @@ def read_strokes(path: Path, *, pixel_size: PixelSize, width_um: float = STROKE_
     if problems:
         raise TrainingError(problems)
     return tuple(strokes)
+
+
+def write_strokes(path: Path, strokes: Sequence[Stroke], *, pixel_size: PixelSize) -> None:
+    """Write the examples painted on one slide as areas of QuPath, whole or not at all; `read_strokes` reads them."""
+    features = [
+        {
+            "type": "Feature",
+            "geometry": mapping(shapely.transform(part, lambda xy: um_to_corners(xy, pixel_size))),
+            "properties": {"objectType": "annotation", "classification": {"name": stroke.name}},
+        }
+        for stroke in strokes
+        for part in stroke.region.geoms
+    ]
+    write_text(path, json.dumps({"type": "FeatureCollection", "features": features}, allow_nan=False) + "\n")

@@ -14,20 +14,23 @@ from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QSizePolicy, QStacked
 from spatial_til.errors import SpatialTilError
 from spatial_til.io.regions import named_regions
 from spatial_til.plugin.convert import from_napari
-from spatial_til.plugin.desk import Desk, Found, Proposal, compute, deepen, slide_words
+from spatial_til.plugin.desk import Desk, Found, Proposal, compute, deepen
 from spatial_til.plugin.opened import Opened, ShownCells, open_pictures, overlay_problem, show_cells
 from spatial_til.plugin.reader import METADATA
 from spatial_til.plugin.stage import Stage
 from spatial_til.plugin.widgets.cells_tab import CellsTab
 from spatial_til.plugin.widgets.cutoff_tab import CutoffTab
 from spatial_til.plugin.widgets.edits_tab import EditsTab
+from spatial_til.plugin.widgets.examples_tab import ExamplesTab
 from spatial_til.plugin.widgets.parts import button, row
+from spatial_til.plugin.widgets.readers_tab import ReadersTab
 from spatial_til.plugin.widgets.refreshing import shared_refresher
 from spatial_til.plugin.widgets.regions_tab import RegionsTab
 from spatial_til.plugin.widgets.result_tab import ResultTab
 from spatial_til.plugin.widgets.start_page import StartPage
 from spatial_til.plugin.widgets.timeline_tab import TimelineTab
 from spatial_til.plugin.widgets.working import Working
+from spatial_til.plugin.widgets.worklist_tab import WorklistTab
 from spatial_til.review.session import Cancelled, Session, open_session
 
 
@@ -64,6 +67,7 @@ class ReviewDock(QWidget):
         self.tabs = QTabWidget()
         self.result, self.regions, self.cells_tab = ResultTab(self), RegionsTab(self), CellsTab(self)
         self.cutoff, self.edits, self.timeline = CutoffTab(self), EditsTab(self), TimelineTab(self)
+        self.examples, self.worklist, self.readers = ExamplesTab(self), WorklistTab(self), ReadersTab(self)
         for title, tab in (
             ("Result", self.result),
             ("Regions", self.regions),
@@ -71,6 +75,9 @@ class ReviewDock(QWidget):
             ("Cut-off", self.cutoff),
             ("Edits", self.edits),
             ("Over time", self.timeline),
+            ("By example", self.examples),
+            ("Slides", self.worklist),
+            ("Readers", self.readers),
         ):
             area = QScrollArea()
             area.setWidgetResizable(True)
@@ -96,32 +103,42 @@ class ReviewDock(QWidget):
             ("Alt+Right", self.redo),
             ("Alt+Up", partial(self.step, -1)),
             ("Alt+Down", partial(self.step, 1)),
+            ("Alt+P", self.examples.toggle_painting),
             ("Ctrl+Return", self.regions.commit_outline),
             ("Ctrl+Backspace", self.regions.cancel_outline),
         ):
             QShortcut(QKeySequence(keys), self).activated.connect(action)
 
     def say(self, words: str) -> None:
-        """Say what goes on."""
+        """Say what goes on; to a blinded reader without names."""
+        words = words if self.desk is None else self.desk.hide(words)
         self.status.setText(words)
         self.start_page.message.setText(words)
 
-    def start(self, root: Path, reader: str, slide_id: str | None = None) -> None:
+    def start(self, root: Path, reader: str, slide_id: str | None = None, *, blinded: bool = False) -> None:
         """Open a scored folder for a reader, and its first slide or the one asked for."""
         try:
-            desk = Desk(root, reader)
+            desk = Desk(root, reader, blinded=blinded)
         except SpatialTilError as error:
             self.say(str(error))
             return
         if not desk.slides:
             self.say(f"No slide of {root} was measured; run score again.")
             return
+        self.leave_slide()
         self.desk = desk
-        self.slides.clear()
-        for meta in desk.slides:
-            self.slides.addItem(slide_words(meta), meta.slide_id)
+        self.list_slides([meta.slide_id for meta in desk.slides])
         self.pages.setCurrentIndex(1)
         self.open_slide(slide_id or desk.slides[0].slide_id)
+
+    def list_slides(self, order: Sequence[str]) -> None:
+        """List slides in this order, in which one goes on to the next, too."""
+        if self.desk is not None:
+            here = self.slides.currentData()
+            self.slides.clear()
+            for slide_id in order:
+                self.slides.addItem(self.desk.name_of(slide_id), slide_id)
+            self.slides.setCurrentIndex(max(self.slides.findData(here), 0))
 
     def step(self, by: int) -> None:
         """Go to another slide."""
@@ -141,6 +158,7 @@ class ReviewDock(QWidget):
     def leave_slide(self) -> None:
         """Take the slide out of the viewer; its edits are saved already."""
         self.later.cancel()
+        self.examples.forget()
         self.stage.clear()
         if self.opened is not None and self.opened.slide is not None:
             self.opened.slide.close()
@@ -221,8 +239,10 @@ class ReviewDock(QWidget):
             self.result.refresh_depth()
 
     def _refresh(self) -> None:
-        for tab in (self.result, self.cells_tab, self.cutoff, self.edits, self.timeline):
+        for tab in (self.result, self.examples, self.cells_tab, self.cutoff, self.edits, self.timeline):
             tab.refresh()
+        self.worklist.refresh()
+        self.readers.refresh()
 
     def show_populations(self, shown: Sequence[str]) -> None:
         """Show the cells of these populations only."""
@@ -247,7 +267,8 @@ class ReviewDock(QWidget):
         while event.type == "mouse_move":
             dragged = True
             yield
-        if not dragged and self.session is not None and self.stage.layer("Your outline") is None:
+        drawing = self.stage.layer("Your outline") is not None or self.examples.brush.is_held
+        if not dragged and self.session is not None and not drawing:
             x_um, y_um = from_napari([event.position])[0]
             self.cells_tab.clicked(float(x_um), float(y_um))
 
@@ -268,7 +289,7 @@ def open_for_review(root: Path, slide_id: str, loader: Any, *, cancelled: Any) -
 
 def _close(state: dict[str, Any]) -> None:
     """Close what is open when the window goes."""
-    state["working"].cancel()
-    state["later"].cancel()
+    for working in (state["working"], state["later"], *state["examples"].workings, state["worklist"].working):
+        working.cancel()
     if state["desk"] is not None:
         state["desk"].close()

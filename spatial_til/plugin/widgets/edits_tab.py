@@ -45,7 +45,7 @@ class EditsTab(QWidget):
         stale = desk.found.numbers.stale if desk.found else ()
         lines = [f"• {edit.what} {edit.marker}: {edit.reason}" for edit in stale]
         self.stale.setText("\n".join(lines) or "Every edit fits the cells as they are.")
-        self.notices.setText("\n".join(desk.notices))
+        self.notices.setText(desk.hide("\n".join(desk.notices)))
         self.tables.setText(
             "Edits are saved as you make them. The tables follow with\n"
             f"spatial-til rescore {desk.root} --reader {desk.reader}"

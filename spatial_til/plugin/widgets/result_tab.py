@@ -82,7 +82,7 @@ class ResultTab(QWidget):
         call, scene = found.numbers.classes.phenotype, found.numbers.scene
         own = desk.state.override
         self.verdict.setText(words.class_words(call))
-        self.why.setText(f"Set by you: {own.why}" if own else words.class_reason(call))
+        self.why.setText(f"Set by you: {own.why}" if own else desk.hide(words.class_reason(call)))
         self._fill_bars(words.probability_words(call))
         lines = words.flag_sentences(found.numbers.flags)
         self.flags.setText("\n".join(f"• {line}" for line in lines) or "Nothing was flagged.")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from qtpy.QtCore import QSettings
-from qtpy.QtWidgets import QFileDialog, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QLineEdit, QVBoxLayout, QWidget
 
 from spatial_til.plugin.widgets.parts import button, heading, row, text
+
+
+class Start(Protocol):
+    """Opens a scored folder for a reader."""
+
+    def __call__(self, root: Path, reader: str, *, blinded: bool) -> None:
+        """Open it."""
 
 
 class StartPage(QWidget):
     """Asks for the scored folder and the reader's name."""
 
-    def __init__(self, start: Callable[[Path, str], None]) -> None:
+    def __init__(self, start: Start) -> None:
         super().__init__()
         self._start = start
         self._settings = QSettings("spatial_til", "review")
@@ -22,6 +29,7 @@ class StartPage(QWidget):
         self.folder.setPlaceholderText("Folder that spatial-til has scored")
         self.reader = QLineEdit(str(self._settings.value("reader", "") or ""))
         self.reader.setPlaceholderText("Your name or initials")
+        self.blinded = QCheckBox("Blinded: case numbers, shuffled; no patient, time point or file name")
         self.open = button("Open", self.begin)
         self.message = text()
         layout = QVBoxLayout(self)
@@ -31,6 +39,7 @@ class StartPage(QWidget):
             heading("Reader"),
             self.reader,
             text("Your corrections are kept under this name. Letters, digits, - and _."),
+            self.blinded,
             self.open,
             self.message,
         ):
@@ -45,7 +54,7 @@ class StartPage(QWidget):
             return
         self._settings.setValue("folder", folder)
         self._settings.setValue("reader", reader)
-        self._start(Path(folder), reader)
+        self._start(Path(folder), reader, blinded=self.blinded.isChecked())
 
     def _browse(self) -> None:
         chosen = QFileDialog.getExistingDirectory(self, "Folder that spatial-til has scored", self.folder.text())

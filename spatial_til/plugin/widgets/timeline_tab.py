@@ -48,6 +48,9 @@ class TimelineTab(QWidget):
         if desk is None or self._dock.session is None:
             self._dock.say("Open a slide first.")
             return
+        if desk.blinding is not None:
+            self.told.setText("You read blinded: which slides are one patient's is not shown.")
+            return
         metas = desk.time_points()
         self._dock.working.start(
             f"Opening {len(metas)} time points …",

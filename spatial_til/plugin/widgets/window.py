@@ -10,16 +10,18 @@ import napari
 from spatial_til.plugin.widgets.dock import ReviewDock
 
 
-def make_window(root: Path, slide_id: str | None, reader: str | None, *, show: bool = True) -> ReviewDock:
+def make_window(
+    root: Path, slide_id: str | None, reader: str | None, *, blinded: bool = False, show: bool = True
+) -> ReviewDock:
     """Return the dock of a new viewer on a scored folder; the reader's name is asked for where it is not given."""
     viewer = napari.Viewer(title="spatial_til review", show=show)
     dock = ReviewDock(viewer)
     viewer.window.add_dock_widget(dock, name="Review", area="right")
     dock.start_page.folder.setText(str(root))
+    dock.start_page.blinded.setChecked(blinded)
+    reader = reader or dock.start_page.reader.text()
     if reader:
-        dock.start(root, reader, slide_id)
-    elif dock.start_page.reader.text():
-        dock.start(root, dock.start_page.reader.text(), slide_id)
+        dock.start(root, reader, slide_id, blinded=blinded)
     return dock
 
 
@@ -33,8 +35,8 @@ def spare_collection() -> None:
     gc.freeze()
 
 
-def run_window(root: Path, slide_id: str | None, reader: str | None) -> None:
+def run_window(root: Path, slide_id: str | None, reader: str | None, *, blinded: bool = False) -> None:
     """Open the window and return when it is closed."""
     spare_collection()
-    make_window(root, slide_id, reader)
+    make_window(root, slide_id, reader, blinded=blinded)
     napari.run()

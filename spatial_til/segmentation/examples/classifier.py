@@ -1,11 +1,12 @@
-"""A classifier of tissue: a straight-line (multinomial logistic) score of each class from the features of a square.
+"""A classifier of tissue: a straight-line score of each class from the features of a square, and its softmax.
 
-Of linear and tree-based classifiers trained on the same strokes none was clearly more accurate. The linear one is
+Of linear and tree-based classifiers trained on the same strokes none was clearly more accurate. A linear one is
 a handful of numbers, so a stored one can be read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -120,7 +121,13 @@ def classify_box(planes: StainPlanes, model: TissueModel, box: tuple[int, int, i
 
 
 def classify_slide(
-    planes: StainPlanes, model: TissueModel, inside: NDArray[np.bool_], *, wanted: int, tile_squares: int = 1024
+    planes: StainPlanes,
+    model: TissueModel,
+    inside: NDArray[np.bool_],
+    *,
+    wanted: int,
+    tile_squares: int = 1024,
+    on_tile: Callable[[float], None] = lambda _: None,
 ) -> tuple[NDArray[np.float32], float]:
     """Return the probability of one class on a whole slide, (rows, cols), and the share of tissue unlike the training.
 
@@ -132,10 +139,14 @@ def classify_slide(
         Index of the class.
     tile_squares
         Side of the tiles; the result does not depend on it.
+    on_tile
+        Told before each tile what share is done; what it raises ends the work.
     """
     probability = np.zeros(inside.shape, dtype=np.float32)
     unlike = 0
-    for tile in tile_grid(inside.shape, tile_px=tile_squares, halo_px=0, align_px=1):
+    tiles = list(tile_grid(inside.shape, tile_px=tile_squares, halo_px=0, align_px=1))
+    for done, tile in enumerate(tiles):
+        on_tile(done / len(tiles))
         here = np.s_[tile.row0 : tile.row1, tile.col0 : tile.col1]
         if inside[here].any():
             found = classify_box(planes, model, (tile.row0, tile.row1, tile.col0, tile.col1))

@@ -15,6 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from spatial_til.segmentation.examples.classifier import features_in, square_size, squares_shape
 from spatial_til.segmentation.examples.planes import StainPlanes
 from spatial_til.segmentation.tissue import mask_of
+from spatial_til.units import PixelSize
 
 #: Width of a stroke drawn as a line; project default.
 STROKE_UM = 20.0
@@ -65,32 +66,46 @@ def samples_under(
     A square under two strokes of one class belongs to the later.
     """
     shape, square = squares_shape(planes), square_size(planes.pixel_size)
-    owner = np.full(shape, -1, dtype=np.int64)
-    twice = np.zeros(shape, dtype=np.bool_)
     of = np.array([classes.index(stroke.name) for stroke in strokes], dtype=np.intp)
-    for k, stroke in enumerate(strokes):
-        under = mask_of(stroke.region, shape, square)
-        before = owner[under]
-        twice[under] |= (before >= 0) & (of[before] != of[k])
-        owner[under] = k
-    owner[twice] = -1
-    parts = [_under_one(planes, owner == k, channels, references) for k in range(len(strokes))]
+    under = [_squares_under(stroke.region, shape, square) for stroke in strokes]
+    claim = np.repeat(np.arange(len(strokes)), [len(found) for found in under])
+    place, at = np.unique(np.concatenate([np.empty(0, np.int64), *under]), return_inverse=True)
+    owner, lowest, highest = (np.full(len(place), first) for first in (-1, len(classes), -1))
+    np.maximum.at(owner, at, claim)
+    np.minimum.at(lowest, at, of[claim])
+    np.maximum.at(highest, at, of[claim])
+    once = lowest == highest
+    parts = [_under_one(planes, place[once & (owner == k)], shape, channels, references) for k in range(len(strokes))]
     stroke_of = np.repeat(np.arange(len(strokes)), [len(part) for part in parts])
     features = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.int16)
     samples = Samples(features, of[stroke_of], stroke_of + first_stroke, np.full(len(stroke_of), slide))
-    return samples, int(twice.sum())
+    return samples, int((~once).sum())
+
+
+def _squares_under(region: MultiPolygon, shape: tuple[int, int], square: PixelSize) -> NDArray[np.int64]:
+    """Return the numbers, row by row, of the squares whose middle lies in a region; looks no further than its box."""
+    if region.is_empty:
+        return np.empty(0, dtype=np.int64)
+    ends = np.array(region.bounds).reshape(2, 2)[:, ::-1] / (square.y_um, square.x_um)
+    first, last = np.clip([np.floor(ends[0]), np.ceil(ends[1])], 0, shape).astype(np.int64)
+    rows, cols = (int(n) for n in np.maximum(last - first, 0))
+    moved = shapely.transform(region, lambda xy: xy - first[::-1] * (square.x_um, square.y_um))
+    row, col = np.nonzero(mask_of(moved, (rows, cols), square))
+    return np.asarray((row + first[0]) * shape[1] + col + first[1], dtype=np.int64)
 
 
 def _under_one(
-    planes: StainPlanes, under: NDArray[np.bool_], channels: tuple[str, ...], references: tuple[float, ...]
+    planes: StainPlanes,
+    place: NDArray[np.int64],
+    shape: tuple[int, int],
+    channels: tuple[str, ...],
+    references: tuple[float, ...],
 ) -> NDArray[np.int16]:
     """Return the features (n, features) of some squares, from the smallest box around them."""
-    rows, cols = np.flatnonzero(under.any(axis=1)), np.flatnonzero(under.any(axis=0))
-    if not len(rows):
-        rows, cols = np.array([0]), np.array([0])
-    box = (int(rows[0]), int(rows[-1]) + 1, int(cols[0]), int(cols[-1]) + 1)
-    found = features_in(planes, channels, references, box)
-    return np.ascontiguousarray(found[:, under[box[0] : box[1], box[2] : box[3]]].T)
+    rows, cols = np.divmod(place, shape[1]) if len(place) else (np.zeros(1, np.int64), np.zeros(1, np.int64))
+    box = (int(rows.min()), int(rows.max()) + 1, int(cols.min()), int(cols.max()) + 1)
+    found = features_in(planes, channels, references, box)[:, rows - box[0], cols - box[2]]
+    return np.ascontiguousarray(found[:, : len(place)].T)
 
 
 def joined(parts: Sequence[Samples]) -> Samples:
