@@ -23,7 +23,7 @@ from tests.painted import paint
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "lung_fields"
 CLASSES = ("Tumor", "Stroma")
 KEYS = Tumor(method="classifier", model="-", bandwidth_um=4.0, min_area_mm2=0.0, max_hole_mm2=0.0)
-SEEDS = (0, 1, 2)
+SEEDS = (3, 4, 5)  # not looked at while anything was chosen
 
 
 def field(path):
@@ -33,15 +33,15 @@ def field(path):
         image = np.moveaxis(grid.read(0, grid.shape[0], 0, grid.shape[1]), 2, 0).astype(np.float32)
         drawn = read_annotations([path], pixel_size=slide.pixel_size, image_shape=slide.shape)
         above = np.maximum(image - np.percentile(image, 1, axis=(1, 2))[:, None, None], 0).astype(np.float16)
-        return StainPlanes(above, slide.channels, "fluorescence", grid.pixel_size), drawn.tissue, drawn.tumor
+        bright = tuple(reference_intensity(plane) for plane in above)
+        return StainPlanes(above, slide.channels, "fluorescence", grid.pixel_size, bright), drawn.tissue, drawn.tumor
 
 
 def overlap(fields, held_out, seed):
     """Intersection over union on one field, and the accuracy on held-out strokes, of a model of the others."""
     others = [of for name, of in fields.items() if name != held_out]
     channels = others[0][0].channels
-    each = [[reference_intensity(plane) for plane in planes.planes] for planes, _, _ in others]
-    references = tuple(float(v) for v in np.median(each, axis=0))
+    references = tuple(float(v) for v in np.median([planes.brightness for planes, _, _ in others], axis=0))
     parts, first = [], 0
     for k, (planes, tissue, tumor) in enumerate(others):
         regions = {"Tumor": tumor, "Stroma": tissue.difference(tumor)}

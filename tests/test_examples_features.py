@@ -5,9 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spatial_til.segmentation.examples.classifier import TissueModel, classify_box, classify_slide, squares_shape
+from spatial_til.segmentation.examples.classifier import (
+    TissueModel,
+    classify_box,
+    classify_slide,
+    features_in,
+    squares_shape,
+)
 from spatial_til.segmentation.examples.features import feature_names, features_of, support_px
-from spatial_til.segmentation.examples.planes import StainPlanes, levels_of
+from spatial_til.segmentation.examples.planes import StainPlanes, levels_of, reference_intensity
 from spatial_til.units import PixelSize
 
 PX = PixelSize(2.0, 2.0)
@@ -63,6 +69,29 @@ def test_strands_and_spots_are_told_apart():
 def test_fluorescence_levels_follow_the_square_root_of_intensity():
     planes = np.array([[[0.0, 25.0, 100.0, 60000.0]]], dtype=np.float16)
     assert levels_of(planes, (100.0,)).tolist() == [[[0, 64, 128, 511]]]
+
+
+def test_a_slide_exposed_otherwise_looks_the_same_up_to_a_factor_of_two():
+    random = np.random.default_rng(5)
+    image = random.gamma(2.0, 100.0, (1, 90, 90))
+
+    def features(factor):
+        plane = (factor * image).astype(np.float16)
+        taken = StainPlanes(plane, ("nuclei",), "fluorescence", PX, (reference_intensity(plane[0]),))
+        return features_in(taken, ("nuclei",), (reference_intensity(image[0].astype(np.float16)),), (0, 45, 0, 45))
+
+    same = features(1.0).astype(float)
+    for factor in (0.6, 1.9):
+        assert np.abs(features(factor) - same).max() <= 0.02 * same.max()
+    dim = features(0.1)[0].mean() / same[0].mean()  # nothing stained may be on it: it stays dim
+    assert dim == pytest.approx(np.sqrt(0.1 * 2.0), rel=0.02)
+
+
+def test_a_slide_too_dim_to_be_compared_is_told():
+    taken = StainPlanes(np.zeros((2, 9, 9), np.float16), ("nuclei", "tumor"), "fluorescence", PX, (100.0, 40.0))
+    assert taken.too_unlike(("nuclei", "tumor"), (150.0, 100.0)) == ("tumor",)
+    assert taken.references(("tumor", "nuclei"), (100.0, 150.0)) == (50.0, 100.0)
+    assert replace(taken, modality="brightfield", brightness=()).too_unlike(("nuclei",), ()) == ()
 
 
 @pytest.fixture(scope="module")

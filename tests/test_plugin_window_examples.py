@@ -118,6 +118,7 @@ def test_tumour_is_painted_found_accepted_and_there_again(opened, folder, qtbot,
     tab.whole.why.setText("no tumour marker")
     press(qtbot, tab.whole.accept)
     settle(opened, qtbot)
+    assert not tab.tools.is_held
     assert opened.desk.state.regions["tumor"].equals(found)
     why = opened.desk.state.done[-1].why
     assert why.startswith("no tumour marker; tumour by example: 6 strokes of Tumor, Stroma")
@@ -128,6 +129,8 @@ def test_tumour_is_painted_found_accepted_and_there_again(opened, folder, qtbot,
     assert opened.stage.layer(STROKES) is not None
     assert tab.learned is not None
     assert opened.desk.found.numbers.regions.tumor.equals(found)
+    opened.tabs.setCurrentIndex(0)
+    assert not opened.stage.layer(PROBABILITY).visible  # the picture is left to the other tabs
     opened.open_slide("A_on")
     settle(opened, qtbot)
     assert "was measured without its stains" in tab.state.text()

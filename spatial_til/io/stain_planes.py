@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spatial_til.errors import SlideError
 from spatial_til.io.atomic import writing
-from spatial_til.segmentation.examples.planes import TILE_PX, StainPlanes, unit_of
+from spatial_til.segmentation.examples.planes import TILE_PX, StainPlanes, reference_intensity, unit_of
 from spatial_til.units import PixelSize
 
 _LEVEL = 1  # of zstd: level 7 takes six times as long and saves nothing on stains
@@ -63,6 +63,28 @@ def write_stain_planes(
         )
 
 
+def read_stain_channels(path: Path) -> tuple[str, ...]:
+    """Read what the planes of a slide show, without the planes.
+
+    Raises
+    ------
+    SlideError
+        The file is missing, damaged, or not one of ours.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            return tuple(str(name) for name in json.loads(page.description)["channels"])
+    except (OSError, ValueError, KeyError, TypeError, tifffile.TiffFileError) as error:
+        raise SlideError(_damaged(path, error)) from None
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path}: the stored stains are missing or damaged ({error}): score the slide again with --rerun all"
+
+
 def read_stain_planes(path: Path, channels: Sequence[str] | None = None) -> StainPlanes:
     """Read the planes of a slide; `channels` limits them to those named, as far as there are such.
 
@@ -85,7 +107,8 @@ def read_stain_planes(path: Path, channels: Sequence[str] | None = None) -> Stai
                     rows, cols = (min(TILE_PX, n - at) for n, at in zip(planes.shape[1:], index[2:4], strict=True))
                     box = np.s_[:, index[2] : index[2] + rows, index[3] : index[3] + cols]
                     planes[box] = np.moveaxis(tile[0, :rows, :cols], -1, 0)[keep]
-            return StainPlanes(planes, tuple(names[k] for k in keep), str(told["modality"]), PixelSize(*px))
+            modality, kept = str(told["modality"]), tuple(names[k] for k in keep)
+            bright = () if modality == "brightfield" else tuple(reference_intensity(plane) for plane in planes)
+            return StainPlanes(planes, kept, modality, PixelSize(*px), bright)
     except (OSError, ValueError, KeyError, TypeError, IndexError, tifffile.TiffFileError) as error:
-        msg = f"{path}: the stored stains are missing or damaged ({error}): score the slide again with --rerun all"
-        raise SlideError(msg) from None
+        raise SlideError(_damaged(path, error)) from None

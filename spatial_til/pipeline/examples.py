@@ -32,10 +32,14 @@ _MAX_SCALE = 1.5
 
 @dataclass(frozen=True, slots=True)
 class FoundTumor:
-    """The tumour that a model finds on a slide, and the share of tissue that is unlike what it learned from."""
+    """The tumour that a model finds on a slide, and how far the slide is unlike those that the model learned from.
+
+    `unlike` is the share of tissue that is; `exposed` are channels more than twice, or less than half, as bright.
+    """
 
     found: FoundRegion
     unlike: float
+    exposed: tuple[str, ...] = ()
 
     @property
     def is_unlike(self) -> bool:
@@ -78,7 +82,8 @@ def find_tumor_by_model(
         min_area_mm2=keys.min_area_mm2,
         max_hole_mm2=keys.max_hole_mm2,
     )
-    return FoundTumor(found, unlike)
+    model = trained.model
+    return FoundTumor(found, unlike, planes.too_unlike(model.channels, model.references))
 
 
 def tumor_of_slide(stored: Path, keys: Tumor, tissue: MultiPolygon) -> tuple[FoundTumor, TrainedModel]:
@@ -125,12 +130,21 @@ def panel_planes(panel: Panel) -> tuple[str, ...]:
     return tuple(key if marker == "none" else marker for key, marker in panel.roles.items())
 
 
+def exposed_words(channels: Sequence[str]) -> str:
+    """Return that some channels are too dim or bright to be compared."""
+    return (
+        f"{', '.join(channels)} is more than twice or less than half as bright as on the slides learned from, "
+        "so the tumour found may be wrong"
+    )
+
+
 def notes_on(tumor: FoundTumor, trained: TrainedModel) -> list[str]:
     """Return in words how far to trust a tumour that was found by a model."""
     held = "; ".join(f"{100 * h.accuracy:.0f} % of held-out {h.by} found right" for h in trained.training.held_out)
     notes = [f"tumour found by example, by a model of {len(trained.training.slides)} slides; {held or 'not tested'}"]
     notes.append(f"cleaning changed its area by {100 * tumor.found.area_change:.2g} %")
     notes.append(f"{100 * tumor.unlike:.2g} % of the tissue is unlike anything the model learned from")
+    notes += [exposed_words(tumor.exposed)] if tumor.exposed else []
     measured = [name for name in trained.model.channels if name not in DEFAULT_CHANNELS]
     if measured:
         notes.append(f"the model also looks at {', '.join(measured)}, which so decide in part where they are counted")

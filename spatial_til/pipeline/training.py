@@ -18,7 +18,7 @@ from spatial_til.io.stain_planes import read_stain_planes
 from spatial_til.io.tissue_model import HeldOutRecord, TrainedModel, Training, TrainingSlide
 from spatial_til.pipeline.examples import DEFAULT_CHANNELS
 from spatial_til.segmentation.examples.classifier import TissueModel, classify_slide, square_size, squares_shape
-from spatial_til.segmentation.examples.planes import StainPlanes, reference_intensity
+from spatial_til.segmentation.examples.planes import StainPlanes
 from spatial_til.segmentation.examples.strokes import STROKE_UM, Samples, Stroke, joined, samples_under
 from spatial_til.segmentation.examples.training import HeldOut, check_samples, fit, hold_out
 from spatial_til.segmentation.tissue import mask_of
@@ -136,12 +136,23 @@ def stains_of(folder: ScoredFolder, slide_id: str) -> StainPlanes:
     TrainingError
         Where it was not measured, or by a version that stored none.
     """
+    return read_stain_planes(stored_stains(folder, slide_id))
+
+
+def stored_stains(folder: ScoredFolder, slide_id: str) -> Path:
+    """Return where the stains of a slide are stored.
+
+    Raises
+    ------
+    TrainingError
+        As `stains_of`.
+    """
     path = folder.stains(slide_id)
     if not path.exists():
         found = "was measured without its stains" if folder.measured(slide_id).exists() else "is not measured"
         msg = f"{slide_id}: {found} in {folder.root}: run score --rerun all on it first, then paint"
         raise TrainingError([msg])
-    return read_stain_planes(path)
+    return path
 
 
 def _classes(strokes: Mapping[str, Sequence[Stroke]]) -> tuple[str, ...]:
@@ -176,7 +187,7 @@ def _channels(stained: Mapping[str, StainPlanes], wanted: Sequence[str] | None) 
 
 def _references(stained: Mapping[str, StainPlanes], channels: tuple[str, ...]) -> tuple[float, ...]:
     """Return the usual high intensity of each channel, the median over slides."""
-    found = [[reference_intensity(plane) for plane in planes.select(channels)] for planes in stained.values()]
+    found = [[p.brightness[p.channels.index(name)] for name in channels] for p in stained.values()]
     return tuple(float(value) for value in np.median(found, axis=0))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from spatial_til.io.tissue_model import HeldOutRecord, TrainedModel
-from spatial_til.pipeline.examples import FoundTumor
+from spatial_til.pipeline.examples import FoundTumor, exposed_words
 from spatial_til.protocol_sections import Tumor
 from spatial_til.segmentation.examples.classifier import MAX_UNLIKE
 from spatial_til.units import UM2_PER_MM2, mm2
@@ -40,6 +40,7 @@ def found_words(found: FoundTumor) -> list[str]:
     lines += [f"{len(dropped)} islands dropped ({sum(dropped):.3g} mm²)"] if dropped else []
     lines += [f"{len(filled)} holes filled ({sum(filled):.3g} mm²)"] if filled else []
     lines.append(f"{100 * found.unlike:.2g} % of the tissue is unlike anything that was painted")
+    lines += [f"Look twice: {exposed_words(found.exposed)}"] if found.exposed else []
     if found.is_unlike:
         lines.append(
             f"Look twice: more than {100 * MAX_UNLIKE:g} % is unlike what was painted (yellow in the picture). "

@@ -20,9 +20,10 @@ from spatial_til.io.annotations.classes import meaning_of
 from spatial_til.io.annotations.strokes import read_strokes, write_strokes
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import read_pixel_size
+from spatial_til.io.stain_planes import read_stain_channels
 from spatial_til.io.tissue_model import TrainedModel, write_tissue_model
 from spatial_til.pipeline.examples import DEFAULT_CHANNELS, FoundTumor, find_tumor_by_model
-from spatial_til.pipeline.training import learn, stains_of, train
+from spatial_til.pipeline.training import learn, stains_of, stored_stains, train
 from spatial_til.protocol_sections import Tumor
 from spatial_til.review.session import Cancelled, Session
 from spatial_til.segmentation.examples.classifier import square_size, squares_shape
@@ -147,7 +148,7 @@ class Examples:
         """Return what may be looked at on the open slide, and whether it is unless told otherwise."""
         if self._session is None:
             return {}
-        names = self._planes(self._session.job.slide_id).channels
+        names = read_stain_channels(stored_stains(self.folder, self._session.job.slide_id))
         return {name: name in DEFAULT_CHANNELS for name in names}
 
     def lesson(self, channels: Sequence[str] | None, *, others: bool) -> Lesson:

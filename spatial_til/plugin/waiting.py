@@ -13,7 +13,7 @@ from spatial_til.review.worklist import Waiting, worklist
 
 Order: TypeAlias = Literal["given", "need"]
 #: So many reasons are told of a slide; the others weigh less.
-_TOLD = 3
+_TOLD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def entries(desk: Desk, waiting: Sequence[Waiting], order: Order) -> list[Entry]
 
 
 def _entry(desk: Desk, waiting: Waiting, *, can_open: bool) -> Entry:
-    told = [f"{waiting.points:.0f} points", *waiting.reasons[:_TOLD]]
+    told = [f"{waiting.points:.0f} points", *(why.rstrip(".") for why in waiting.reasons[:_TOLD])]
     if not waiting.reasons:
         told = ["nothing stands out"]
     read = f"read by {', '.join(waiting.readers)}" if waiting.readers else "not read yet"

@@ -42,6 +42,7 @@ class ExamplesTab(QWidget):
         self._dock = dock
         self._desk: Any = None
         self._session: Any = None
+        self._waits = False  # strokes changed while the tab was not in view
         self.examples: Examples | None = None
         self.learned: Learned | None = None
         self.learning = Working()
@@ -98,9 +99,28 @@ class ExamplesTab(QWidget):
         self.tools.show_others(len(self.examples.others()))
         self._strokes_changed()
 
+    def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Show strokes and probability while the tab is in view; learn what it was not in view for."""
+        super().showEvent(event)
+        self._set_visible(visible=True)
+        if self._waits:
+            self.learn()
+
+    def hideEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Leave the picture to the other tabs."""
+        super().hideEvent(event)
+        self.tools.put_away()
+        self._set_visible(visible=False)
+
+    def _set_visible(self, *, visible: bool) -> None:
+        for name in (STROKES, PROBABILITY):
+            layer = self._dock.stage.layer(name)
+            if layer is not None:
+                layer.visible = visible
+
     def forget(self) -> None:
         """Let go of the slide; its strokes are saved."""
-        self._session = None
+        self._session, self._waits = None, False
         self.brush.drop()
         self.tools.put_away()
         self.learning.cancel()
@@ -173,6 +193,9 @@ class ExamplesTab(QWidget):
         if self.examples is None or self._session is None:
             return
         self.whole.drop()
+        self._waits = not self.isVisible()
+        if self._waits:
+            return
         try:
             lesson = self.examples.lesson(self.tools.channels, others=self.tools.others.isChecked())
         except SpatialTilError as error:
@@ -230,6 +253,7 @@ class ExamplesTab(QWidget):
         layers = self._dock.stage.viewer.layers
         active = layers.selection.active
         (layer,) = self._dock.stage.add([made])
+        layer.visible = self.isVisible()
         if front is not None:
             layers.move(layers.index(layer), layers.index(front))
         layers.selection.active = active

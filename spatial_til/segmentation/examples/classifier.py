@@ -94,7 +94,8 @@ def features_in(
     row0, row1, col0, col1 = (SQUARE_PX * n for n in box)
     read = (max(row0 - halo, 0), min(row1 + halo, rows), max(col0 - halo, 0), min(col1 + halo, cols))
     pixels = planes.select(channels)[:, read[0] : read[1], read[2] : read[3]]
-    found = features_of(levels_of(pixels, references), planes.pixel_size)
+    levels = levels_of(pixels, planes.references(channels, references))
+    found = features_of(levels, planes.pixel_size)
     top, left = (row0 - read[0]) // SQUARE_PX, (col0 - read[2]) // SQUARE_PX
     return found[:, top : top + box[1] - box[0], left : left + box[3] - box[2]]
 

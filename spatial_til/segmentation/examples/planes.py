@@ -29,6 +29,8 @@ TILE_PX = 512
 #: Level of the reference intensity of a fluorescence channel.
 _REFERENCE_LEVEL = 128
 _MAX_INTENSITY = 65504.0  # of float16
+#: A slide's brightness is evened out up to this factor; project default.
+_MAX_STRETCH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,15 @@ class StainPlanes:
         ``brightfield`` or ``fluorescence``.
     pixel_size
         Of the planes.
+    brightness
+        The usual high intensity of each fluorescence channel on this slide; none where slides are taken as they are.
     """
 
     planes: NDArray[Any]
     channels: tuple[str, ...]
     modality: str
     pixel_size: PixelSize
+    brightness: tuple[float, ...] = ()
 
     def select(self, channels: tuple[str, ...]) -> NDArray[Any]:
         """Return some of the planes, in the order asked for.
@@ -65,6 +70,30 @@ class StainPlanes:
             raise KeyError(*missing)
         index = [self.channels.index(name) for name in channels]
         return self.planes if index == list(range(len(self.channels))) else self.planes[index]
+
+    def references(self, channels: tuple[str, ...], common: tuple[float, ...]) -> tuple[float, ...]:
+        """Return the intensity of level 128 of some channels on this slide.
+
+        Parameters
+        ----------
+        common
+            Those of the slides learned from. A slide stained or exposed otherwise is brought to them by its own
+            brightness, at most by a factor of two: what is dimmer than that may have nothing stained on it.
+        """
+        if not self.brightness or not common:
+            return common
+        shares = [min(max(s, 1 / _MAX_STRETCH), _MAX_STRETCH) for s in self.shares(channels, common)]
+        return tuple(s * c for s, c in zip(shares, common, strict=True))
+
+    def shares(self, channels: tuple[str, ...], common: tuple[float, ...]) -> tuple[float, ...]:
+        """Return how many times as bright as on the slides learned from some channels are on this one."""
+        own = [self.brightness[self.channels.index(name)] for name in channels] if self.brightness else common
+        return tuple(o / c for o, c in zip(own, common, strict=True))
+
+    def too_unlike(self, channels: tuple[str, ...], common: tuple[float, ...]) -> tuple[str, ...]:
+        """Return the channels that are so much dimmer or brighter that the difference is not evened out."""
+        shares = zip(channels, self.shares(channels, common), strict=False)  # brightfield has no references
+        return tuple(name for name, share in shares if not 1 / _MAX_STRETCH <= share <= _MAX_STRETCH)
 
 
 def plane_names(constants: Calibration) -> tuple[str, ...]:
