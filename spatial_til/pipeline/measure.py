@@ -88,20 +88,20 @@ def measure(task: MeasureTask) -> StageReport:
     if job.image is None:
         msg = f"{job.slide_id}: no image and no cells: fill one of them in the study sheet"
         raise SlideError(msg)
-    source = identify(job.image, read_source(path))
-    labels = identify(job.labels)["sha256"] if job.labels else None
-    with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
+    with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide, ThreadPoolExecutor(1) as beside:
         slide.require_pixel_size()
+        identity = beside.submit(identify, job.image, read_source(path))
+        labels = identify(job.labels)["sha256"] if job.labels else None
         drawn = annotated_tissue(job, slide)
-        parts = measure_parts(job, source["sha256"], labels, drawn)
         stored = read_made_of(path)
-        if not task.again and stored == parts and all(path.exists() for path in _pictures(task)):
+        kept = stored and not task.again and all(path.exists() for path in _pictures(task))
+        if kept and stored == measure_parts(job, identity.result()["sha256"], labels, drawn):
             return report(reused=True)
         pictures = task.folder.overview(job.slide_id), task.folder.photo(job.slide_id)
-        with ThreadPoolExecutor(1) as beside:
-            overview = beside.submit(write_overview, *pictures, slide, job.protocol.panel.roles, OVERVIEW_PX)
-            measured = _measure_image(task, slide, drawn)
-        extent = overview.result()
+        overview = beside.submit(write_overview, *pictures, slide, job.protocol.panel.roles, OVERVIEW_PX)
+        measured = _measure_image(task, slide, drawn)
+        source, extent = identity.result(), overview.result()
+    parts = measure_parts(job, source["sha256"], labels, drawn)
     numbers = {**measured.numbers, "overview_um": extent}
     write_measured(path, replace(measured, key=key_of(parts), numbers=numbers, source=source, made_of=parts))
     return report(why=_difference(stored, parts))

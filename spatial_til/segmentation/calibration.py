@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -187,11 +188,14 @@ def _brightfield(
     settings: MeasureSettings,
     region: MultiPolygon | None,
 ) -> Calibration:
-    glass, region = glass_and_tissue(picture, px, settings, region)
+    glass = glass_of(picture, settings)
     vectors = {s.name: start_vector(s) for s in settings.stains}
     warnings = stains.check_stains(vectors)
     matrix = stains.stain_matrix(list(vectors.values()))
-    amounts = stains.amounts_table(matrix, glass.rgb)
+    with ThreadPoolExecutor(1) as beside:
+        tabled = beside.submit(stains.amounts_table, matrix, glass.rgb)
+        region = _brightfield_tissue(picture, px, glass, settings, region)
+    amounts = tabled.result()
     table = _nuclear_table(amounts, settings)
     marked = [i for i, s in enumerate(settings.stains) if s.marker != NUCLEI]
     leak = leaked_share(matrix)[np.ix_(marked, marked)]
@@ -218,7 +222,18 @@ def glass_and_tissue(
     SlideError
         If no tissue is found.
     """
-    glass = white.White(settings.white, found=True) if settings.white else white.estimate_white(picture)
+    glass = glass_of(picture, settings)
+    return glass, _brightfield_tissue(picture, px, glass, settings, region)
+
+
+def glass_of(picture: NDArray[Any], settings: MeasureSettings) -> white.White:
+    """Return the white of a brightfield slide: as given, or read off the overview."""
+    return white.White(settings.white, found=True) if settings.white else white.estimate_white(picture)
+
+
+def _brightfield_tissue(
+    picture: NDArray[Any], px: PixelSize, glass: white.White, settings: MeasureSettings, region: MultiPolygon | None
+) -> MultiPolygon:
     if region is None:
         region = tissue.tissue_brightfield(
             picture,
@@ -228,7 +243,7 @@ def glass_and_tissue(
             max_hole_mm2=settings.max_tissue_hole_mm2,
         )
     _require_tissue(region)
-    return glass, region
+    return region
 
 
 def start_vector(stain: Stain) -> tuple[float, ...]:

@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.segmentation.guided import STAINED
+from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.settings import NucleusSettings
 
 
@@ -46,27 +47,39 @@ def open_clefts(
     Only where foreground covers most of the surroundings: elsewhere shape tells nuclei apart, and a cleft is more
     often the chromatin of one large nucleus.
     """
-    import cv2
-
     side = 2 * round(settings.packed_um / px_um) + 1
-    foreground = (above > 0).view(np.uint8)
-    cover = cv2.boxFilter(foreground, cv2.CV_16U, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    barred = np.zeros((0, 0), dtype=np.bool_)
     if guide is not None:
+        import cv2
+
         around = cv2.boxFilter(guide, cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
-        cover[around >= STAINED * side * side] = 0
-    packed = round(settings.packed_share * side * side)
-    _open(contrast, above, cover, packed, max(round(settings.cleft_um / px_um), 1), round(256 * share))
+        barred = around >= STAINED * side * side
+    packed = np.uint16(round(settings.packed_share * side * side))
+    at = _clefts(contrast, above, barred, side, packed, max(round(settings.cleft_um / px_um), 1), round(256 * share))
+    above.reshape(-1)[at] = 0
 
 
 @njit(cache=True, nogil=True)
-def _open(contrast: Any, above: Any, cover: Any, packed: int, reach: int, share: int) -> None:
-    """Set `above` to 0 in clefts; only packed pixels are looked at, which are few."""
+def _clefts(contrast: Any, above: Any, barred: Any, side: int, packed: Any, reach: int, share: int) -> Any:
+    """Return the pixels (flat) in clefts; only packed pixels are looked at, which are few."""
     rows, cols = contrast.shape
     slant = max(round(reach / 1.4142), 1)
-    edge = max(reach, slant) + 1
-    for i in range(edge, rows - edge):
-        for j in range(edge, cols - edge):
-            if cover[i, j] < packed or above[i, j] <= 0:
+    edge, half = max(reach, slant) + 1, side // 2
+    count, room = np.zeros(cols + side - 1, dtype=np.uint16), np.zeros((3, cols + side - 1), dtype=np.uint16)
+    within = count[half : half + cols]
+    mark, at = mark_room(cols)
+    found = []
+    for i in range(-half, rows):
+        if i + half < rows:
+            _count(within, above[i + half], np.uint16(1))
+        if i > half:
+            _count(within, above[i - half - 1], np.uint16(-1))
+        if i < edge or i >= rows - edge:
+            continue
+        _mark_packed(_window_sums(count, side, room), above[i], packed, mark)
+        for t in range(marked(mark, at)):
+            j = at[t]
+            if j < edge or j >= cols - edge or (barred.size and barred[i, j]):
                 continue
             if (
                 _valley(contrast, i, j, 0, reach, 1, 0, share)
@@ -74,7 +87,56 @@ def _open(contrast: Any, above: Any, cover: Any, packed: int, reach: int, share:
                 or _valley(contrast, i, j, slant, slant, -1, 1, share)
                 or _valley(contrast, i, j, slant, -slant, 1, 1, share)
             ):
-                above[i, j] = 0
+                found.append(i * cols + j)
+    return np.array(found, dtype=np.int64)
+
+
+@njit(cache=True, nogil=True)
+def _count(counts: Any, line: Any, weight: Any) -> None:
+    """Add a row's foreground to the counts of columns, or take it off."""
+    for j in range(len(counts)):
+        counts[j] += weight if line[j] > 0 else np.uint16(0)
+
+
+@njit(cache=True, nogil=True)
+def _window_sums(counts: Any, side: int, room: Any) -> Any:
+    """Return sums over `side` neighbours from each place on, of those that have as many; `room`: three such rows.
+
+    Sums of 1, 2, 4 … neighbours, those put together that make up the side.
+    """
+    total, power, spare = room[0], room[1], room[2]
+    size = len(counts) - side + 1
+    total[:size] = 0
+    power[:] = counts
+    width, done = 1, 0
+    while width <= side:
+        if side & width:
+            _raise(total[:size], power[done : done + size])
+            done += width
+        reach = len(counts) - width
+        _add(spare[:reach], power[:reach], power[width : width + reach])
+        power, spare = spare, power
+        width *= 2
+    return total[:size]
+
+
+@njit(cache=True, nogil=True)
+def _add(out: Any, one: Any, two: Any) -> None:
+    for j in range(len(out)):
+        out[j] = one[j] + two[j]
+
+
+@njit(cache=True, nogil=True)
+def _raise(out: Any, by: Any) -> None:
+    for j in range(len(out)):
+        out[j] += by[j]
+
+
+@njit(cache=True, nogil=True)
+def _mark_packed(cover: Any, line: Any, packed: Any, mark: Any) -> None:
+    """Mark foreground where it covers the surroundings."""
+    for j in range(len(cover)):
+        mark[j] = (cover[j] >= packed) & (line[j] > 0)
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -27,7 +27,8 @@ def unexplained_od(od: NDArray[np.floating[Any]], matrix: FloatArray) -> FloatAr
 
     Notes
     -----
-    Exact non-negative least squares: of all subsets of stains, the feasible one that leaves least.
+    Exact non-negative least squares: of all subsets of stains, the feasible one that leaves least. Where all
+    stains together are feasible, no other subset leaves less.
 
     Examples
     --------
@@ -35,15 +36,22 @@ def unexplained_od(od: NDArray[np.floating[Any]], matrix: FloatArray) -> FloatAr
     >>> unexplained_od(np.array([[0.3, 0.4, 0.0]]), np.array([[0.0, 1.0, 0.0]])).round(3).tolist()
     [0.3]
     """
-    least = np.einsum("ij,ij->i", od, od)
-    for size in range(1, len(matrix) + 1):
+    least, feasible = _left_over(od, matrix)
+    others = od[~feasible]
+    smallest = np.einsum("ij,ij->i", others, others).astype(np.float64)
+    for size in range(1, len(matrix)):
         for chosen in combinations(range(len(matrix)), size):
-            vectors = matrix[list(chosen)]
-            amounts = od @ np.linalg.pinv(vectors)
-            rest = od - amounts @ vectors
-            feasible = amounts.min(axis=1) >= 0
-            least[feasible] = np.minimum(least, np.einsum("ij,ij->i", rest, rest))[feasible]
+            rest, possible = _left_over(others, matrix[list(chosen)])
+            smallest[possible] = np.minimum(smallest, rest)[possible]
+    least[~feasible] = smallest
     return np.asarray(np.sqrt(least), dtype=np.float64)
+
+
+def _left_over(od: NDArray[np.floating[Any]], vectors: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """Return the square of what a mix of these stains leaves (n,), and where no amount is negative."""
+    amounts = od @ np.linalg.pinv(vectors)
+    rest = od - amounts @ vectors
+    return np.einsum("ij,ij->i", rest, rest), np.asarray(amounts.min(axis=1) >= 0)
 
 
 def saturated_rgb(rgb: NDArray[np.uint8]) -> BoolArray:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spatial_til.segmentation.cells import NUCLEUS_END, TERRITORY_END, label_of
+from spatial_til.segmentation.cells import LABEL_MASK, NUCLEUS_END, TERRITORY_END, label_of
 
 RAYS = 24
 #: The score is the mean over these ranks of the rays, from the weakest: the upper half without the top two.
@@ -29,6 +29,7 @@ _BEYOND_UM, _BEFORE_UM = (1.0, 3.0), (1.0, 2.5)
 _FACING_UM, _LONGEST_UM = 1.5, 11.0
 #: Positions on rays are reckoned in whole fractions of a pixel, so that a ray reads the same pixels in every tile.
 FRACTION = 256
+_LABEL_BITS = np.uint32(LABEL_MASK << np.uint32(1))
 _ANGLES = 2 * np.pi * np.arange(RAYS) / RAYS
 _WAY = np.round(FRACTION * np.stack((np.sin(_ANGLES), np.cos(_ANGLES)))).astype(np.int64)
 
@@ -78,6 +79,7 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked
     """Write eight times the ridge of each marker on each ray (n, markers, RAYS), and the cell beyond (n, RAYS)."""
     m, rows, cols = planes.shape
     before, frame = steps[5], 4 * steps[7]
+    flat_keys = keys.reshape(-1), rows, cols
     profile = np.zeros((before + steps[7] + steps[3] + steps[1] + 2, RAYS + 2), dtype=np.int32)
     line = np.zeros((len(profile), RAYS), dtype=np.int32)
     low = np.zeros((4, len(profile), RAYS), dtype=np.int32)
@@ -88,9 +90,9 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked
             continue
         r, c = centre[k, 0], centre[k, 1]
         inside = frame <= r >> 8 < rows - frame and frame <= c >> 8 < cols - frame
-        furthest = 0
+        furthest, own = 0, np.uint32((k + 1) << 1)
         for t in range(RAYS):
-            rim[t], end, facing[k, t] = _extent(keys, k + 1, r, c, t, steps, inside)
+            rim[t], end, facing[k, t] = _extent(flat_keys, own, r, c, t, steps, inside)
             last[t] = end - rim[t] + steps[1]
             furthest = max(furthest, last[t])
         used = before + furthest + steps[3] + 1
@@ -109,25 +111,32 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked
 
 
 @njit(cache=True, nogil=True)
-def _extent(keys: Any, label: int, r: int, c: int, t: int, steps: Any, inside: bool) -> Any:
-    """Return the last step in the nucleus and in the territory, and the first other cell past its end."""
-    rows, cols = keys.shape
+def _extent(keys: Any, own: Any, r: int, c: int, t: int, steps: Any, inside: bool) -> Any:
+    """Return the last step in the nucleus and in the territory, and the first other cell past its end.
+
+    `keys`: flat, rows and columns; `own`: the cell's label where keys have it.
+    """
+    flat, rows, cols = keys
+    down, right = _WAY[0, t], _WAY[1, t]
     facing, longest = steps[6], steps[7]
-    rim, end = 0, 0
-    for s in range(1, 2 * longest):
-        if s > max(end, 1) + facing or s - rim > longest:
-            break
-        i, j = (r + s * _WAY[0, t]) >> 8, (c + s * _WAY[1, t]) >> 8
+    rim, end, s, until = 0, 0, 0, min(1 + facing, longest)
+    while s < until:
+        s += 1
+        r += down
+        c += right
+        i, j = r >> 8, c >> 8
         if not inside and (i < 0 or j < 0 or i >= rows or j >= cols):
             break
-        key = keys[np.uint64(i), np.uint64(j)]
-        found = label_of(key, TERRITORY_END)
-        if found == label:
+        key = flat[np.uint64(i * cols + j)]
+        if key >= TERRITORY_END:
+            continue
+        if (key ^ own) & _LABEL_BITS == 0:
             end = s
             if key < NUCLEUS_END:
                 rim = s
-        elif found and s > rim:
-            return rim, max(end, rim), found
+            until = min(s + facing, rim + longest, 2 * longest - 1)
+        elif s > rim and key & _LABEL_BITS:
+            return rim, max(end, rim), np.int64(label_of(key, TERRITORY_END))
     return rim, max(end, rim), 0
 
 

@@ -251,10 +251,9 @@ def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration) -
     joined: list[NDArray[Any]] = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
     row, col, nucleus_px, cell_px, values = joined
     order = np.lexsort((col, row))
-    columns: dict[str, NDArray[np.floating[Any]]] = {}
-    for k, marker in enumerate(markers):
-        for s, name in enumerate(column_names(marker)):
-            columns[name] = values[order, k, s]
+    names = [name for marker in markers for name in column_names(marker)]
+    by_column = np.ascontiguousarray(values[order].reshape(len(order), len(names)).T)
+    columns: dict[str, NDArray[np.floating[Any]]] = dict(zip(names, by_column, strict=True))
     return Cells(
         x_um=(col[order] + 0.5) * px.x_um,
         y_um=(row[order] + 0.5) * px.y_um,
