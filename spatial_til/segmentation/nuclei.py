@@ -93,8 +93,8 @@ def find_nuclei(
     keep &= (area_um2 <= settings.max_area_um2) & ((edge >= settings.edge_share) | (tally[:, 3] == 0))
     keep[0] = False
     number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
-    labels = scratch.array("nuclei", above.shape, np.int32)
-    _write_labels(basins.labels, number[root], labels)
+    labels = basins.labels
+    _relabel(labels, number[root])
     labels.reshape(-1)[grown] = number[owner]
     kept = np.flatnonzero(keep)
     area = tally[kept, 0]
@@ -154,14 +154,14 @@ def _mark_edges(up: Any, here: Any, down: Any, mark: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _write_labels(basins: Any, number: Any, out: Any) -> None:
-    """Write the number of each basin, 0 along the frame."""
-    rows, cols = basins.shape
+def _relabel(labels: Any, number: Any) -> None:
+    """Write the number of each label in its place, 0 along the frame."""
+    rows, cols = labels.shape
     for i in range(rows):
         for j in range(cols):
-            out[i, j] = number[basins[i, j]]
-        out[i, 0], out[i, cols - 1] = 0, 0
-    out[0], out[rows - 1] = 0, 0
+            labels[i, j] = number[labels[i, j]]
+        labels[i, 0], labels[i, cols - 1] = 0, 0
+    labels[0], labels[rows - 1] = 0, 0
 
 
 def given_nuclei(labels: NDArray[Any]) -> Nuclei:
