@@ -48,7 +48,7 @@ def test_even_odds_lie_halfway_between_what_classes_look_like(n_classes):
         odds = [
             (model.weights[a] - model.weights[b]) @ means[k] + model.intercepts[a] - model.intercepts[b] for k in (a, b)
         ]
-        assert odds[0] > 5
+        assert odds[0] > 0
         assert odds[0] == pytest.approx(-odds[1])
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from spatial_til.model import FloatArray
 from spatial_til.segmentation.examples.features import SQUARE_PX, features_of, support_px
 from spatial_til.segmentation.examples.planes import StainPlanes, levels_of
+from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.tiles import tile_grid
 from spatial_til.units import PixelSize
 
@@ -86,21 +87,30 @@ def squares_shape(planes: StainPlanes) -> tuple[int, int]:
 
 
 def features_in(
-    planes: StainPlanes, channels: tuple[str, ...], references: tuple[float, ...], box: tuple[int, int, int, int]
+    planes: StainPlanes,
+    channels: tuple[str, ...],
+    references: tuple[float, ...],
+    box: tuple[int, int, int, int],
+    scratch: Scratch | None = None,
 ) -> NDArray[np.int16]:
-    """Return the features (features, rows, cols) of a box of squares (row0, row1, col0, col1) of a slide."""
+    """Return the features (features, rows, cols) of a box of squares (row0, row1, col0, col1) of a slide.
+
+    They are valid until the next call with the same `scratch`.
+    """
     halo = support_px(planes.pixel_size)
     rows, cols = planes.planes.shape[1:]
     row0, row1, col0, col1 = (SQUARE_PX * n for n in box)
     read = (max(row0 - halo, 0), min(row1 + halo, rows), max(col0 - halo, 0), min(col1 + halo, cols))
     pixels = planes.select(channels)[:, read[0] : read[1], read[2] : read[3]]
     levels = levels_of(pixels, planes.references(channels, references))
-    found = features_of(levels, planes.pixel_size)
+    found = features_of(levels, planes.pixel_size, scratch)
     top, left = (row0 - read[0]) // SQUARE_PX, (col0 - read[2]) // SQUARE_PX
     return found[:, top : top + box[1] - box[0], left : left + box[3] - box[2]]
 
 
-def classify_box(planes: StainPlanes, model: TissueModel, box: tuple[int, int, int, int]) -> TissueMap:
+def classify_box(
+    planes: StainPlanes, model: TissueModel, box: tuple[int, int, int, int], scratch: Scratch | None = None
+) -> TissueMap:
     """Return the map of a box of squares (row0, row1, col0, col1); the same whatever the box around a square.
 
     Parameters
@@ -109,8 +119,10 @@ def classify_box(planes: StainPlanes, model: TissueModel, box: tuple[int, int, i
         With the channels of the model.
     box
         Inside `squares_shape`.
+    scratch
+        Memory for one box after the other.
     """
-    features = features_in(planes, model.channels, model.references, box)
+    features = features_in(planes, model.channels, model.references, box, scratch)
     shape = (box[1] - box[0], box[3] - box[2])
     probability = np.empty((len(model.classes), *shape), dtype=np.float32)
     unlike = np.empty(shape, dtype=np.bool_)
@@ -144,13 +156,13 @@ def classify_slide(
         Told before each tile what share is done; what it raises ends the work.
     """
     probability = np.zeros(inside.shape, dtype=np.float32)
-    unlike = 0
+    unlike, scratch = 0, Scratch()
     tiles = list(tile_grid(inside.shape, tile_px=tile_squares, halo_px=0, align_px=1))
     for done, tile in enumerate(tiles):
         on_tile(done / len(tiles))
         here = np.s_[tile.row0 : tile.row1, tile.col0 : tile.col1]
         if inside[here].any():
-            found = classify_box(planes, model, (tile.row0, tile.row1, tile.col0, tile.col1))
+            found = classify_box(planes, model, (tile.row0, tile.row1, tile.col0, tile.col1), scratch)
             probability[here] = found.probability[wanted]
             unlike += int((found.unlike & inside[here]).sum())
     return probability, unlike / max(int(inside.sum()), 1)
@@ -167,13 +179,16 @@ def class_scores(features: NDArray[np.int16], model: TissueModel) -> FloatArray:
 
 @njit(cache=True, nogil=True)
 def _classify(features: Any, weights: Any, intercepts: Any, low: Any, high: Any, probability: Any, unlike: Any) -> None:
-    """Write the softmax of the linear scores of every square, and whether a feature is out of range."""
+    """Write the softmax of the linear scores of every square, and whether a feature is out of range.
+
+    Scores are single precision: twice as many at a time, and 1e-5 is nothing to a probability.
+    """
     count, rows, cols = features.shape
     classes = len(intercepts)
-    score = np.empty((classes, cols))
-    total, highest = np.empty(cols), np.empty(cols)
+    score = np.empty((classes, cols), dtype=np.float32)
+    total, highest = np.empty(cols, dtype=np.float32), np.empty(cols, dtype=np.float32)
     out = np.empty(cols, dtype=np.int16)
-    line = np.empty(cols)
+    line = np.empty(cols, dtype=np.float32)
     for i in range(rows):
         for k in range(classes):
             for j in range(cols):
@@ -184,8 +199,8 @@ def _classify(features: Any, weights: Any, intercepts: Any, low: Any, high: Any,
             for j in range(cols):
                 line[j] = whole[j]
             for k in range(classes):
-                weight = weights[k, f]
-                if weight != 0.0:
+                weight = np.float32(weights[k, f])
+                if weight != 0:
                     for j in range(cols):
                         score[k, j] += weight * line[j]
             below, above = low[f], high[f]

@@ -20,6 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.smooth import gaussian_weights, smooth
 from spatial_til.units import PixelSize
 
@@ -27,7 +28,7 @@ from spatial_til.units import PixelSize
 SQUARE_PX = 2
 #: Smoothing before responses are taken: the first at the planes' own pixels, the others at twice their size.
 SCALES_UM = (2.5, 5.0, 10.0)
-#: Pixels of the planes in a side of one of each scale, and the parts of a level that its means are kept in.
+#: Pixels of the planes in a side of one of each scale (1, or the square), and the parts of a level it is kept in.
 _SIZES, _SIZE_PARTS = (1, 2, 2), (1, 4, 4)
 #: Neighbourhoods over which levels and responses are averaged.
 POOLS_UM = (4.0, 8.0, 16.0)
@@ -61,7 +62,7 @@ def support_px(px: PixelSize) -> int:
     return -(-reach // SQUARE_PX) * SQUARE_PX
 
 
-def features_of(levels: NDArray[Any], px: PixelSize) -> NDArray[np.int16]:
+def features_of(levels: NDArray[Any], px: PixelSize, scratch: Scratch | None = None) -> NDArray[np.int16]:
     """Return the features (features, rows // 2, cols // 2) of planes of stain.
 
     Parameters
@@ -72,90 +73,91 @@ def features_of(levels: NDArray[Any], px: PixelSize) -> NDArray[np.int16]:
         where the slide ends.
     px
         Size of a pixel.
+    scratch
+        Holds the features until the next call with it; none to keep them.
     """
     rows, cols = (n // SQUARE_PX for n in levels.shape[1:])
     per_channel = (1 + len(SCALES_UM) * len(RESPONSES)) * len(POOLS_UM)
-    out = np.empty((len(levels) * per_channel, rows, cols), dtype=np.int16)
+    scratch = Scratch() if scratch is None else scratch
+    out = scratch.array("features", (len(levels) * per_channel, rows, cols), np.int16)
     at = 0
     for plane in levels:
-        for response in _responses(plane[: rows * SQUARE_PX, : cols * SQUARE_PX], px):
+        for response in _responses(plane[: rows * SQUARE_PX, : cols * SQUARE_PX], px, scratch):
             for pool in POOLS_UM:
                 smooth(response, pool / (px.mean_um * SQUARE_PX), _POOL_PARTS, out=out[at])
                 at += 1
     return out
 
 
-def _responses(plane: NDArray[Any], px: PixelSize) -> list[NDArray[np.int16]]:
+def _responses(plane: NDArray[Any], px: PixelSize, scratch: Scratch) -> list[NDArray[np.int16]]:
     """Return the mean level of each square, then its mean responses, finest scale first, in parts of a level."""
     import cv2
 
     found: list[NDArray[np.int16]] = []
     rows, cols = (n // SQUARE_PX for n in plane.shape)
-    for size, parts, scale in zip(_SIZES, _SIZE_PARTS, SCALES_UM, strict=True):
+    sums = scratch.array("sums", (rows, cols), np.int16)
+    _square_sums(plane, sums)  # the mean level of a square in quarters
+    means = scratch.array("means", (len(SCALES_UM), len(RESPONSES), rows, cols), np.int16)
+    for k, (size, parts, scale) in enumerate(zip(_SIZES, _SIZE_PARTS, SCALES_UM, strict=True)):
         side = SQUARE_PX // size
         sigma = scale / (px.mean_um * size)
-        blurred = np.empty((rows * side, cols * side), dtype=np.int16)
-        smooth(_block_means(plane, size, parts), sigma, _SMOOTH_PARTS // parts, out=blurred)
-        framed = cv2.copyMakeBorder(blurred, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-        means = np.empty((len(RESPONSES), rows, cols), dtype=np.int16)
-        _respond(framed, side, np.float32(sigma), means)
-        found += list(means)
-    return [_block_means(plane, SQUARE_PX, _SQUARE_PARTS), *found]
+        blurred = scratch.array("blurred", (rows * side, cols * side), np.int16)
+        smooth(plane if size == 1 else sums, sigma, _SMOOTH_PARTS // parts, out=blurred)
+        framed = scratch.array("framed", (rows * side + 2, cols * side + 2), np.int16)
+        cv2.copyMakeBorder(blurred, 1, 1, 1, 1, cv2.BORDER_REPLICATE, dst=framed)
+        _respond(framed, side, np.float32(sigma), means[k])
+        found += list(means[k])
+    return [sums * np.int16(_SQUARE_PARTS // SQUARE_PX**2), *found]
 
 
 @njit(cache=True, nogil=True)
-def _block_means(plane: Any, side: int, parts: int) -> Any:
-    """Return the means of blocks, in parts of a level."""
-    rows, cols = plane.shape[0] // side, plane.shape[1] // side
-    out = np.empty((rows, cols), dtype=np.int16)
-    if side == 1:
-        out[:] = plane
-        return out
-    line = np.empty(cols * side, dtype=np.int32)
-    area = side * side
+def _square_sums(plane: Any, out: Any) -> None:
+    """Write the sums of squares of two pixels."""
+    rows, cols = out.shape
+    line = np.empty(2 * cols, dtype=np.int16)
     for i in range(rows):
-        line[:] = 0
-        for k in range(i * side, (i + 1) * side):
-            for j in range(cols * side):
-                line[j] += plane[k, j]
+        upper, lower = plane[2 * i], plane[2 * i + 1]
+        for j in range(2 * cols):
+            line[j] = np.int16(upper[j]) + np.int16(lower[j])
         for c in range(cols):
-            total = np.int32(0)
-            for j in range(c * side, (c + 1) * side):
-                total += line[j]
-            out[i, c] = (2 * parts * total + area) // (2 * area)
-    return out
+            out[i, c] = line[2 * c] + line[2 * c + 1]
 
 
 @njit(cache=True, nogil=True)
 def _respond(framed: Any, side: int, sigma: Any, means: Any) -> None:
     """Write the means of gradient, |trace| and eigenvalue difference of the Hessian over squares of `side` pixels.
 
-    `framed` is the smoothed plane with one pixel around it.
+    `framed` is the smoothed plane with one pixel around it. Its whole numbers and their sums are exact as float32.
     """
     rows, cols = framed.shape[0] - 2, framed.shape[1] - 2
-    to_first = sigma * np.float32(0.5)
-    to_second = sigma * sigma
-    lines = np.zeros((3, cols), dtype=np.float32)
+    half = np.float32(0.5)
+    to_first, to_second = sigma * half, sigma * sigma
     share = np.float32(_SQUARE_PARTS / (_SMOOTH_PARTS * side * side))
+    lines = np.zeros((3, cols), dtype=np.float32)
+    three = framed[:3].astype(np.float32)
     for i in range(rows):
+        if i > 0:
+            fresh = three[(i + 2) % 3]
+            for j in range(cols + 2):
+                fresh[j] = framed[i + 2, j]
+        above, here, below = three[i % 3], three[(i + 1) % 3], three[(i + 2) % 3]
         if i % side == 0:
             lines[:] = 0
-        above, here, below = framed[i], framed[i + 1], framed[i + 2]
+        edge, spot, strand = lines[0], lines[1], lines[2]
         for j in range(cols):
-            dx = np.float32(here[j + 2] - here[j])
-            dy = np.float32(below[j + 1] - above[j + 1])
-            twice = 2 * np.int32(here[j + 1])
-            xx = np.float32(np.int32(here[j + 2]) + np.int32(here[j]) - twice)
-            yy = np.float32(np.int32(below[j + 1]) + np.int32(above[j + 1]) - twice)
-            xy = np.float32(0.5) * np.float32(below[j + 2] - below[j] - above[j + 2] + above[j])
-            lines[0, j] += np.sqrt(dx * dx + dy * dy)
-            lines[1, j] += abs(xx + yy)
-            lines[2, j] += np.sqrt((xx - yy) * (xx - yy) + xy * xy)
+            dx, dy = here[j + 2] - here[j], below[j + 1] - above[j + 1]
+            twice = here[j + 1] + here[j + 1]
+            xx, yy = here[j + 2] + here[j] - twice, below[j + 1] + above[j + 1] - twice
+            xy = half * (below[j + 2] - below[j] - above[j + 2] + above[j])
+            edge[j] += np.sqrt(dx * dx + dy * dy)
+            spot[j] += abs(xx + yy)
+            strand[j] += np.sqrt((xx - yy) * (xx - yy) + xy * xy)
         if i % side == side - 1:
             for k in range(3):
+                line, out = lines[k], means[k, i // side]
                 weight = share * (to_first if k == 0 else to_second)
+                if side == 2:
+                    for c in range(cols // 2):
+                        line[c] = line[2 * c] + line[2 * c + 1]
                 for c in range(cols // side):
-                    total = np.float32(0)
-                    for j in range(c * side, (c + 1) * side):
-                        total += lines[k, j]
-                    means[k, i // side, c] = np.int16(min(total * weight + np.float32(0.5), np.float32(_TOP_SQUARE)))
+                    out[c] = np.int16(np.int32(min(line[c] * weight + half, np.float32(_TOP_SQUARE))))
