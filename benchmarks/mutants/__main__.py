@@ -82,9 +82,7 @@ def main() -> int:
         rows.append(row)
         print(f"{k:4} {row['status']:10} {mutant.file}:{mutant.line} {_short(mutant)}", flush=True)
         if options.json:
-            options.json.write_text(
-                json.dumps(summary(rows, options.seed, len(population)), indent=1), encoding="utf-8"
-            )
+            _keep(options.json, summary(rows, options.seed, len(population)))
     found = summary(rows, options.seed, len(population))
     _print(found)
     return int(found["share_killed"] < BAR)
@@ -99,6 +97,13 @@ def _options() -> argparse.Namespace:
         "--json", type=lambda name: Path(name).resolve(), help="where the outcomes are kept, and gone on from"
     )
     return parser.parse_args()
+
+
+def _keep(path: Path, found: Mapping[str, object]) -> None:
+    """Write the outcomes, whole or not at all: the next run goes on from them."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    part.replace(path)
 
 
 def _done(path: Path | None) -> dict[str, dict[str, object]]:

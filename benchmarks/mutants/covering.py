@@ -16,6 +16,8 @@ TESTS = (
     "tests/test_longitudinal_*.py",
     "tests/test_cohort_*.py",
     "tests/test_review_agreement_kernels.py",
+    "tests/test_examples_training.py",
+    "tests/test_pipeline_populations.py",
     "tests/test_acceptance_tables.py",
 )
 

@@ -1,0 +1,102 @@
+"""Corners of the metrics that sampled wrong changes showed nobody to watch (`make mutants`)."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from spatial_til.metrics.changes import log2_density
+from spatial_til.metrics.penetration import depth_fraction
+from spatial_til.metrics.pointpatterns.spread import _binned_quartiles
+from spatial_til.metrics.pooled_values import pooled_values
+from spatial_til.metrics.rank_correlation import cluster_spearman
+from spatial_til.metrics.ratios import Gates, ratio_percent
+from spatial_til.metrics.resampling import TileSums
+from spatial_til.metrics.simulate import simulate_slide
+from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
+from tests.longitudinal_keys import KEYS
+
+GATES = Gates(min_tumor_cells=100, min_tiles=8, confidence=0.95)
+
+
+def test_between_the_border_and_the_shallowest_sample_the_share_rises_from_zero():
+    assert depth_fraction(np.array([0.0, 0.5, 12.5]), np.array([25.0, 75.0])).tolist() == [0.0, 0.005, 0.125]
+
+
+def test_a_compartment_with_one_tile_adds_no_variance_and_no_nan():
+    random = np.random.default_rng(0)
+    ten = np.column_stack((random.poisson(5, 10), np.full(10, 50), np.full(10, 0))).astype(float)
+    alone = TileSums(ten, np.zeros(10, dtype=np.int64))
+    with_one = TileSums(np.vstack((ten, ten[:1])), np.array([0] * 10 + [1]))
+    found = ratio_percent(with_one, GATES, one=1)
+    ratio = with_one.totals[0] / with_one.totals[1]
+    residual = ten[:, 0] - ratio * ten[:, 1]
+    assert found.sigma == pytest.approx(100 * math.sqrt(10 * residual.var(ddof=1)) / with_one.totals[1])
+    assert ratio_percent(alone, GATES, one=1).dof == found.dof == 9
+
+
+def test_error_of_a_clustered_correlation_is_the_spread_of_fishers_z_over_draws_of_patients():
+    random = np.random.default_rng(3)
+    x = random.normal(size=20)
+    y = x + random.normal(size=20)
+    value, _ = cluster_spearman(x, y, confidence=0.95, bootstrap=40, random=np.random.default_rng(8))
+    chosen = np.random.default_rng(8).integers(20, size=(40, 20))
+    z = np.arctanh([stats.spearmanr(x[c], y[c]).statistic for c in chosen])
+    half = stats.t.ppf(0.975, 18) * np.std(z, ddof=1)
+    assert math.atanh(value.ci_high) - math.atanh(value.value) == pytest.approx(half)
+    assert math.atanh(value.value) - math.atanh(value.ci_low) == pytest.approx(half)
+
+
+def test_a_simulated_slide_has_the_border_of_its_outer_margin():
+    slide = simulate_slide(
+        SlideMeta("s", "P", "baseline", "A"),
+        {"CD8+": (100.0, 100.0, 100.0)},
+        core_mm2=2.0,
+        margin_mm2=6.0,
+        vmr=1,
+        random=np.random.default_rng(0),
+        keys=KEYS,
+    )
+    assert slide.gates["border_um"] == pytest.approx(6000)  # 3 mm² of outer margin, 500 µm wide
+    assert slide.gates["tumor_mm2"] == pytest.approx(5)
+    assert slide.tiles["core"].tile_um == pytest.approx(200)
+
+
+def test_a_density_without_area_or_tiles_has_no_error_and_no_degrees_of_freedom():
+    nothing = Estimate(0, 0.0, None, None, None, None, 0)
+    level, error, dof = log2_density(nothing)
+    assert math.isnan(level)
+    assert (error, dof) == (None, 0)
+    few = Estimate(7, 0.5, 14.0, None, None, None, 3, ("few_tiles",))
+    assert log2_density(few) == (pytest.approx(math.log2(15)), None, 0)
+
+
+def test_shares_of_three_slides_that_differ_have_the_error_between_slides():
+    """Weights 1/4, 1/2, 1/4 of 10, 30 and 80 %: mean 37.5, 3/2 of the sum of (weight x distance)²."""
+    slides = [
+        SlideScore(
+            SlideMeta(name, "P", "baseline", "A"),
+            estimates={("tumor", "tumor"): Estimate(cells, 1.0, float(cells), None, None, 0.1, 9)},
+            values={"tps_percent": Value(share, sigma=0.1, dof=9)},
+            tiles={},
+            phenotype=Call("", "", {}),
+            activity={},
+            gates={},
+            settings={},
+        )
+        for name, cells, share in (("a", 100, 10.0), ("b", 200, 30.0), ("c", 100, 80.0))
+    ]
+    found = pooled_values(slides, confidence=0.95)["tps_percent"]
+    sigma = math.sqrt(1.5 * ((0.25 * 27.5) ** 2 + (0.5 * 7.5) ** 2 + (0.25 * 42.5) ** 2))
+    assert (found.value, found.dof) == (37.5, 2)
+    assert found.sigma == pytest.approx(sigma)
+    assert found.ci_high - found.value == pytest.approx(stats.t.ppf(0.975, 2) * sigma)
+    two = pooled_values(slides[:2], confidence=0.95)["tps_percent"]
+    assert two.sigma == pytest.approx(math.hypot(0.1 / 3, 0.2 / 3))
+
+
+def test_a_quartile_that_is_just_reached_is_one():
+    share, edges = np.array([[0.25, 0.5, 0.75]]), np.array([0.0, 1.0, 2.0, 3.0])
+    assert _binned_quartiles(share, edges).tolist() == [[1.0, 2.0, 3.0]]
+    assert np.isnan(_binned_quartiles(share - 0.01, edges)[0]).tolist() == [False, False, True]
