@@ -4,13 +4,17 @@ import io
 import os
 import pty
 import subprocess
+from dataclasses import replace
 
+import imagecodecs
+import numpy as np
 import pytest
+import tifffile
 
 from benchmarks.estimate_bench import estimated_and_taken
 from spatial_til.batch import plan as plans
 from spatial_til.batch.estimate import Trial, _seconds
-from spatial_til.batch.plan import memory_mib, plan
+from spatial_til.batch.plan import memory_mib, memory_of_largest, plan
 from spatial_til.cli import main
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.journal import read_tiles, tell_tiles
@@ -45,8 +49,20 @@ def test_few_slides_share_the_cores_by_threads(sheet, monkeypatch):
 
 
 def test_memory_grows_with_slide_and_channels():
-    assert memory_mib(1000, 3) - memory_mib(0, 3) == pytest.approx(1000, rel=0.5)
-    assert memory_mib(0, 6) > memory_mib(0, 3)
+    assert memory_mib(1000, 0, 3) - memory_mib(0, 0, 3) == pytest.approx(1000, rel=0.5)
+    assert memory_mib(0, 0, 6) > memory_mib(0, 0, 3)
+
+
+def test_a_slide_in_one_strip_is_counted_with_what_decoding_it_takes(tmp_path):
+    """The strip as it is stored, and as it is kept: what a worker was seen to take, 1.9 GiB more than for tiles."""
+    job = load_study(make_study(tmp_path, slides=1)).jobs[0]
+    tiled = memory_of_largest([job])
+    options = {"shape": (18_000, 18_000, 3), "dtype": np.uint8, "photometric": "rgb", "metadata": None}
+    with tifffile.TiffWriter(job.image) as file:
+        strip = iter([imagecodecs.zstd_encode(b"")])  # the header is all that is read
+        file.write(strip, rowsperstrip=18_000, compression="zstd", **options)
+    stripped = memory_of_largest([replace(job, pixel_size_um=0.5)])
+    assert stripped - tiled == pytest.approx(2 * 3 * 18_000**2 / 2**20 + 18_000**2 / 1e6, rel=0.05)
 
 
 def test_tiles_are_told_to_others(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import spatial_til
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(spatial_til.__file__).parent
 
 
 def test_examples_of_the_manual_run(tmp_path, monkeypatch):
@@ -29,7 +30,7 @@ def test_manual_uses_every_public_name():
 
 
 def test_ten_names_listed_once():
-    tree = ast.parse((ROOT / "spatial_til" / "__init__.pyi").read_text("utf-8"))
+    tree = ast.parse((PACKAGE / "__init__.pyi").read_text("utf-8"))
     listed = [alias.asname for node in tree.body for alias in node.names]
     assert sorted(listed) == sorted(spatial_til.__all__)
     assert len(listed) == 10

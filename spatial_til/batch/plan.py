@@ -16,6 +16,7 @@ from spatial_til.study import Job
 BASE_MIB = 560.0  # interpreter, libraries and compiled kernels
 TILE_MIB = 90.0  # planes and labels of one tile with its halo, of three channels
 OF_SLIDE_MIB_PER_MPX = 1.0  # cells, geometry and overview of a megapixel at the working size
+DECODING_MIB = 64.0  # of a tiled slide; one stored in a single strip may take two gibibytes
 SHARE_OF_FREE = 0.85
 LARGEST_LOOKED_AT = 3
 
@@ -52,24 +53,38 @@ def memory_of_largest(jobs: Sequence[Job]) -> float:
     """Return the memory in MiB that the largest slides need, from the headers of the largest files."""
     images = {job.image: job for job in jobs if job.image is not None and job.cells is None}
     largest = sorted(images, key=_size, reverse=True)[:LARGEST_LOOKED_AT]
-    return max([memory_mib(megapixels(images[path]), _channels(images[path])) for path in largest], default=BASE_MIB)
+    return max([memory_mib(*size_of(images[path]), _channels(images[path])) for path in largest], default=BASE_MIB)
 
 
-def memory_mib(mpx: float, channels: int) -> float:
-    """Return the memory in MiB that a slide of some megapixels at the working size needs with one thread."""
-    return BASE_MIB + TILE_MIB * max(channels, 3) / 3 + OF_SLIDE_MIB_PER_MPX * mpx
+def memory_mib(mpx: float, decoding_mib: float, channels: int) -> float:
+    """Return the memory in MiB that a slide needs with one thread.
+
+    Parameters
+    ----------
+    mpx
+        Its megapixels at the working size.
+    decoding_mib
+        What decoding its file takes: up to `DECODING_MIB`, as for a tiled slide, is in the rest.
+    """
+    of_file = max(decoding_mib - DECODING_MIB, 0.0)
+    return BASE_MIB + TILE_MIB * max(channels, 3) / 3 + OF_SLIDE_MIB_PER_MPX * mpx + of_file
 
 
 def megapixels(job: Job) -> float:
     """Return a slide's megapixels at the working pixel size, from its header; 0 where it cannot be read."""
+    return size_of(job)[0]
+
+
+def size_of(job: Job) -> tuple[float, float]:
+    """Return a slide's megapixels at the working size and the MiB that decoding it takes; 0 where it cannot be read."""
     if job.image is None or job.cells is not None:
-        return 0.0
+        return 0.0, 0.0
     try:
         with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
             grid = slide.at(job.protocol.segmentation.pixel_size_um)
-            return grid.shape[0] * grid.shape[1] / 1e6
+            return grid.shape[0] * grid.shape[1] / 1e6, slide.decoding_bytes / 2**20
     except (SpatialTilError, OSError):
-        return 0.0  # it fails by itself, in its stage
+        return 0.0, 0.0  # it fails by itself, in its stage
 
 
 def _channels(job: Job) -> int:

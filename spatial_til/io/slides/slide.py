@@ -93,6 +93,12 @@ class Slide:
             raise SlideError(msg)
         return self.pixel_size
 
+    @property
+    def decoding_bytes(self) -> int:
+        """What reading takes at most: tiles that are kept for their neighbours, and one more while it is decoded."""
+        level = self._pyramid.levels[0]
+        return cache_bytes(level) + level.tile[0] * level.tile[1] * level.samples * level.dtype.itemsize
+
     def at(self, pixel_size_um: float, *, channels: Sequence[int] | None = None) -> WorkingGrid:
         """Return the slide at about a pixel size: whole pixels of the nearest finer level, averaged.
 

@@ -62,8 +62,8 @@ def _is_reduced(main: Any, other: Any) -> bool:
 
 
 def _pages(level: Any, path: Path) -> list[Any]:
-    axes, shape = level.get_axes(squeeze=True), level.get_shape(squeeze=True)
-    sizes = dict(zip(axes, shape, strict=True))
+    dimensions = list(zip(level.axes, level.shape, strict=True))
+    sizes = dict(dimensions)
     for axis, name in (("Z", "focal planes"), ("T", "times")):
         if sizes.get(axis, 1) > 1:
             msg = f"{path}: the image has {sizes[axis]} {name}; choose or project to one, and export that."
@@ -74,7 +74,7 @@ def _pages(level: Any, path: Path) -> list[Any]:
         raise SlideError(msg)
     stored = len(pages) * int(level.keyframe.samplesperpixel)
     wanted = 1
-    for axis, size in sizes.items():
+    for axis, size in dimensions:
         wanted *= 1 if axis in "YX" else size
     if stored != wanted:
         msg = f"{path}: {wanted} channels are declared and {stored} stored. Export the image as OME-TIFF."
