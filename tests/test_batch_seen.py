@@ -31,10 +31,10 @@ def sheet(tmp_path_factory):
 def test_memory_decides_where_cores_would_allow_more(sheet, monkeypatch):
     jobs = load_study(sheet).jobs * 10
     monkeypatch.setattr(plans, "usable_cores", lambda: 16)
-    monkeypatch.setattr(plans, "free_memory_mib", lambda: 2500.0)
+    monkeypatch.setattr(plans, "free_memory_mib", lambda: 3000.0)
     found = plan(jobs, None)
-    assert found.workers == int(2500 * plans.SHARE_OF_FREE / found.memory_mib) == 3
-    assert str(found) == f"3 workers of 1 thread and about {found.memory_mib:.0f} MiB each (16 cores, 2500 MiB free)"
+    assert found.workers == int(3000 * plans.SHARE_OF_FREE / found.memory_mib) == 3
+    assert str(found) == f"3 workers of 1 thread and about {found.memory_mib:.0f} MiB each (16 cores, 3000 MiB free)"
     assert plan(jobs, 5).workers == 5
     monkeypatch.setattr(plans, "free_memory_mib", lambda: 10.0)
     assert plan(jobs, None).workers == 1
@@ -51,6 +51,7 @@ def test_few_slides_share_the_cores_by_threads(sheet, monkeypatch):
 def test_memory_grows_with_slide_and_channels():
     assert memory_mib(1000, 0, 3) - memory_mib(0, 0, 3) == pytest.approx(1000, rel=0.5)
     assert memory_mib(0, 0, 6) > memory_mib(0, 0, 3)
+    assert memory_mib(0, 0, 3, guided=True) > memory_mib(0, 0, 3)
 
 
 def test_a_slide_in_one_strip_is_counted_with_what_decoding_it_takes(tmp_path):

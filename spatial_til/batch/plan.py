@@ -11,10 +11,12 @@ from spatial_til.io.limits import free_memory_mib, usable_cores
 from spatial_til.io.slides import open_slide
 from spatial_til.study import Job
 
-# Peak of a worker on synthetic slides of 0.4 to 100 megapixels: 580, 650 and 650 MiB; what a megapixel takes is that of
-# a slide packed with cells (1,500 in it, 25 columns, three copies while they are joined).
+# Peak of a worker that measured and scored one synthetic slide of 1.4, 5.8, 23 and 92 Mpx (800 cells per megapixel),
+# stains at 2 µm stored beside: 606, 716, 829 and 837 MiB; where cells grow along a stain 629, 715 and 901. What a
+# megapixel takes is that of a slide packed with cells (1,500 in it, 25 columns, three copies while they are joined).
 BASE_MIB = 560.0  # interpreter, libraries and compiled kernels
-TILE_MIB = 90.0  # planes and labels of one tile with its halo, of three channels
+TILE_MIB = 240.0  # planes and labels of one tile with its halo, of three channels, and what they leave behind
+GUIDED_MIB = 75.0  # the guide of a tile, and growth along it
 OF_SLIDE_MIB_PER_MPX = 1.0  # cells, geometry and overview of a megapixel at the working size
 DECODING_MIB = 64.0  # of a tiled slide; one stored in a single strip may take two gibibytes
 SHARE_OF_FREE = 0.85
@@ -53,10 +55,15 @@ def memory_of_largest(jobs: Sequence[Job]) -> float:
     """Return the memory in MiB that the largest slides need, from the headers of the largest files."""
     images = {job.image: job for job in jobs if job.image is not None and job.cells is None}
     largest = sorted(images, key=_size, reverse=True)[:LARGEST_LOOKED_AT]
-    return max([memory_mib(*size_of(images[path]), _channels(images[path])) for path in largest], default=BASE_MIB)
+    return max([_memory_of(images[path]) for path in largest], default=BASE_MIB)
 
 
-def memory_mib(mpx: float, decoding_mib: float, channels: int) -> float:
+def _memory_of(job: Job) -> float:
+    guided = bool(job.protocol.segmentation.cytoplasm_markers)
+    return memory_mib(*size_of(job), _channels(job), guided=guided)
+
+
+def memory_mib(mpx: float, decoding_mib: float, channels: int, *, guided: bool = False) -> float:
     """Return the memory in MiB that a slide needs with one thread.
 
     Parameters
@@ -65,8 +72,10 @@ def memory_mib(mpx: float, decoding_mib: float, channels: int) -> float:
         Its megapixels at the working size.
     decoding_mib
         What decoding its file takes: up to `DECODING_MIB`, as for a tiled slide, is in the rest.
+    guided
+        Cells grow along a stain of their cytoplasm.
     """
-    of_file = max(decoding_mib - DECODING_MIB, 0.0)
+    of_file = max(decoding_mib - DECODING_MIB, 0.0) + GUIDED_MIB * guided
     return BASE_MIB + TILE_MIB * max(channels, 3) / 3 + OF_SLIDE_MIB_PER_MPX * mpx + of_file
 
 
