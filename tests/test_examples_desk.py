@@ -1,5 +1,7 @@
 """Tissue by example at the desk, without a window: strokes kept, refusals, pictures, the tumour found and recorded."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from spatial_til.errors import SpatialTilError, TrainingError
 from spatial_til.io.annotations.strokes import read_strokes
 from spatial_til.io.tissue_model import read_tissue_model
 from spatial_til.pipeline.training import strokes_in, train
+from spatial_til.plugin.desk import Desk, compute
 from spatial_til.plugin.example_picture import (
     ClassifiedSquares,
     class_color,
@@ -19,7 +22,9 @@ from spatial_til.plugin.example_picture import (
 from spatial_til.plugin.example_words import accept_reason, accuracy_words, found_words, protocol_lines
 from spatial_til.plugin.examples import Examples, find, save_model, view_of
 from spatial_til.protocol_sections import Tumor
+from spatial_til.review.events import RegionEdit
 from spatial_til.review.session import Cancelled, open_session
+from spatial_til.run_record import jobs_from_record
 from spatial_til.segmentation.examples.classifier import classify_box
 from tests.scored_folder import PX, TUMOR
 from tests.stained import write_stains
@@ -186,3 +191,26 @@ def test_a_saved_model_is_the_one_that_the_command_line_trains(examples, stained
         assert np.array_equal(model.weights, both.trained.model.weights)
         assert np.array_equal(model.intercepts, both.trained.model.intercepts)
     assert not np.array_equal(learned.trained.model.weights, both.trained.model.weights)
+
+
+def test_a_slide_that_failed_for_want_of_a_tumour_gets_one(stained):
+    """Its annotation has tissue only: there are no numbers before, and there are some after."""
+    (path,) = {job.annotations[0] for job in jobs_from_record(stained / "run.json").jobs}
+    drawn = json.loads(path.read_text())
+    drawn["features"] = [f for f in drawn["features"] if f["properties"]["classification"]["name"] != "Tumor"]
+    (stained / "tissue.geojson").write_text(json.dumps(drawn))
+    record = (stained / "run.json").read_text()
+    (stained / "run.json").write_text(record.replace(str(path), str(stained / "tissue.geojson")))
+    desk = Desk(stained, "anna")
+    desk.open("A_base")
+    before = compute(desk.session, desk.state)
+    assert before.numbers.classes.phenotype.call == "not_evaluable"
+    examples = Examples(stained, "anna")
+    examples.open(desk.session)
+    learned = paint(examples)
+    found, keys = find(learned, Tumor(bandwidth_um=20.0)), Tumor(bandwidth_um=20.0)
+    why = accept_reason(learned.trained, found, keys)
+    proposal = desk.edit(RegionEdit, "a tumour", region="tumor", geometry=found.found.region, why=why)
+    desk.accept(proposal, compute(desk.session, proposal.state))
+    assert desk.found.numbers.classes.phenotype.call != "not_evaluable"
+    desk.close()
