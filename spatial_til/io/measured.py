@@ -21,6 +21,7 @@ _META = b"spatial_til"
 _BASE = ("x_um", "y_um", "nucleus_area_um2", "cell_area_um2")
 _CALL = "call:"
 _CATEGORY = "category"
+_LEVELS = ("_median", "_p70", "_p90", "_um2", _CATEGORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ def write_measured(path: Path, measured: Measured) -> None:
     }
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta)})
     with writing(path) as part:
-        pq.write_table(table, part, compression="zstd")
+        levels = [name for name in columns if name.endswith(_LEVELS)]  # few values; others are all different
+        pq.write_table(table, part, compression="zstd", use_dictionary=levels)
 
 
 def _metadata(schema: Any, path: Path) -> dict[str, Any]:

@@ -363,8 +363,11 @@ def _typical(source: PixelSource, draft: Calibration) -> float:
     side = max(round(_TYPICAL_UM / px.mean_um), 1)
     means = []
     scratch = Scratch()
-    for box in sample_boxes(draft.tissue, source.shape, px):
-        nuclear, _ = draft.planes(source.read(*box), scratch)
+    boxes = sample_boxes(draft.tissue, source.shape, px)
+    with ThreadPoolExecutor(2) as pool:
+        pixels = pool.map(lambda box: source.read(*box), boxes)
+    for box, read in zip(boxes, pixels, strict=True):
+        nuclear, _ = draft.planes(read, scratch)
         contrast = draft.contrast(nuclear, (box[0], box[2]), px, scratch)
         rows, cols = (n // side * side for n in contrast.shape)
         blocks = contrast[:rows, :cols].reshape(rows // side, side, cols // side, side)

@@ -76,7 +76,8 @@ def measure_slide(
     finder
         A network that finds nuclei, see `networks.find_nuclei_with`; with None they are found by shape.
     threads, tile_px
-        How the work is cut; the result does not depend on them. A network has tiles of its own (see `networks.seams`).
+        How the work is cut: tiles have this many rows, and twice as many columns, since each is read with a rim
+        around it. The result does not depend on them. A network has tiles of its own (see `networks.seams`).
     progress
         Called with tiles done and tiles in all.
     beside
@@ -89,17 +90,17 @@ def measure_slide(
     """
     picture = read_overview(source, overview)
     constants = calibrate(source, overview, settings, tissue, picture)
-    finder = finder if labels is None else None
+    finder, tile = finder if labels is None else None, (tile_px, 2 * tile_px)
     reach_um = constants.settings.guided_expansion_um if constants.guided else 0.0
     halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um, reach_um)
     if finder is not None:
-        tile_px, halo_px = seams.TILE_PX, seams.HALO_PX
-    tiles, inside = _tissue_tiles(source, constants, tile_px, halo_px)
+        tile, halo_px = (seams.TILE_PX, seams.TILE_PX), seams.HALO_PX
+    tiles, inside = _tissue_tiles(source, constants, tile, halo_px)
     local = threading.local()
 
-    def run(tile: Tile, whole: bool) -> _Part:
+    def run(one: Tile, whole: bool) -> _Part:
         scratch = local.__dict__.setdefault("scratch", Scratch())
-        return _measure_tile(source, labels, finder, constants, tile, whole, scratch)
+        return _measure_tile(source, labels, finder, constants, one, whole, scratch)
 
     parts = []
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
@@ -134,7 +135,7 @@ def _one_thread_filters() -> Iterator[None]:
 
 
 def _tissue_tiles(
-    source: PixelSource, constants: Calibration, tile_px: int, halo_px: int
+    source: PixelSource, constants: Calibration, tile_px: tuple[int, int], halo_px: int
 ) -> tuple[list[Tile], list[bool]]:
     """Return the tiles that hold tissue, and whether each lies in tissue as a whole."""
     px = source.pixel_size

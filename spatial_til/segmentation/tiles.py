@@ -18,29 +18,29 @@ class Tile(NamedTuple):
     read_col1: int
 
 
-def tile_grid(shape: tuple[int, int], *, tile_px: int, halo_px: int, align_px: int) -> list[Tile]:
-    """Return tiles of `tile_px` that partition a grid, each read with `halo_px` pixels around it.
+def tile_grid(shape: tuple[int, int], *, tile_px: tuple[int, int], halo_px: int, align_px: int) -> list[Tile]:
+    """Return tiles of `tile_px` (rows, columns) that partition a grid, each read with `halo_px` pixels around it.
 
     Read boxes start at multiples of `align_px`, so that blocks of that size fall on the same pixels in
     every tiling, and end at the edge of the grid or beyond the halo.
 
     Examples
     --------
-    >>> [t.row1 for t in tile_grid((30, 10), tile_px=16, halo_px=3, align_px=4)]
+    >>> [t.row1 for t in tile_grid((30, 10), tile_px=(16, 16), halo_px=3, align_px=4)]
     [16, 30]
-    >>> tile_grid((30, 10), tile_px=16, halo_px=3, align_px=4)[1].read_row0
+    >>> tile_grid((30, 10), tile_px=(16, 16), halo_px=3, align_px=4)[1].read_row0
     12
     """
-    if tile_px <= 0 or align_px <= 0 or halo_px < 0:
+    if min(tile_px) <= 0 or align_px <= 0 or halo_px < 0:
         msg = f"Tile and block sides are positive and the halo not negative, found {tile_px}, {align_px}, {halo_px}"
         raise ValueError(msg)
     rows, cols = shape
     tiles = []
-    for r in range(0, rows, tile_px):
-        r1 = min(r + tile_px, rows)
+    for r in range(0, rows, tile_px[0]):
+        r1 = min(r + tile_px[0], rows)
         read_r = _reach(r, r1, rows, halo_px, align_px)
-        for c in range(0, cols, tile_px):
-            c1 = min(c + tile_px, cols)
+        for c in range(0, cols, tile_px[1]):
+            c1 = min(c + tile_px[1], cols)
             tiles.append(Tile(r, r1, c, c1, *read_r, *_reach(c, c1, cols, halo_px, align_px)))
     return tiles
 

@@ -157,7 +157,7 @@ def classify_slide(
     """
     probability = np.zeros(inside.shape, dtype=np.float32)
     unlike, scratch = 0, Scratch()
-    tiles = list(tile_grid(inside.shape, tile_px=tile_squares, halo_px=0, align_px=1))
+    tiles = list(tile_grid(inside.shape, tile_px=(tile_squares, tile_squares), halo_px=0, align_px=1))
     for done, tile in enumerate(tiles):
         on_tile(done / len(tiles))
         here = np.s_[tile.row0 : tile.row1, tile.col0 : tile.col1]
