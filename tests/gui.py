@@ -1,9 +1,11 @@
 """Whether a window can be opened here, and a scored folder with pixels to open in it."""
 
+import gc
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 
@@ -40,6 +42,41 @@ def require_gui() -> None:
         pytest.fail(reason, pytrace=False)
     if reason:
         pytest.skip(reason, allow_module_level=True)
+
+
+@contextmanager
+def one_viewer(**kwargs):
+    """Open one napari viewer for many tests, as `make_napari_viewer` opens one for each.
+
+    Nothing of it is saved, and no thread of napari's asks for the value under the pointer.
+    """
+    import napari
+    from napari._app_model._app import NapariApplication, _napari_names
+    from napari._qt._qapp_model.qactions import init_qactions
+    from napari._qt.qt_main_window import _QtMainWindow
+    from napari._qt.qt_viewer import QtViewer
+    from napari.plugins import _initialize_plugins
+    from napari.settings import get_settings
+
+    get_settings().reset()
+    menus = NapariApplication("one_viewer")
+    menus.injection_store.namespace = _napari_names
+    _initialize_plugins.cache_clear()
+    init_qactions.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NapariApplication, "get_app_model", lambda *_: menus)
+        patch.setattr("napari._qt.threads.status_checker.StatusChecker.start", lambda *_: None)
+        patch.setattr(_QtMainWindow, "_save_current_window_settings", lambda *_: None)
+        viewer = napari.Viewer(show_welcome_screen=False, **kwargs)
+        yield viewer
+        viewer.close()
+        del viewer
+        gc.collect()
+        QtViewer._instances.clear()
+        get_settings().reset()
+    menus.destroy("one_viewer")
+    _initialize_plugins.cache_clear()
+    init_qactions.cache_clear()
 
 
 def write_image(path):

@@ -2,15 +2,17 @@
 
 import gc
 import json
+import shutil
 from itertools import pairwise
 
 import numpy as np
 import pytest
+import shapely
 from shapely.geometry import Polygon
 
 from spatial_til.batch import rescore
 from spatial_til.io.tables import read_table
-from tests.gui import LANDMARK, require_gui
+from tests.gui import LANDMARK, one_viewer, require_gui
 
 require_gui()
 
@@ -20,6 +22,7 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from spatial_til.plugin.stage import DRAWING, MARK, PREVIEW  # noqa: E402
 from spatial_til.plugin.widgets.dock import ReviewDock  # noqa: E402
+from spatial_til.plugin.widgets.refreshing import shared_refresher  # noqa: E402
 from spatial_til.plugin.widgets.window import spare_collection  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # napari's, vispy's and Qt's own
@@ -33,36 +36,83 @@ def _spared():
     gc.unfreeze()
 
 
-@pytest.fixture
-def dock(make_napari_viewer, folder, qtbot):
-    viewer = make_napari_viewer(show=True)
-    made = ReviewDock(viewer)
-    viewer.window.add_dock_widget(made, name="Review", area="right")
-    viewer.window.resize(1300, 850)
+@pytest.fixture(scope="module")
+def window(qapp):
+    with one_viewer(show=True) as viewer:
+        viewer.window.resize(1300, 850)
+        yield viewer
+
+
+@pytest.fixture(scope="module")
+def module_dock(window):
+    made = ReviewDock(window)
+    window.window.add_dock_widget(made, name="Review", area="right")
     yield made
     made.working.cancel()
     made.leave_slide()
+    window.window.remove_dock_widget(made)
+
+
+@pytest.fixture
+def dock(module_dock):
+    """Return the dock on its first page, with nothing in the viewer."""
+    module_dock.working.cancel()
+    module_dock.leave_slide()
+    module_dock.pages.setCurrentIndex(0)
+    return module_dock
+
+
+@pytest.fixture(scope="module")
+def untouched(patient_folder, tmp_path_factory):
+    """Return a folder that tests look at and change nothing in."""
+    return shutil.copytree(patient_folder, tmp_path_factory.mktemp("untouched") / "study")
 
 
 def settle(dock, qtbot):
     qtbot.waitUntil(lambda: not (dock.working.is_busy or dock.later.is_busy), timeout=60_000)
-    dock.loader.wait()
-    qtbot.wait(150)
+    rest(dock, qtbot)
 
 
-@pytest.fixture
-def opened(dock, folder, qtbot):
+def start(dock, folder, qtbot):
     dock.start(folder, "anna", "A_base")
     settle(dock, qtbot)
     assert dock.desk.found is not None, dock.status.text()
     return dock
 
 
+@pytest.fixture
+def opened(dock, folder, qtbot):
+    """Return the dock with a slide of a folder of its own, for a test that changes something."""
+    return start(dock, folder, qtbot)
+
+
+@pytest.fixture
+def looked_at(module_dock, untouched, qtbot):
+    """Return the dock with a slide as it was scored, for a test that changes nothing of it: opened once for several."""
+    desk = module_dock.desk
+    if desk is None or desk.root != untouched or desk.found is None:
+        start(module_dock, untouched, qtbot)
+    shown = {layer: layer.visible for layer in module_dock.stage.viewer.layers}
+    yield module_dock
+    for layer, visible in shown.items():
+        layer.visible = visible
+    module_dock.regions.cancel_outline()
+    module_dock.stage.viewer.scale_bar.visible = True
+
+
+def rest(dock, qtbot):
+    """Wait until the tiles in view have come and are drawn."""
+    qtbot.wait(50)  # the view asks for its tiles
+    assert dock.loader.wait()
+    qtbot.wait(50)  # their coming is heard of
+    qtbot.waitUntil(lambda: not shared_refresher().is_due, timeout=10_000)
+    qtbot.wait(50)
+
+
 def seen(dock, qtbot):
     """Return what the canvas shows, without alpha, and where a place in µm is on it."""
     viewer = dock.stage.viewer
-    dock.loader.wait()
-    qtbot.wait(200)
+    rest(dock, qtbot)
     shot = viewer.screenshot(flash=False)[..., :3].astype(int)
 
     def pixel(x_um, y_um):
@@ -75,15 +125,20 @@ def seen(dock, qtbot):
 
 def draw(dock, qtbot, corners):
     """Draw an outline with the mouse: press and drag freehand in the canvas through places in µm."""
+    drag_through(dock, qtbot, [*corners, corners[0]])
+
+
+def drag_through(dock, qtbot, path):
+    """Press the mouse at the first of these places in µm and drag it in small steps through the others to the last."""
     viewer = dock.stage.viewer
     canvas = viewer.window._qt_viewer.canvas
     native = canvas.native
     zoom, center = viewer.camera.zoom, np.array(viewer.camera.center[-2:])
     middle = np.array([native.height(), native.width()]) / 2
     points = []
-    ring = [*corners, corners[0]]
-    for a, b in pairwise(ring):
+    for a, b in pairwise(path):
         points += [np.array(a) + (np.array(b) - np.array(a)) * t for t in np.linspace(0, 1, 6, endpoint=False)]
+    points.append(np.array(path[-1]))
     places = [QPoint(*(int(v) for v in (middle + (np.array([y, x]) - center) * zoom)[::-1])) for x, y in points]
     qtbot.mouseMove(native, places[0])
     qtbot.mousePress(native, Qt.MouseButton.LeftButton, pos=places[0])
@@ -125,8 +180,8 @@ def test_a_study_is_opened_from_the_first_page(dock, folder, qtbot):
     assert {"Cells", "Border", "Tumour", "Tissue", "Excluded", "Core and margin"} <= {la.name for la in viewer.layers}
 
 
-def test_what_is_drawn_stands_where_it_is_in_the_slide(opened, qtbot):
-    viewer = opened.stage.viewer
+def test_what_is_drawn_stands_where_it_is_in_the_slide(looked_at, qtbot):
+    viewer = looked_at.stage.viewer
     for layer in viewer.layers:
         layer.visible = layer.name == "CD8 (A)"
     viewer.scale_bar.visible = False
@@ -134,14 +189,14 @@ def test_what_is_drawn_stands_where_it_is_in_the_slide(opened, qtbot):
     row, col, side = LANDMARK
     x_um, y_um = (col + side / 2) * 0.5, (row + side / 2) * 0.5
     viewer.camera.zoom, viewer.camera.center = 20.0, (0, y_um + 3, x_um - 4)
-    shot, pixel = seen(opened, qtbot)
+    shot, pixel = seen(looked_at, qtbot)
     rows, cols = np.nonzero(shot[..., 1] > 128)
     assert (rows.mean(), cols.mean()) == pytest.approx(pixel(x_um, y_um), abs=1.5)  # a pixel of the slide is 10 here
     assert np.ptp(rows) == pytest.approx(side * 0.5 * 20, abs=3)
 
 
-def test_coarse_levels_lie_within_a_screen_pixel(opened, qtbot):
-    viewer = opened.stage.viewer
+def test_coarse_levels_lie_within_a_screen_pixel(looked_at, qtbot):
+    viewer = looked_at.stage.viewer
     for layer in viewer.layers:
         layer.visible = layer.name == "CD8 (A)"
     viewer.scale_bar.visible = False
@@ -149,7 +204,7 @@ def test_coarse_levels_lie_within_a_screen_pixel(opened, qtbot):
     row, col, side = LANDMARK
     x_um, y_um = (col + side / 2) * 0.5, (row + side / 2) * 0.5
     viewer.camera.zoom, viewer.camera.center = 0.7, (0, 700, 800)
-    shot, pixel = seen(opened, qtbot)
+    shot, pixel = seen(looked_at, qtbot)
     assert viewer.layers["CD8 (A)"].data_level > 0
     weight = np.clip(shot[..., 1] - 60, 0, None)
     rows, cols = np.mgrid[: shot.shape[0], : shot.shape[1]]
@@ -157,8 +212,8 @@ def test_coarse_levels_lie_within_a_screen_pixel(opened, qtbot):
     assert middle == pytest.approx(pixel(x_um, y_um), abs=1.5)
 
 
-def test_a_move_is_drawn_once_and_mouse_and_keys_are_heard_between_two_drawings(opened, qtbot):
-    viewer = opened.stage.viewer
+def test_a_move_is_drawn_once_and_mouse_and_keys_are_heard_between_two_drawings(looked_at, qtbot):
+    viewer = looked_at.stage.viewer
     canvas = viewer.window._qt_viewer.canvas
     places = [(0.7, (0, 700, 800)), (3.0, (0, 500, 400)), (12.0, (0, 800, 1000))]
 
@@ -167,7 +222,7 @@ def test_a_move_is_drawn_once_and_mouse_and_keys_are_heard_between_two_drawings(
 
     for place in places:  # so that every tile is in memory
         go(*place)
-        seen(opened, qtbot)
+        rest(looked_at, qtbot)
     told = []
     canvas._scene_canvas.events.draw.connect(lambda _: told.append("drawn"))
     turns = QTimer()
@@ -185,6 +240,68 @@ def test_a_move_is_drawn_once_and_mouse_and_keys_are_heard_between_two_drawings(
         QApplication.processEvents()
     turns.stop()
     assert all("heard" in (a, b) for a, b in pairwise(told))
+
+
+def test_a_cancelled_outline_changes_nothing(looked_at, qtbot):
+    lines = len(looked_at.desk.events)
+    press(qtbot, looked_at.regions.tool_buttons["draw"])
+    draw(looked_at, qtbot, [(200, 200), (350, 200), (350, 350)])
+    press(qtbot, looked_at.regions.cancel)
+    assert len(looked_at.desk.events) == lines
+    assert looked_at.stage.layer(DRAWING) is None
+    assert not looked_at.regions.commit.isEnabled()
+
+
+def test_a_bow_tie_is_refused_in_words(looked_at, qtbot):
+    press(qtbot, looked_at.regions.tool_buttons["replace"])
+    draw(looked_at, qtbot, [(500, 450), (1100, 950), (1100, 450), (500, 950)])
+    assert looked_at.regions.message.text().startswith("Refused: the outline crosses itself"), (
+        looked_at.regions.message.text()
+    )
+    assert not looked_at.regions.commit.isEnabled()
+
+
+def test_the_delete_key_takes_no_region_away(looked_at, qtbot):
+    viewer = looked_at.stage.viewer
+    count = len(viewer.layers)
+    for layer in ("Tumour", "Tissue", "Border", "Cells"):
+        viewer.layers.selection.active = viewer.layers[layer]
+        native = viewer.window._qt_viewer.canvas.native
+        for key in (Qt.Key.Key_3, Qt.Key.Key_Backspace):
+            qtbot.keyClick(native, key)
+    assert len(viewer.layers) == count
+    assert looked_at.desk.state.done == ()
+
+
+def test_a_click_in_the_picture_chooses_the_cell_under_it(looked_at, qtbot):
+    viewer = looked_at.stage.viewer
+    scene = looked_at.desk.found.numbers.scene
+    x, y = scene.measured.cells.xy_um[321]
+    viewer.camera.zoom, viewer.camera.center = 5.0, (0, y + 10, x - 10)
+    qtbot.wait(100)
+    native = viewer.window._qt_viewer.canvas.native
+    away = (np.array([y, x]) - viewer.camera.center[-2:]) * viewer.camera.zoom
+    place = (np.array([native.height(), native.width()]) / 2 + away)[::-1]
+    qtbot.mouseMove(native, QPoint(*(int(v) for v in place)))
+    qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=QPoint(*(int(v) for v in place)))
+    qtbot.wait(50)
+    assert looked_at.cells_tab.picked is not None
+    assert looked_at.cells_tab.picked.index == 321
+
+
+def test_populations_are_switched_and_the_picture_follows(looked_at, qtbot):
+    viewer = looked_at.stage.viewer
+    for layer in viewer.layers:
+        layer.visible = layer.name == "Cells"
+    boxes = looked_at.cells_tab.boxes
+    for box in boxes.values():
+        box.setChecked(False)
+    shot, _ = seen(looked_at, qtbot)
+    assert shot.max() < 60 or (shot.std(-1).max() < 5)  # nothing coloured is left
+    boxes["CD8+"].setChecked(True)
+    shot, _ = seen(looked_at, qtbot)
+    green = (shot[..., 1] > 150) & (shot[..., 0] < 100)
+    assert green.sum() > 100
 
 
 def test_a_region_is_drawn_committed_and_the_tables_follow(opened, folder, qtbot):
@@ -213,23 +330,31 @@ def test_a_region_is_drawn_committed_and_the_tables_follow(opened, folder, qtbot
     assert (int(row["n_cells"]), float(row["area_mm2"])) == (shown.n_cells, pytest.approx(shown.area_mm2, rel=1e-9))
 
 
-def test_a_cancelled_outline_changes_nothing(opened, qtbot):
-    lines = len(opened.desk.events)
-    press(qtbot, opened.regions.tool_buttons["draw"])
-    draw(opened, qtbot, [(200, 200), (350, 200), (350, 350)])
-    press(qtbot, opened.regions.cancel)
-    assert len(opened.desk.events) == lines
+def test_one_corner_is_dragged_and_the_rest_of_the_outline_stays(opened, qtbot):
+    before = opened.regions.region()
+    press(qtbot, opened.regions.tool_buttons["corners"])
+    viewer, (ring, *others) = opened.stage.viewer, opened.regions._rings
+    assert not others
+    assert len(viewer.layers[DRAWING].data) == 1
+    assert not opened.regions.commit.isEnabled()
+    corner = ring.handles[1]
+    outwards = corner + 80.0 * np.sign(corner - np.mean(ring.handles, axis=0))
+    viewer.camera.zoom, viewer.camera.center = 1.5, (0, *corner[::-1])
+    rest(opened, qtbot)
+    drag_through(opened, qtbot, [corner, outwards])
+    assert opened.regions.commit.isEnabled(), opened.regions.message.text()
+    assert opened.stage.layer(PREVIEW) is not None
+    press(qtbot, opened.regions.commit)
+    settle(opened, qtbot)
+    after = opened.regions.region()
+    old, new = (set(map(tuple, shapely.get_coordinates(region))) for region in (before, after))
+    assert len(old - new) == 1
+    dropped, come = np.array([*(old - new)]), np.array([*(new - old)])
+    assert dropped == pytest.approx(corner[None])
+    assert come == pytest.approx(outwards[None], abs=2.0)  # a pixel of the screen is 0.7 µm
     assert opened.stage.layer(DRAWING) is None
-    assert not opened.regions.commit.isEnabled()
-
-
-def test_a_bow_tie_is_refused_in_words(opened, qtbot):
-    press(qtbot, opened.regions.tool_buttons["replace"])
-    draw(opened, qtbot, [(500, 450), (1100, 950), (1100, 450), (500, 950)])
-    assert opened.regions.message.text().startswith("Refused: the outline crosses itself"), (
-        opened.regions.message.text()
-    )
-    assert not opened.regions.commit.isEnabled()
+    assert opened.desk.events[-1].region == "tumor"
+    assert opened.desk.events[-1].geometry.equals_exact(after, 0)
 
 
 def test_necrosis_becomes_a_hole_that_survives_reopening(opened, qtbot):
@@ -248,18 +373,6 @@ def test_necrosis_becomes_a_hole_that_survives_reopening(opened, qtbot):
     again = opened.desk.found.numbers.scene
     assert again.compartments.excluded.equals_exact(excluded, 0)
     assert again.estimates == estimates
-
-
-def test_the_delete_key_takes_no_region_away(opened, qtbot):
-    viewer = opened.stage.viewer
-    count = len(viewer.layers)
-    for layer in ("Tumour", "Tissue", "Border", "Cells"):
-        viewer.layers.selection.active = viewer.layers[layer]
-        native = viewer.window._qt_viewer.canvas.native
-        for key in (Qt.Key.Key_3, Qt.Key.Key_Backspace):
-            qtbot.keyClick(native, key)
-    assert len(viewer.layers) == count
-    assert opened.desk.state.done == ()
 
 
 def test_the_cut_off_is_dragged_and_the_cells_follow(opened, qtbot):
@@ -314,37 +427,6 @@ def test_single_cells_are_flipped_removed_and_added(opened, qtbot):
     assert len(opened.desk.found.numbers.scene.measured.cells) == n
 
 
-def test_a_click_in_the_picture_chooses_the_cell_under_it(opened, qtbot):
-    viewer = opened.stage.viewer
-    scene = opened.desk.found.numbers.scene
-    x, y = scene.measured.cells.xy_um[321]
-    viewer.camera.zoom, viewer.camera.center = 5.0, (0, y + 10, x - 10)
-    qtbot.wait(100)
-    native = viewer.window._qt_viewer.canvas.native
-    away = (np.array([y, x]) - viewer.camera.center[-2:]) * viewer.camera.zoom
-    place = (np.array([native.height(), native.width()]) / 2 + away)[::-1]
-    qtbot.mouseMove(native, QPoint(*(int(v) for v in place)))
-    qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=QPoint(*(int(v) for v in place)))
-    qtbot.wait(50)
-    assert opened.cells_tab.picked is not None
-    assert opened.cells_tab.picked.index == 321
-
-
-def test_populations_are_switched_and_the_picture_follows(opened, qtbot):
-    viewer = opened.stage.viewer
-    for layer in viewer.layers:
-        layer.visible = layer.name == "Cells"
-    boxes = opened.cells_tab.boxes
-    for box in boxes.values():
-        box.setChecked(False)
-    shot, _ = seen(opened, qtbot)
-    assert shot.max() < 60 or (shot.std(-1).max() < 5)  # nothing coloured is left
-    boxes["CD8+"].setChecked(True)
-    shot, _ = seen(opened, qtbot)
-    green = (shot[..., 1] > 150) & (shot[..., 0] < 100)
-    assert green.sum() > 100
-
-
 def test_a_class_of_ones_own_needs_a_reason(opened, qtbot):
     opened.result.own_class.setCurrentText("desert")
     press(qtbot, opened.result.own_button)
@@ -393,7 +475,7 @@ def test_another_slide_closes_this_one(opened, folder, qtbot):
     assert last["event"] == "session_closed"
 
 
-def test_the_manifest_is_what_napari_takes(make_napari_viewer, folder):
+def test_the_manifest_is_what_napari_takes():
     from npe2 import PluginManifest
 
     from spatial_til import plugin

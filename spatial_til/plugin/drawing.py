@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from shapely.geometry import MultiPolygon
@@ -12,20 +12,25 @@ from shapely.geometry import MultiPolygon
 from spatial_til.model import XY
 from spatial_til.plugin.convert import from_napari
 from spatial_til.plugin.desk import Found
+from spatial_til.review.corners import Ring, commit_corners
 from spatial_til.review.drawing import Commit, Operation, commit_polygon
 from spatial_til.review.events import RegionName
 from spatial_til.review.session import Session
 
-_Tool = tuple[Operation, str, str]
+Tool: TypeAlias = Operation | Literal["corners"]
+_Tool = tuple[Tool, str, str]
+_CORNERS: _Tool = ("corners", "Move corners", "Drag single corners; stretches left alone keep every point")
 _REGION_TOOLS: tuple[_Tool, ...] = (
     ("draw", "Draw a part", "A new part, or a first one"),
     ("extend", "Extend", "An outline that touches it is added"),
     ("cut", "Cut away", "What is outlined is taken out"),
     ("replace", "Replace all", "The outline is the whole region from now on"),
+    _CORNERS,
 )
 _EXCLUDE_TOOLS: tuple[_Tool, ...] = (
     ("draw", "Exclude an area", "Cells and area in it count for nothing"),
     ("cut", "Count it again", "What is outlined is no longer excluded"),
+    _CORNERS,
 )
 
 
@@ -69,5 +74,24 @@ def try_outline(
 
     Nothing is written; the reader sees it first.
     """
-    within = session.measured.tissue if session is not None and target.region == "tissue" else None
-    return commit_polygon(vertices_um, operation, current_region(target.region, found), within=within)
+    return commit_polygon(vertices_um, operation, current_region(target.region, found), within=_within(target, session))
+
+
+def try_corners(
+    rings: Sequence[Ring], shapes: Sequence[Any], numbers: Sequence[int], target: Target, session: Session | None
+) -> Commit:
+    """Return what a region would become after its corners were dragged.
+
+    Parameters
+    ----------
+    shapes, numbers
+        The shapes that are left, in napari's coordinates, and the number of the outline that each was made of.
+    """
+    if len(set(numbers)) < len(numbers):
+        return Commit(None, "an outline was added: new parts are drawn with the first tool")
+    dragged = [(rings[int(n)], from_napari(np.asarray(shape))) for n, shape in zip(numbers, shapes, strict=True)]
+    return commit_corners(dragged, within=_within(target, session), may_be_empty=target.region == "exclude")
+
+
+def _within(target: Target, session: Session | None) -> MultiPolygon | None:
+    return session.measured.tissue if session is not None and target.region == "tissue" else None

@@ -14,7 +14,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from spatial_til.io.regions import BORDER_COLORS, COMPARTMENT_COLORS, THIN_RIM_COLOR
-from spatial_til.model import BORDER_TYPES, COMPARTMENTS, EMPTY
+from spatial_til.model import BORDER_TYPES, COMPARTMENTS, EMPTY, XY
 from spatial_til.plugin.cell_picture import CellPicture
 from spatial_til.plugin.colors import Color, ramp, steps
 from spatial_til.plugin.convert import Mesh, fill, from_napari, lines, outlines, place_image, to_napari
@@ -28,6 +28,8 @@ CELLS, COMPARTMENT_LAYER, TISSUE, TUMOR, EXCLUDED, BORDER = (
     "Cells", "Core and margin", "Tissue", "Tumour", "Excluded", "Border",
 )  # fmt: skip
 ORIGIN: Offset = (0.0, 0.0)
+#: Which outline of a region a shape is.
+RING = "ring"
 UNITS = ("um", "um")
 #: Lines are thinned to this for show, far below what an eye or a screen tells apart.
 _SHOWN_UM = 0.5
@@ -150,9 +152,9 @@ def _segments(name: str, paths: Sequence[tuple[Any, Color]], width_um: float) ->
     return np.zeros((1, 2, 2)) if empty else np.concatenate(pieces), settings, "vectors"
 
 
-def drawing_layer(name: str, line_um: float) -> LayerTuple:
-    """Return the empty layer in which a reader draws an outline."""
-    settings = {
+def drawing_layer(name: str, line_um: float, outlines_um: Sequence[XY] = ()) -> LayerTuple:
+    """Return the layer in which a reader draws an outline; or drags the corners of some, numbered in its features."""
+    settings: dict[str, Any] = {
         "name": name,
         "ndim": 2,
         "edge_width": line_um,
@@ -160,7 +162,9 @@ def drawing_layer(name: str, line_um: float) -> LayerTuple:
         "face_color": "#ff00ff26",
         "units": UNITS,
     }
-    return [], settings, "shapes"
+    if outlines_um:
+        settings |= {"shape_type": "polygon", "features": {RING: np.arange(len(outlines_um))}}
+    return [to_napari(outline) for outline in outlines_um], settings, "shapes"
 
 
 def preview_layer(name: str, region: BaseGeometry, line_um: float) -> LayerTuple:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
+from spatial_til.model import XY
 from spatial_til.plugin.colors import steps
 from spatial_til.plugin.layers import (
     BORDER,
@@ -87,6 +88,15 @@ class Stage:
         layer = self._add(drawing_layer(DRAWING, 2 * self._wanted_line_um()))
         self.viewer.layers.selection.active = layer
         layer.mode = "add_polygon_lasso" if freehand else "add_polygon"
+        return layer
+
+    def start_corners(self, outlines_um: Sequence[XY]) -> Any:
+        """Return a new layer with outlines whose corners the reader drags; it is the active one, on top."""
+        self.stop_drawing()
+        layer = self._add(drawing_layer(DRAWING, self._wanted_line_um(), outlines_um))
+        self.viewer.layers.selection.active = layer
+        layer.mode = "direct"
+        layer.selected_data = set(range(len(outlines_um)))
         return layer
 
     def stop_drawing(self) -> None:

@@ -62,24 +62,30 @@ def commit_polygon(
     may_be_empty
         Cutting may leave nothing, as of exclusions; of tumour and tissue something has to be left.
     """
-    outline, note = _outline(vertices_um)
+    outline, repaired = checked_outline(vertices_um)
     if outline is None:
-        return Commit(None, note)
+        return Commit(None, repaired)
     present = current if current is not None else MultiPolygon()
-    notes = [note] if note else []
-    if within is not None and operation != "cut":
-        inside = polygonal(shared(outline, within))
-        lost = mm2(outline.area - inside.area)
-        if inside.area < MIN_AREA_UM2:
-            return Commit(None, "the outline lies where no cells were measured: draw on the measured tissue")
-        if outline.area - inside.area > MIN_AREA_UM2:
-            notes.append(f"{lost:.3g} mm² where no cells were measured were left out")
-        outline = inside
-    region, refusal = _combine(outline, operation, present, 0.0 if may_be_empty else MIN_AREA_UM2)
-    return Commit(region, "; ".join(notes)) if region is not None else Commit(None, refusal)
+    inside, clipped = kept_within(outline, within if operation != "cut" else None)
+    if inside is None:
+        return Commit(None, clipped)
+    region, refusal = _combine(inside, operation, present, 0.0 if may_be_empty else MIN_AREA_UM2)
+    notes = "; ".join(filter(None, (repaired, clipped)))
+    return Commit(region, notes) if region is not None else Commit(None, refusal)
 
 
-def _outline(vertices_um: ArrayLike) -> tuple[MultiPolygon | None, str]:
+def kept_within(outline: MultiPolygon, within: MultiPolygon | None) -> tuple[MultiPolygon | None, str]:
+    """Return what of an outline lies where cells were measured, and what was left out; None where nothing does."""
+    if within is None:
+        return outline, ""
+    inside = polygonal(shared(outline, within))
+    if inside.area < MIN_AREA_UM2:
+        return None, "the outline lies where no cells were measured: draw on the measured tissue"
+    lost = outline.area - inside.area
+    return inside, f"{mm2(lost):.3g} mm² where no cells were measured were left out" if lost > MIN_AREA_UM2 else ""
+
+
+def checked_outline(vertices_um: ArrayLike) -> tuple[MultiPolygon | None, str]:
     """Return the polygon of an outline and what was repaired, or None and why it is refused."""
     xy = np.asarray(vertices_um, dtype=np.float64).reshape(-1, 2)
     if not np.isfinite(xy).all():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QSizePolicy, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
@@ -54,7 +55,8 @@ class ReviewDock(QWidget):
         self.working.busy.connect(self._on_busy)
         self._build()
         self.later.said.connect(self.result.plot_words.setText)  # a fault too
-        napari_viewer.mouse_drag_callbacks.append(self._on_mouse)
+        self._mouse = self._on_mouse
+        napari_viewer.mouse_drag_callbacks.append(self._mouse)
         self.destroyed.connect(partial(_close, self.__dict__))
         self._find_folder(napari_viewer)
 
@@ -108,6 +110,12 @@ class ReviewDock(QWidget):
             ("Ctrl+Backspace", self.regions.cancel_outline),
         ):
             QShortcut(QKeySequence(keys), self).activated.connect(action)
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802  Qt's name
+        """Let go of slide, record and mouse when napari takes the dock out of its window; it does not delete it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            _close(self.__dict__)
+        super().changeEvent(event)
 
     def say(self, words: str) -> None:
         """Say what goes on; to a blinded reader without names."""
@@ -288,7 +296,10 @@ def open_for_review(root: Path, slide_id: str, loader: Any, *, cancelled: Any) -
 
 
 def _close(state: dict[str, Any]) -> None:
-    """Close what is open when the window goes."""
+    """Close what is open when the dock goes; clicks in the picture are no longer its own."""
+    callbacks = state["stage"].viewer.mouse_drag_callbacks
+    if state["_mouse"] in callbacks:
+        callbacks.remove(state["_mouse"])
     for working in (state["working"], state["later"], *state["examples"].workings, state["worklist"].working):
         working.cancel()
     if state["desk"] is not None:

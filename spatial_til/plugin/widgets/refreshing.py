@@ -39,6 +39,11 @@ class Refresher(QObject):
         self._viewers.add(whole)
         pace(whole)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether tiles have come that are not drawn yet."""
+        return bool(self._timer.isActive())
+
     def _note(self, picture: Picture, key: TileKey) -> None:
         self._come.setdefault(picture, []).append(key)
         if not self._timer.isActive():

@@ -6,10 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QButtonGroup, QCheckBox, QComboBox, QVBoxLayout, QWidget
+from shapely.geometry import MultiPolygon
 
-from spatial_til.plugin.drawing import TARGETS, Target, current_region, outline_of, try_outline
+from spatial_til.errors import AnnotationError
+from spatial_til.plugin.drawing import TARGETS, Target, Tool, current_region, outline_of, try_corners, try_outline
+from spatial_til.plugin.layers import RING
 from spatial_til.plugin.widgets.parts import button, heading, reason, row, text
-from spatial_til.review.drawing import Commit, Operation
+from spatial_til.review.corners import Ring, rings_of
+from spatial_til.review.drawing import Commit
 from spatial_til.review.events import RegionEdit
 
 if TYPE_CHECKING:
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOW = "Draw around the area with the mouse held down. Then commit or cancel."
 _HOW_CLICKS = "Click from corner to corner; double-click to close. Then commit or cancel."
+_HOW_CORNERS = "Drag a corner with the mouse. Stretches you leave alone keep every point. Then commit or cancel."
 
 
 class RegionsTab(QWidget):
@@ -26,7 +31,8 @@ class RegionsTab(QWidget):
         super().__init__()
         self._dock = dock
         self._layer: Any = None
-        self._operation: Operation = "draw"
+        self._tool: Tool = "draw"
+        self._rings: list[Ring] = []
         self.commit_found: Commit | None = None
         self.target = QComboBox()
         for target in TARGETS:
@@ -77,29 +83,46 @@ class RegionsTab(QWidget):
             self.tool_buttons[operation] = made
             layout.addWidget(made)
 
-    def start(self, operation: Operation) -> None:
-        """Let the reader draw an outline for this operation."""
+    def start(self, tool: Tool) -> None:
+        """Let the reader draw an outline for this tool, or drag the corners of the region as it is."""
         if self._dock.desk is None or self._dock.session is None:
             self._dock.say("Open a slide first.")
             return
         self._forget_drawing()
-        self._operation = operation
-        self._layer = self._dock.stage.start_drawing(freehand=self.freehand.isChecked())
+        self._tool = tool
+        try:
+            self._layer = self._drawing()
+        except AnnotationError as error:
+            self._idle()
+            self.message.setText(f"Not possible: {error}.")
+            return
         self._layer.events.data.connect(self._on_drawn)
-        self.message.setText(_HOW if self.freehand.isChecked() else _HOW_CLICKS)
         self.cancel.setEnabled(True)
+
+    def _drawing(self) -> Any:
+        """Return the layer to draw in, and say how.
+
+        Raises
+        ------
+        AnnotationError
+            Where the region has no corners to drag, or too many outlines.
+        """
+        if self._tool == "corners":
+            self._rings = rings_of(self.region() or MultiPolygon())
+            self.message.setText(_HOW_CORNERS)
+            return self._dock.stage.start_corners([ring.handles for ring in self._rings])
+        self.message.setText(_HOW if self.freehand.isChecked() else _HOW_CLICKS)
+        return self._dock.stage.start_drawing(freehand=self.freehand.isChecked())
 
     def _on_drawn(self, event: Any = None) -> None:
         """Check an outline as soon as it is closed, and show what the region would become."""
         action = str(getattr(getattr(event, "action", ""), "value", getattr(event, "action", "")))
         if action in ("adding", "changing", "removing") or self._layer is None:
             return
-        vertices = outline_of(self._layer.data)
-        if vertices is None:
+        self.commit_found = self._tried()
+        if self.commit_found is None:
             self.commit.setEnabled(False)
             return
-        found = self._dock.desk.found if self._dock.desk else None
-        self.commit_found = try_outline(vertices, self._operation, self.chosen, found, self._dock.session)
         self.commit.setEnabled(not self.commit_found.refused)
         if self.commit_found.region is None:
             self._dock.stage.hide_preview()
@@ -108,6 +131,15 @@ class RegionsTab(QWidget):
         self._dock.stage.show_preview(self.commit_found.region)
         said = self.commit_found.message
         self.message.setText(f"{said[:1].upper()}{said[1:]}. Commit or cancel." if said else "Commit or cancel.")
+
+    def _tried(self) -> Commit | None:
+        """Return what the region would become; None where nothing was drawn yet."""
+        shapes, session = self._layer.data, self._dock.session
+        if self._tool == "corners":
+            return try_corners(self._rings, shapes, list(self._layer.features[RING]), self.chosen, session)
+        vertices = outline_of(shapes)
+        found = self._dock.desk.found if self._dock.desk else None
+        return None if vertices is None else try_outline(vertices, self._tool, self.chosen, found, session)
 
     def commit_outline(self) -> None:
         """Use the outline: the numbers are computed, then the edit is written to the record."""
