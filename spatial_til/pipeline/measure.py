@@ -97,18 +97,22 @@ def measure(task: MeasureTask) -> StageReport:
         kept = stored and not task.again and all(path.exists() for path in _pictures(task))
         if kept and stored == measure_parts(job, identity.result()["sha256"], labels, drawn):
             return report(reused=True)
-        pictures = task.folder.overview(job.slide_id), task.folder.photo(job.slide_id)
-        overview = beside.submit(write_overview, *pictures, slide, job.protocol.panel.roles, OVERVIEW_PX)
         measured = _measure_image(task, slide, drawn)
-        source, extent = identity.result(), overview.result()
+        source = identity.result()
     parts = measure_parts(job, source["sha256"], labels, drawn)
-    numbers = {**measured.numbers, "overview_um": extent}
-    write_measured(path, replace(measured, key=key_of(parts), numbers=numbers, source=source, made_of=parts))
+    write_measured(path, replace(measured, key=key_of(parts), source=source, made_of=parts))
     return report(why=_difference(stored, parts))
 
 
 def _pictures(task: MeasureTask) -> tuple[Path, Path]:
     return task.folder.overview(task.job.slide_id), task.folder.stains(task.job.slide_id)
+
+
+def _write_pictures(task: MeasureTask, slide: Slide, constants: Calibration) -> tuple[float, float]:
+    """Store a slide at low resolution, its stains and its picture; return the picture's width and height in µm."""
+    _store_stains(task, slide, constants)
+    pictures = task.folder.overview(task.job.slide_id), task.folder.photo(task.job.slide_id)
+    return write_overview(*pictures, slide, task.job.protocol.panel.roles, OVERVIEW_PX)
 
 
 def _store_stains(task: MeasureTask, slide: Slide, constants: Calibration) -> None:
@@ -286,9 +290,9 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
         finder=None if seg.method == "watershed" else find_nuclei_with(seg.method, seg.weights),
         threads=task.threads,
         progress=tell_tiles(task.folder.tiles(job.slide_id)),
-        beside=lambda constants: _store_stains(task, slide, constants),
+        beside=lambda constants: _write_pictures(task, slide, constants),
     )
-    numbers: dict[str, Any] = dict(found.qc.numbers)
+    numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": found.beside}
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}

@@ -36,6 +36,7 @@ class MeasuredSlide(NamedTuple):
     cells: Cells
     tissue: MultiPolygon
     qc: QC
+    beside: Any = None  # what the work beside the tiles returned
 
 
 class _Part(NamedTuple):
@@ -81,7 +82,7 @@ def measure_slide(
     progress
         Called with tiles done and tiles in all.
     beside
-        Called once with the slide's constants, in one of the threads.
+        Called once with the slide's constants, in one of the threads, when no tile is left to begin.
 
     Raises
     ------
@@ -111,10 +112,10 @@ def measure_slide(
             parts.append(part)
             if progress is not None:
                 progress(len(parts), len(tiles))
-        other.result()
-    if finder is not None:
-        parts = _without_doubles(parts, source.pixel_size)
-    return MeasuredSlide(_assemble(parts, source, constants), constants.tissue, quality.result())
+        if finder is not None:
+            parts = _without_doubles(parts, source.pixel_size)
+        cells = _assemble(parts, source, constants)
+        return MeasuredSlide(cells, constants.tissue, quality.result(), other.result())
 
 
 def _nothing(_: Calibration) -> None:
