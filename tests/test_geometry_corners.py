@@ -9,6 +9,7 @@ from scipy.stats import ncx2
 from shapely.geometry import MultiPolygon, box
 
 from spatial_til.geometry.coverage import grid_over
+from spatial_til.geometry.density import density_grid
 from spatial_til.geometry.mapped import likely_region
 from spatial_til.units import PixelSize
 
@@ -30,3 +31,11 @@ def test_a_convex_border_of_a_probability_is_drawn_in_as_the_gaussian_says() -> 
     radius = np.sqrt(probability.sum() * 4 / np.pi)  # of the squares that make up the disk
     half = brentq(lambda r: ncx2.cdf((radius / 30) ** 2, 2, (r / 30) ** 2) - 0.5, 100, 200)
     assert np.sqrt(found.region.area / np.pi) == pytest.approx(half, abs=0.1)
+
+
+def test_the_grid_of_a_huge_slide_has_a_hundred_million_squares_at_most() -> None:
+    side, pad = 200_000.0, 4 * 20.0
+    grid = density_grid(MultiPolygon([box(0, 0, side, side)]), bandwidth_um=20.0)
+    assert grid.pitch_um == pytest.approx((side + 2 * pad) / 10_000)  # coarser than a fifth of the bandwidth
+    assert grid.n_rows * grid.n_cols == 10_001**2
+    assert density_grid(MultiPolygon([box(0, 0, 2000, 2000)]), bandwidth_um=20.0).pitch_um == 4.0

@@ -5,15 +5,17 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from shapely.geometry import box
 
 from spatial_til.metrics.changes import log2_density
 from spatial_til.metrics.penetration import depth_fraction
 from spatial_til.metrics.pointpatterns.spread import _binned_quartiles
 from spatial_til.metrics.pooled_values import pooled_values
-from spatial_til.metrics.rank_correlation import cluster_spearman
+from spatial_til.metrics.rank_correlation import cluster_spearman, spearman
 from spatial_til.metrics.ratios import Gates, ratio_percent
 from spatial_til.metrics.resampling import TileSums
 from spatial_til.metrics.simulate import simulate_slide
+from spatial_til.metrics.squares import divide_into_squares
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
 from tests.longitudinal_keys import KEYS
 
@@ -24,16 +26,16 @@ def test_between_the_border_and_the_shallowest_sample_the_share_rises_from_zero(
     assert depth_fraction(np.array([0.0, 0.5, 12.5]), np.array([25.0, 75.0])).tolist() == [0.0, 0.005, 0.125]
 
 
-def test_a_compartment_with_one_tile_adds_no_variance_and_no_nan():
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_compartment_of_few_tiles_adds_its_variance_and_one_tile_none_and_no_nan(n):
     random = np.random.default_rng(0)
-    ten = np.column_stack((random.poisson(5, 10), np.full(10, 50), np.full(10, 0))).astype(float)
-    alone = TileSums(ten, np.zeros(10, dtype=np.int64))
-    with_one = TileSums(np.vstack((ten, ten[:1])), np.array([0] * 10 + [1]))
-    found = ratio_percent(with_one, GATES, one=1)
-    ratio = with_one.totals[0] / with_one.totals[1]
-    residual = ten[:, 0] - ratio * ten[:, 1]
-    assert found.sigma == pytest.approx(100 * math.sqrt(10 * residual.var(ddof=1)) / with_one.totals[1])
-    assert ratio_percent(alone, GATES, one=1).dof == found.dof == 9
+    sums = np.column_stack((random.poisson(5, 10 + n), np.full(10 + n, 50), np.zeros(10 + n))).astype(float)
+    tiles = TileSums(sums, np.array([0] * 10 + [1] * n))
+    found = ratio_percent(tiles, GATES, one=1)
+    residual = sums[:, 0] - tiles.totals[0] / tiles.totals[1] * sums[:, 1]
+    variance = 10 * residual[:10].var(ddof=1) + (n * residual[10:].var(ddof=1) if n > 1 else 0.0)
+    assert found.sigma == pytest.approx(100 * math.sqrt(variance) / tiles.totals[1])
+    assert found.dof == 10 + n - 2
 
 
 def test_error_of_a_clustered_correlation_is_the_spread_of_fishers_z_over_draws_of_patients():
@@ -46,6 +48,14 @@ def test_error_of_a_clustered_correlation_is_the_spread_of_fishers_z_over_draws_
     half = stats.t.ppf(0.975, 18) * np.std(z, ddof=1)
     assert math.atanh(value.ci_high) - math.atanh(value.value) == pytest.approx(half)
     assert math.atanh(value.value) - math.atanh(value.ci_low) == pytest.approx(half)
+
+
+def test_a_perfect_rank_correlation_of_many_is_one_order_of_all_each_way():
+    x = np.arange(12.0)
+    _, test = spearman(x, 2 * x, confidence=0.95)
+    assert test.p_value == test.smallest == pytest.approx(2 / math.factorial(12))
+    x[1] = 0.0  # a tie: two orders look the same
+    assert spearman(x, -x, confidence=0.95)[1].p_value == pytest.approx(4 / math.factorial(12))
 
 
 def test_a_simulated_slide_has_the_border_of_its_outer_margin():
@@ -100,3 +110,14 @@ def test_a_quartile_that_is_just_reached_is_one():
     share, edges = np.array([[0.25, 0.5, 0.75]]), np.array([0.0, 1.0, 2.0, 3.0])
     assert _binned_quartiles(share, edges).tolist() == [[1.0, 2.0, 3.0]]
     assert np.isnan(_binned_quartiles(share - 0.01, edges)[0]).tolist() == [False, False, True]
+
+
+def test_points_in_the_last_squares_and_beyond_belong_to_them():
+    squares = divide_into_squares(box(0, 0, 250, 150), 100.0)
+    last = squares.area_um2.size - 1
+    assert squares.index(np.array([[249.0, 149.0], [1e4, 1e4], [-1e4, -1e4], [249.0, 1.0]])).tolist() == [
+        last,
+        last,
+        0,
+        squares.area_um2.shape[1] - 1,
+    ]
