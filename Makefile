@@ -5,13 +5,20 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: docs demo test lint bench stress coverage trajectories mutants validation samples clean
+.PHONY: docs demo test wheel-test bounds-test lint bench stress coverage trajectories mutants validation samples clean
 
 demo: $(STAMP)  ## install, score sample_slides/, say where the tables are
 	$(BIN)/spatial-til demo --out demo_results
 
 test: $(TEST_STAMP)  ## install, run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+wheel-test:  ## the built wheel, installed in a fresh environment, passes the tests from another folder
+	$(PYTHON) .ci/clean_room.py wheel $(PYTEST_ARGS)
+
+bounds-test:  ## the same with the lowest versions that pyproject.toml allows, then with the newest there are
+	$(PYTHON) .ci/clean_room.py lowest $(PYTEST_ARGS)
+	$(PYTHON) .ci/clean_room.py newest $(PYTEST_ARGS)
 
 lint: $(TEST_STAMP)  ## ruff, mypy, import-linter
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
