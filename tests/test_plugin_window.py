@@ -344,6 +344,7 @@ def test_one_corner_is_dragged_and_the_rest_of_the_outline_stays(opened, qtbot):
     drag_through(opened, qtbot, [corner, outwards])
     assert opened.regions.commit.isEnabled(), opened.regions.message.text()
     assert opened.stage.layer(PREVIEW) is not None
+    assert viewer.layers.selection.active.name == DRAWING  # the next corner can be dragged at once
     press(qtbot, opened.regions.commit)
     settle(opened, qtbot)
     after = opened.regions.region()

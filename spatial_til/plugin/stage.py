@@ -105,9 +105,11 @@ class Stage:
         self.hide_preview()
 
     def show_preview(self, region: BaseGeometry) -> None:
-        """Show what a region would become."""
+        """Show what a region would become; the reader goes on drawing where he was."""
+        active = self.viewer.layers.selection.active
         self.hide_preview()
         self._add(preview_layer(PREVIEW, region, 2 * self._wanted_line_um()))
+        self.viewer.layers.selection.active = active
 
     def hide_preview(self) -> None:
         """Take the preview away."""
