@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: docs demo test wheel-test bounds-test lint bench stress coverage trajectories mutants validation samples clean
+.PHONY: docs demo test wheel-test bounds-test lint bench fuzz soak stress coverage trajectories mutants validation samples clean
 
 demo: $(STAMP)  ## install, score sample_slides/, say where the tables are
 	$(BIN)/spatial-til demo --out demo_results
@@ -25,6 +25,12 @@ lint: $(TEST_STAMP)  ## ruff, mypy, import-linter
 
 bench: $(TEST_STAMP)  ## speed, as ratios in one run
 	$(BIN)/python -m benchmarks
+
+fuzz: $(TEST_STAMP)  ## 110,000 damaged files through every parser, with a fixed seed
+	$(BIN)/python -m benchmarks.fuzz
+
+soak: $(TEST_STAMP)  ## 500 small slides in one run: memory, open and temporary files as it goes on
+	$(BIN)/python -m benchmarks.soak
 
 stress: $(TEST_STAMP)  ## 100 runs killed at random moments and resumed
 	$(BIN)/python -m benchmarks.stress

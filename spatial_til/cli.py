@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -27,17 +28,18 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its status: 0 all scored, 1 some slides failed, 2 unusable input."""
+    _show_everything()
     options = _parser().parse_args(arguments)
     try:
         status = options.run(options)
     except ProblemsError as error:
         for problem in error.problems:
-            print(problem, file=sys.stderr)
+            _tell(problem)
         status = UNUSABLE
     except SpatialTilError as error:
         if options.debug:
             raise
-        print(error, file=sys.stderr)
+        _tell(str(error))
         status = UNUSABLE
     except KeyboardInterrupt:
         print("interrupted: finished slides are kept; run the same command to go on", file=sys.stderr)
@@ -49,9 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if options.debug:
             raise
         name = type(error).__name__
-        print(f"internal error, please report it: {name}: {error}; run again with --debug for details", file=sys.stderr)
+        _tell(f"internal error, please report it: {name}: {error}; run again with --debug for details")
         status = UNUSABLE
     raise SystemExit(status)
+
+
+def _tell(problem: str) -> None:
+    """Print a problem as one line: what a file brought along cannot break it or steer a terminal."""
+    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in problem), file=sys.stderr)
+
+
+def _show_everything() -> None:
+    """Let no locale stop a line: what it has no sign for is shown by its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -203,7 +217,7 @@ def _check(options: argparse.Namespace) -> int:
     for line in report.lines:
         print(line)
     for problem in report.problems:
-        print(problem, file=sys.stderr)
+        _tell(problem)
     return UNUSABLE if report.problems else OK
 
 
@@ -318,7 +332,7 @@ def _close(summary: Summary, folder: Path) -> int:
     for report in reports:
         print(f"report: {report}")
     for failure in summary.failures:
-        print(failure, file=sys.stderr)
+        _tell(str(failure))
     return SOME_FAILED if summary.failures else OK
 
 

@@ -14,7 +14,7 @@ from spatial_til.io.exports.exported import ExportSlide
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import read_measured
 from spatial_til.io.scores import read_score
-from spatial_til.run_record import jobs_from_record
+from spatial_til.run_record import jobs_from_record, read_record
 from spatial_til.study import Job
 
 #: Formats named after the package that they need, which is the name of the extra too.
@@ -80,11 +80,11 @@ def require(package: str) -> None:
 
 
 def _facts(stored: ScoredFolder) -> dict[str, Any]:
-    run = json.loads(stored.run.read_text(encoding="utf-8"))
+    run = read_record(stored.run)
     return {
-        "versions": json.dumps(run["versions"]),
-        "protocol": json.dumps(run["protocol"]),
-        "protocol_fingerprint": run["protocol_fingerprint"],
+        "versions": json.dumps(run.get("versions")),
+        "protocol": json.dumps(run.get("protocol")),
+        "protocol_fingerprint": str(run.get("protocol_fingerprint", "")),
     }
 
 

@@ -36,6 +36,9 @@ from spatial_til.protocol_sections import (
     check_marker,
 )
 
+_MAX_SHOWN = 100
+MAX_BYTES = 1 << 20  # the template, with every key and its comment, has a hundredth of it
+
 
 class Protocol(Section):
     """How a study is scored. Frozen; `resolved` gives it with every default filled in."""
@@ -193,8 +196,17 @@ def _problem(error: Any, where: str) -> str:
     if error["type"] == "missing":
         return f"{where}: key {key!r} is missing: every protocol must give it"
     text = str(error["msg"]).removeprefix("Value error, ")
-    found = "" if isinstance(error.get("input"), dict | BaseModel) else f", found {error.get('input')!r}"
+    found = "" if isinstance(error.get("input"), dict | BaseModel) else f", found {_shown(error.get('input'))}"
     return f"{where}: key {key!r}: {text}{found}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a message shows it: one line that fits on a screen."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number with more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]} …"
 
 
 def parse_protocol(values: dict[str, Any], where: str = "protocol") -> Protocol:
@@ -222,11 +234,15 @@ def load_protocol(path: Path) -> Protocol:
         Where the file cannot be read as TOML, or as `parse_protocol`.
     """
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ProtocolError([f"{path}: more than {MAX_BYTES >> 20} MiB: give the path of a protocol"])
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ProtocolError([f"{path}: cannot be read ({error.strerror}): give the path of a protocol"]) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # also of UTF-8, and of a number with more digits than Python reads
         raise ProtocolError([f"{path}: is not valid TOML: {error}"]) from None
+    except RecursionError:
+        raise ProtocolError([f"{path}: is not valid TOML: it is nested too deeply"]) from None
     return _rooted(parse_protocol(values, str(path)), path.parent)
 
 

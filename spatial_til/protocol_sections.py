@@ -139,7 +139,7 @@ class Fluorescence(Section):
     )
 
     _spillover = field_validator("spillover", mode="before")(
-        lambda v: tuple(tuple(float(x) for x in row) for row in v) if isinstance(v, (list, tuple)) else v
+        lambda v: tuple(tuple(row) if isinstance(row, list) else row for row in v) if isinstance(v, list) else v
     )
 
     @field_validator("spillover")

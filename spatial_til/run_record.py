@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
 
 from spatial_til.errors import SpatialTilError
+from spatial_til.io.json_text import parse_object
 from spatial_til.model import SlideMeta
 from spatial_til.protocol import parse_protocol
-from spatial_til.study import Job, Study
+from spatial_til.study import Control, Job, Study, is_slide_id
+
+_Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def record_job(job: Job) -> dict[str, Any]:
@@ -83,36 +86,36 @@ def read_record(path: Path) -> dict[str, Any]:
         Where there is none, or it is no JSON object.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return parse_object(path.read_bytes())
     except OSError as error:
         msg = f"{path}: cannot be read ({error.strerror}): give a folder that score has written"
         raise SpatialTilError(msg) from None
     except ValueError as error:
         raise _not_ours(path, error) from None
-    if not isinstance(record, dict):
-        raise _not_ours(path, TypeError("no object"))
-    return record
 
 
 def _not_ours(path: Path, error: Exception) -> SpatialTilError:
     return SpatialTilError(f"{path}: is no run.json of ours ({type(error).__name__}: {error}): score the study again")
 
 
-def _job(values: dict[str, Any]) -> Job:
-    def path(text: str | None) -> Path | None:
-        return None if text is None else Path(text)
+class _Recorded(BaseModel):
+    """One job as `record_job` gives it, but for its protocol."""
 
-    meta = values["meta"]
-    dates = {n: date.fromisoformat(meta[n]) if meta[n] else None for n in ("biopsy_date", "treatment_start")}
-    return Job(
-        meta=SlideMeta(**(meta | dates)),
-        image=path(values["image"]),
-        protocol=parse_protocol(values["protocol"], "run.json"),
-        annotations=tuple(Path(text) for text in values["annotations"]),
-        labels=path(values["labels"]),
-        cells=path(values["cells"]),
-        tissue_area_mm2=values["tissue_area_mm2"],
-        control=values["control"],
-        pixel_size_um=values["pixel_size_um"],
-        own_protocol=values["own_protocol"],
-    )
+    meta: SlideMeta
+    image: Path | None
+    annotations: tuple[Path, ...]
+    labels: Path | None
+    cells: Path | None
+    tissue_area_mm2: _Size | None
+    control: Control
+    pixel_size_um: _Size | None
+    own_protocol: bool
+
+
+def _job(values: dict[str, Any]) -> Job:
+    found = _Recorded.model_validate(values)
+    if not is_slide_id(found.meta.slide_id):
+        msg = f"{found.meta.slide_id!r} is no slide_id"
+        raise ValueError(msg)
+    fields = {name: getattr(found, name) for name in _Recorded.model_fields}
+    return Job(protocol=parse_protocol(values["protocol"], "run.json"), **fields)

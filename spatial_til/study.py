@@ -27,7 +27,9 @@ KNOWN = (
 )
 #: Columns of slide_scores.csv, whose values are computed: a sheet's own column goes by another name.
 COMPUTED = frozenset(SLIDE_SCORES.names) - frozenset(KNOWN)
-MAX_ROWS = 1_000_000
+#: More is no study, but a damaged or a wrong file; 2,000 slides are a large night.
+MAX_ROWS = 100_000
+MAX_SHEET_BYTES = 256 << 20
 _SLIDE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 Control = Literal["", "negative", "positive"]
@@ -163,10 +165,15 @@ def load_study(path: Path, protocol_path: Path | None = None) -> Study:
 def single(image: Path, protocol: Protocol, *, annotations: Iterable[Path] = (), pixel_size_um: float | None) -> Study:
     """Return the study of one image without a sheet."""
     stem = re.sub(r"[^A-Za-z0-9._-]", "_", image.name.split(".")[0]) or "slide"
-    slide_id = stem if _SLIDE_ID.fullmatch(stem) else f"s{stem}"
+    slide_id = stem if is_slide_id(stem) else f"s{stem}"
     meta = SlideMeta(slide_id=slide_id, patient_id=slide_id, timepoint=protocol.longitudinal.timepoints[0])
     job = Job(meta, image, protocol, annotations=tuple(annotations), pixel_size_um=pixel_size_um)
     return Study((job,), protocol)
+
+
+def is_slide_id(text: str) -> bool:
+    """Say whether a name can be a slide's: it names files in the output folder and can lead nowhere else."""
+    return _SLIDE_ID.fullmatch(text) is not None
 
 
 def _at(path: Path, problem: str) -> str:
@@ -175,6 +182,8 @@ def _at(path: Path, problem: str) -> str:
 
 def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
     try:
+        if path.stat().st_size > MAX_SHEET_BYTES:
+            raise StudyError([f"{path}: more than {MAX_SHEET_BYTES >> 20} MiB: give a study sheet, one row a slide"])
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             header = [c.strip() for c in reader.fieldnames or []]
@@ -262,7 +271,7 @@ def _control(row: _Row) -> Control:
 
 def _meta(row: _Row, protocol: Protocol | None, control: Control) -> SlideMeta:
     slide_id, timepoint = row.text("slide_id"), row.text("timepoint")
-    if not _SLIDE_ID.fullmatch(slide_id):
+    if not is_slide_id(slide_id):
         row.problem(
             "slide_id", f"must be letters, digits, `.`, `_`, `-`, not starting with `.` or `-`, found {slide_id!r}"
         )

@@ -28,26 +28,13 @@ from benchmarks.validation.page import ROOT, Run, Section, table
 SECTIONS: Mapping[str, Callable[[Run], Section]] = {
     "kinds": phantom_fields.kinds,
     "sweeps": phantom_fields.sweeps,
-    "real": real_data.fields,
-    "published": real_data.published,
+    "real": real_data.section,
     "closed": closed_forms.section,
     "intervals": intervals.intervals,
     "courses": intervals.courses,
     "invariance": invariance.section,
     "faults": measured.faults,
     "speed": measured.speed,
-}
-LEFT = {
-    "kinds": "Synthetic fields by kind of slide",
-    "sweeps": "Accuracy against stain strength, crowding, blur, noise, JPEG quality and pixel size",
-    "real": "Real fields",
-    "published": "Published figures",
-    "closed": "Closed forms",
-    "intervals": "Intervals",
-    "courses": "Trajectories",
-    "invariance": "Invariance",
-    "faults": "Faults survived",
-    "speed": "Speed and memory",
 }
 LIBRARIES = (
     "numpy",
@@ -133,10 +120,6 @@ def main() -> int:
         start = time.perf_counter()
         sections.append(SECTIONS[name](run))
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    left = [name for name in SECTIONS if name not in options.only]
-    if left:
-        limits = tuple(f"{LEFT[name]}: not run for this page." for name in left)
-        sections.append(Section("Left out", "By `--only`: " + ", ".join(LEFT[n] for n in left) + ".", limits=limits))
     options.out.write_text(page(sections, quick=options.quick), encoding="utf-8")
     print(options.out)
     return 0

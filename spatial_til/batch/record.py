@@ -15,6 +15,7 @@ from spatial_til.batch.stages import Run
 from spatial_til.io.atomic import write_text
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.journal import read_events
+from spatial_til.io.json_text import parse_object
 from spatial_til.io.measured import read_source
 from spatial_til.io.scores import ScoredSlide
 from spatial_til.pipeline.calls import MarkerCut
@@ -47,11 +48,11 @@ def write_record(
         Whose corrections were applied; which, is told by their hashes.
     """
     earlier = _earlier(run.folder.run)
-    before = dict(earlier.get("thresholds", {}))
+    before = _table(earlier.get("thresholds"))
     now = {f"{p.threshold.batch} {p.threshold.marker}": p.threshold.threshold for p in pools.values()}
     changed = {k: {"old": before[k], "new": v} for k, v in now.items() if k in before and before[k] != v}
     if run.resumed and not changed:  # the run we go on with may have got as far as writing this
-        changed = earlier.get("thresholds_changed", {})
+        changed = _table(earlier.get("thresholds_changed"))
     slides: dict[str, dict[str, Any]] = {}
     for job in study.jobs:
         stages = [] if job.slide_id in run.failures else ["measure"] if job.control else ["measure", "score"]
@@ -88,8 +89,9 @@ def write_record(
 def times_so_far(folder: ScoredFolder) -> dict[tuple[str, str], dict[str, Any]]:
     """Return what the stages of slides took in earlier runs: from run.json, then from a run that was killed."""
     took: dict[tuple[str, str], dict[str, Any]] = {}
-    for slide_id, entry in _earlier(folder.run).get("slides", {}).items():
-        took |= {(name, slide_id): dict(numbers) for name, numbers in entry.get("stages", {}).items()}
+    for slide_id, entry in _table(_earlier(folder.run).get("slides")).items():
+        stages = _table(_table(entry).get("stages"))
+        took |= {(name, slide_id): _table(numbers) for name, numbers in stages.items()}
     for event in read_events(folder.journal):
         if event.what == "done":
             took[event.stage, event.slide_id] = {"seconds": event.seconds, "peak_mib": event.peak_mib}
@@ -98,7 +100,11 @@ def times_so_far(folder: ScoredFolder) -> dict[tuple[str, str], dict[str, Any]]:
 
 def _earlier(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return parse_object(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
+
+
+def _table(value: Any) -> dict[str, Any]:
+    """Return a table of the record as far as it is one: what an earlier run wrote is kept, or made anew."""
+    return value if isinstance(value, dict) else {}

@@ -93,6 +93,7 @@ def run_folder(out: Path) -> Iterator[ScoredFolder]:
         raise SpatialTilError(msg) from None
     folder = ScoredFolder(out.resolve())
     try:
+        _check_links(folder)
         with locked(folder.lock):
             remove_parts(folder.root)
             yield folder
@@ -103,6 +104,21 @@ def run_folder(out: Path) -> Iterator[ScoredFolder]:
         raise SpatialTilError(describe(error)) from error
     with suppress(OSError):  # the next run may be in it already
         folder.running.rmdir()
+
+
+def _check_links(folder: ScoredFolder) -> None:
+    """Refuse a folder that links lead out of: what a run writes or removes there would be somebody else's.
+
+    Raises
+    ------
+    SpatialTilError
+        With the first such link.
+    """
+    inside = [*folder.root.iterdir(), *(folder.running.iterdir() if folder.running.is_dir() else ())]
+    for path in inside:
+        if path.is_symlink() and not path.resolve().is_relative_to(folder.root):
+            msg = f"{path}: is a link to {path.resolve()}, outside of --out: remove it, or give that folder as --out"
+            raise SpatialTilError(msg)
 
 
 @contextmanager

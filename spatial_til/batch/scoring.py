@@ -13,10 +13,11 @@ from spatial_til.batch.record import write_record
 from spatial_til.batch.reviews import Review
 from spatial_til.batch.stages import Failure, Run, remove_outputs, score_one
 from spatial_til.batch.tables import Summary, summary, write_comparison, write_slide_tables
+from spatial_til.errors import CellTableError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import identify
 from spatial_til.io.measured import read_key
-from spatial_til.io.scores import read_score, read_score_key
+from spatial_til.io.scores import read_score
 from spatial_til.pipeline.calls import MarkerCut
 from spatial_til.pipeline.compare import compare
 from spatial_til.pipeline.corrections import Corrections
@@ -142,4 +143,7 @@ def _is_scored(task: ScoreTask) -> bool:
     # A table may come without regions, and without an image to draw; its cells are written all the same.
     wanted = [folder.cells(slide_id)] if task.job.cells is not None else folder.outputs(slide_id)
     whole = all(path.exists() for path in wanted)
-    return whole and read_score_key(folder.score(slide_id)) == task.key
+    try:
+        return whole and read_score(folder.score(slide_id)).key == task.key
+    except CellTableError:  # missing or damaged: it is made again
+        return False

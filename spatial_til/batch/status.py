@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from pathlib import Path
 
-from spatial_til.errors import SpatialTilError
+from spatial_til.errors import CellTableError, SpatialTilError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.journal import Event, read_events, read_tiles
 from spatial_til.io.lock import holder
@@ -69,7 +68,7 @@ def read_failures(folder: ScoredFolder) -> dict[str, tuple[str, str]]:
     failed: dict[str, tuple[str, str]] = {}
     try:
         failed = {row["slide_id"]: (row["stage"], row["message"]) for row in read_table(folder.errors)}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error):
+    except (OSError, KeyError, CellTableError):
         failed = {}
     for event in read_events(folder.journal):
         if event.what == "failed":

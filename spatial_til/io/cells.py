@@ -15,6 +15,7 @@ from spatial_til.io.atomic import writing
 from spatial_til.model import COMPARTMENTS, EXCLUDED, UNPLACED, BoolArray, Cells, FloatArray, Placement
 
 EXCLUDED_NAME = "excluded"
+MAX_CELLS = 20_000_000
 _BASE = ("x_um", "y_um", "nucleus_area_um2", "cell_area_um2")
 _PLACED = ("compartment", "border_distance_um")
 _TUMOR_CELL = "tumor_cell"
@@ -98,14 +99,13 @@ def read_cells(path: Path) -> StoredCells:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        file = pq.ParquetFile(path)
+        check_number(path, file.metadata.num_rows)
+        table = file.read()
     except (OSError, ValueError) as error:
         msg = f"{path}: the cell table cannot be read ({error}). Score the slide again."
         raise CellTableError(msg) from error
-    missing = [name for name in (*_BASE, *_PLACED) if name not in table.column_names]
-    if missing:
-        msg = f"{path}: it lacks {', '.join(missing)}, so it is not a cell table of ours. Score the slide again."
-        raise CellTableError(msg)
+    _check_columns(table, path)
     positive = {n.removesuffix(_POSITIVE): _bools(table, n) for n in table.column_names if n.endswith(_POSITIVE)}
     raw = {n.removesuffix(_RAW): _bools(table, n) for n in table.column_names if n.endswith(_RAW)}
     tumor = table.column(_TUMOR_CELL) if _TUMOR_CELL in table.column_names else None
@@ -117,6 +117,51 @@ def read_cells(path: Path) -> StoredCells:
         positive_raw=raw,
         tumor_cell=_bools(table, _TUMOR_CELL) if known else None,
     )
+
+
+def _check_columns(table: Any, path: Path) -> None:
+    """Refuse a table whose columns are not those, and of the types, that `write_cells` gives them."""
+    import pyarrow.types as kinds
+
+    names = table.column_names
+    missing = [name for name in (*_BASE, *_PLACED) if name not in names]
+    if missing:
+        msg = f"{path}: it lacks {', '.join(missing)}, so it is not a cell table of ours. Score the slide again."
+        raise CellTableError(msg)
+    wrong = {name for name in names if names.count(name) > 1}
+    for name, column in zip(names, table.columns, strict=True):
+        kind = column.type
+        if name == "compartment":
+            fits = kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_null(kind)
+        elif name == _TUMOR_CELL or name.endswith((_POSITIVE, _RAW)):
+            fits = kinds.is_boolean(kind) and (name == _TUMOR_CELL or not column.null_count)
+        else:
+            fits = is_number(kind)
+        if not fits:
+            wrong.add(name)
+    if wrong:
+        msg = f"{path}: column {', '.join(sorted(wrong))} is not as ours are. Score the slide again."
+        raise CellTableError(msg)
+
+
+def check_number(path: Path, n: int) -> None:
+    """Refuse more cells than a slide has: a small file may claim any number of them.
+
+    Raises
+    ------
+    CellTableError
+        More than 20 million.
+    """
+    if n > MAX_CELLS:
+        msg = f"{path}: more than {MAX_CELLS:,} cells are on no slide. Give the cells of one slide."
+        raise CellTableError(msg)
+
+
+def is_number(kind: Any) -> bool:
+    """Say whether a type of Arrow is one of numbers."""
+    import pyarrow.types as kinds
+
+    return bool(kinds.is_floating(kind) or kinds.is_integer(kind))
 
 
 def _cells(table: Any) -> Cells:

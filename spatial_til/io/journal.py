@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 TILES_EVERY_S = 0.5
 
 
@@ -26,6 +28,9 @@ class Event:
     seconds: float | None = None
     peak_mib: float | None = None
     message: str = ""
+
+
+_EVENT = TypeAdapter(Event)
 
 
 def append_event(path: Path, event: Event) -> None:
@@ -42,8 +47,8 @@ def read_events(path: Path) -> Iterator[Event]:
     except OSError:
         return
     for line in lines:
-        with contextlib.suppress(ValueError, TypeError):
-            yield Event(**json.loads(line))
+        with contextlib.suppress(ValueError):
+            yield _EVENT.validate_json(line)
 
 
 def tell_tiles(path: Path) -> Callable[[int, int], None]:

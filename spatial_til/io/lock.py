@@ -12,14 +12,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
+from pydantic import BaseModel, Field
 
 from spatial_til.errors import SpatialTilError
 
 HEARTBEAT_S = 30.0
 STALE_AFTER_S = 300.0
+
+
+class _Holder(BaseModel):
+    """Who holds a lock, as the file says it."""
+
+    pid: Annotated[int, Field(gt=0, lt=2**31)]
+    host: str
+    created: Annotated[float, Field(gt=0, lt=1e11)]  # seconds since 1970
+
+    def __str__(self) -> str:
+        start = datetime.fromtimestamp(self.created, UTC).isoformat(sep=" ", timespec="seconds")
+        return f"process {self.pid} on {self.host}, started {start}"
 
 
 @contextmanager
@@ -58,9 +71,9 @@ def locked(path: Path, busy: str = "") -> Iterator[None]:
 def holder(path: Path) -> str | None:
     """Return who holds a lock, in words; None where nobody does."""
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        return _words(entry) if _is_alive(entry, path) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        entry = _Holder.model_validate_json(path.read_bytes())
+        return str(entry) if _is_alive(entry, path) else None
+    except (OSError, ValueError):
         return None
 
 
@@ -104,29 +117,24 @@ def _me() -> dict[str, Any]:
 
 def _held(text: bytes, path: Path) -> bool:
     try:
-        return _is_alive(json.loads(text), path)
-    except (ValueError, KeyError, TypeError):
+        return _is_alive(_Holder.model_validate_json(text), path)
+    except ValueError:
         return False  # empty: a run killed before it had written its name
 
 
-def _is_alive(entry: dict[str, Any], path: Path) -> bool:
-    if entry["host"] != socket.gethostname():
+def _is_alive(entry: _Holder, path: Path) -> bool:
+    if entry.host != socket.gethostname():
         return time.time() - path.stat().st_mtime < STALE_AFTER_S
     try:
-        return bool(abs(psutil.Process(entry["pid"]).create_time() - entry["created"]) < 1.0)
+        return bool(abs(psutil.Process(entry.pid).create_time() - entry.created) < 1.0)
     except psutil.Error:
         return False
 
 
-def _words(entry: dict[str, Any]) -> str:
-    start = datetime.fromtimestamp(entry["created"], UTC).isoformat(sep=" ", timespec="seconds")
-    return f"process {entry['pid']} on {entry['host']}, started {start}"
-
-
 def _refusal(text: bytes, path: Path, busy: str) -> str:
     try:
-        who = _words(json.loads(text))
-    except (ValueError, KeyError, TypeError):
+        who = str(_Holder.model_validate_json(text))
+    except ValueError:
         who = "another process"
     if busy:
         return f"{busy} ({who}): close it there first"

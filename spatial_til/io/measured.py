@@ -6,14 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import shapely
+from pydantic import BaseModel, Field, FiniteFloat
 from shapely.geometry import MultiPolygon
 
 from spatial_til.errors import CellTableError
 from spatial_til.io.atomic import writing
+from spatial_til.io.cells import check_number, is_number
 from spatial_til.model import Cells
 from spatial_til.units import PixelSize
 
@@ -22,6 +24,7 @@ _BASE = ("x_um", "y_um", "nucleus_area_um2", "cell_area_um2")
 _CALL = "call:"
 _CATEGORY = "category"
 _LEVELS = ("_median", "_p70", "_p90", "_um2", _CATEGORY)
+_Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def write_measured(path: Path, measured: Measured) -> None:
     columns |= dict(cells.measurements)
     columns |= {f"{_CALL}{marker}": calls for marker, calls in cells.calls.items()}
     if cells.category is not None:
-        columns[_CATEGORY] = cells.category.astype(object)
+        columns[_CATEGORY] = pa.array(cells.category.astype(object), pa.string())
     px = measured.pixel_size
     meta = {
         "key": measured.key,
@@ -67,60 +70,70 @@ def write_measured(path: Path, measured: Measured) -> None:
         "settings": measured.settings,
         "source": measured.source,
         "made_of": measured.made_of,
-    }
+    }  # as `_Meta` reads it
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta)})
     with writing(path) as part:
         levels = [name for name in columns if name.endswith(_LEVELS)]  # few values; others are all different
         pq.write_table(table, part, compression="zstd", use_dictionary=levels)
 
 
-def _metadata(schema: Any, path: Path) -> dict[str, Any]:
+class _Meta(BaseModel):
+    """What is stored beside the cells."""
+
+    key: str
+    tissue: str | None
+    image_box: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat] | None
+    pixel_size: tuple[_Length, _Length] | None
+    flags: tuple[str, ...]
+    numbers: dict[str, Any]
+    settings: dict[str, str]
+    source: dict[str, Any]
+    made_of: dict[str, Any] = {}
+
+
+def _metadata(schema: Any, path: Path) -> _Meta:
     try:
-        meta: dict[str, Any] = json.loads(schema.metadata[_META])
+        return _Meta.model_validate_json(schema.metadata[_META])
     except (KeyError, TypeError, ValueError):
-        msg = f"{path} is not a measured slide of ours: score the slide again with --rerun all"
-        raise CellTableError(msg) from None
-    return meta
+        raise _not_ours(path) from None
+
+
+def _not_ours(path: Path) -> CellTableError:
+    return CellTableError(f"{path} is not a measured slide of ours: score the slide again with --rerun all")
+
+
+def _stored(path: Path) -> _Meta | None:
+    """Return what is stored beside the cells, without reading them; None where there is none."""
+    import pyarrow.parquet as pq
+
+    try:
+        return _metadata(pq.read_schema(path), path)
+    except (OSError, ValueError, CellTableError):
+        return None
 
 
 def read_key(path: Path) -> str | None:
     """Return the key of a stored slide without reading its cells; None where there is none."""
-    import pyarrow.parquet as pq
-
-    try:
-        return str(_metadata(pq.read_schema(path), path)["key"])
-    except (OSError, ValueError, CellTableError):
-        return None
+    meta = _stored(path)
+    return None if meta is None else meta.key
 
 
 def read_source(path: Path) -> Mapping[str, Any]:
     """Return what is recorded of the file a stored slide was read from; empty where there is none."""
-    return _entry(path, "source")
+    meta = _stored(path)
+    return {} if meta is None else meta.source
 
 
 def read_made_of(path: Path) -> Mapping[str, Any]:
     """Return what the key of a stored slide is a hash of; empty where there is none."""
-    return _entry(path, "made_of")
+    meta = _stored(path)
+    return {} if meta is None else meta.made_of
 
 
 def read_pixel_size(path: Path) -> PixelSize | None:
     """Return the pixel size of a stored slide without reading its cells; None where it has none."""
-    import pyarrow.parquet as pq
-
-    try:
-        found = _metadata(pq.read_schema(path), path)["pixel_size"]
-    except (OSError, ValueError, KeyError, CellTableError):
-        return None
-    return None if found is None else PixelSize(*found)
-
-
-def _entry(path: Path, name: str) -> Mapping[str, Any]:
-    import pyarrow.parquet as pq
-
-    try:
-        return dict(_metadata(pq.read_schema(path), path).get(name, {}))
-    except (OSError, ValueError, CellTableError):
-        return {}
+    meta = _stored(path)
+    return None if meta is None or meta.pixel_size is None else PixelSize(*meta.pixel_size)
 
 
 def read_measured(path: Path, markers: Sequence[str] | None = None) -> Measured:
@@ -137,35 +150,60 @@ def read_measured(path: Path, markers: Sequence[str] | None = None) -> Measured:
         file = pq.ParquetFile(path)
         wanted = None if markers is None else tuple(f"{marker}_" for marker in markers)
         names = [n for n in file.schema_arrow.names if wanted is None or n.startswith(wanted) or _always(n)]
+        check_number(path, file.metadata.num_rows)
         table = file.read(columns=names)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         msg = f"{path} cannot be read ({error}): score the slide again"
         raise CellTableError(msg) from None
     meta = _metadata(table.schema, path)
-    arrays = {n: table[n].to_numpy() for n in names}
-    calls = {n.removeprefix(_CALL): arrays[n].astype(np.bool_) for n in names if n.startswith(_CALL)}
-    cells = Cells(
-        **{n: np.asarray(arrays[n], dtype=np.float64) for n in _BASE},
-        measurements={n: arrays[n] for n in names if not _always(n)},
-        calls=calls,
-        category=arrays[_CATEGORY].astype(np.str_) if _CATEGORY in arrays else None,
-    )
-    tissue = None if meta["tissue"] is None else shapely.from_wkb(meta["tissue"])
-    box = meta["image_box"]
-    px = meta["pixel_size"]
+    px = meta.pixel_size
     return Measured(
-        key=meta["key"],
-        cells=cells,
-        tissue=tissue,
-        image_box=None if box is None else (box[0], box[1], box[2], box[3]),
+        key=meta.key,
+        cells=_cells(table, path),
+        tissue=_tissue(meta.tissue, path),
+        image_box=meta.image_box,
         pixel_size=None if px is None else PixelSize(*px),
-        flags=tuple(meta["flags"]),
-        numbers=meta["numbers"],
-        settings=meta["settings"],
-        source=meta["source"],
-        made_of=meta.get("made_of", {}),
+        flags=meta.flags,
+        numbers=meta.numbers,
+        settings=meta.settings,
+        source=meta.source,
+        made_of=meta.made_of,
         stains=path.with_suffix(".stains.tif"),
     )
+
+
+def _cells(table: Any, path: Path) -> Cells:
+    """Return the cells of a stored table whose columns are of the types that `write_measured` gives them."""
+    import pyarrow.types as kinds
+
+    names = table.column_names
+    wrong = [n for n in _BASE if n not in names]
+    for name, column in zip(names, table.columns, strict=True):
+        kind = column.type
+        fits = kinds.is_boolean if name.startswith(_CALL) else kinds.is_string if name == _CATEGORY else is_number
+        if not fits(kind) or (column.null_count and not is_number(kind)):
+            wrong.append(name)
+    if wrong or len(set(names)) < len(names):
+        raise _not_ours(path)
+    arrays = {n: table[n].to_numpy() for n in names}
+    return Cells(
+        **{n: np.asarray(arrays[n], dtype=np.float64) for n in _BASE},
+        measurements={n: arrays[n] for n in names if not _always(n)},
+        calls={n.removeprefix(_CALL): arrays[n].astype(np.bool_) for n in names if n.startswith(_CALL)},
+        category=arrays[_CATEGORY].astype(np.str_) if _CATEGORY in arrays else None,
+    )
+
+
+def _tissue(text: str | None, path: Path) -> MultiPolygon | None:
+    if text is None:
+        return None
+    try:
+        tissue = shapely.from_wkb(text)
+    except (ValueError, TypeError, shapely.errors.ShapelyError):
+        raise _not_ours(path) from None
+    if not isinstance(tissue, MultiPolygon):
+        raise _not_ours(path)
+    return tissue
 
 
 def _always(name: str) -> bool:

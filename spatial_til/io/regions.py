@@ -13,6 +13,7 @@ from shapely.geometry.base import BaseGeometry
 
 from spatial_til.errors import AnnotationError
 from spatial_til.io.atomic import write_text
+from spatial_til.io.json_text import parse_object
 from spatial_til.model import BORDER_TYPES, COMPARTMENTS, Compartments
 from spatial_til.units import PixelSize, corners_to_um, um_to_corners
 
@@ -96,16 +97,16 @@ def read_regions(path: Path, *, pixel_size: PixelSize) -> Mapping[str, MultiPoly
         The file is not one of ours.
     """
     try:
-        features = json.loads(path.read_text("utf-8"))["features"]
+        features = parse_object(path.read_bytes())["features"]
         named = {f["properties"]["classification"]["name"]: json.dumps(f["geometry"]) for f in features}
         regions = {name: shapely.from_geojson(text) for name, text in named.items()}
-    except (OSError, ValueError, KeyError, TypeError, shapely.errors.GEOSException) as error:
+        return {
+            name: _collected(shapely.transform(region, lambda xy: corners_to_um(xy, pixel_size)))
+            for name, region in regions.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, shapely.errors.ShapelyError) as error:
         msg = f"{path}: it is not a regions file of ours ({error}). Score the slide again."
         raise AnnotationError(msg) from error
-    return {
-        name: _collected(shapely.transform(region, lambda xy: corners_to_um(xy, pixel_size)))
-        for name, region in regions.items()
-    }
 
 
 def _collected(region: BaseGeometry) -> MultiPolygon | MultiLineString:

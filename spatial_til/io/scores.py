@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from spatial_til.errors import CellTableError
 from spatial_til.io.atomic import write_text
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, TileCounts, Value
 
-_KEY = re.compile(r'\{"key": "([0-9a-f]*)"')  # the first entry, so that it can be read alone
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
 _SEPARATOR = " @ "  # in the keys of estimates: population @ compartment
 
 
@@ -47,31 +48,81 @@ def write_score(path: Path, scored: ScoredSlide) -> None:
     write_text(path, json.dumps(values, default=_plain, ensure_ascii=False))
 
 
-def read_score_key(path: Path) -> str | None:
-    """Return the key of a stored score without reading the rest; None where there is none."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            found = _KEY.match(file.read(200))
-    except (OSError, ValueError):
-        return None
-    return found.group(1) if found else None
+class _Tiles(BaseModel):
+    """Tiles of one compartment, as stored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    slide_id: str
+    compartment: str
+    tile_um: float
+    area_mm2: list[float]
+    counts: dict[str, list[_Count]]
+    x_um: list[float]
+    y_um: list[float]
+    flags: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> _Tiles:
+        n = len(self.area_mm2)
+        if not len(self.x_um) == len(self.y_um) == n or any(len(of) != n for of in self.counts.values()):
+            msg = "every tile has a place, an area and its counts"
+            raise ValueError(msg)
+        return self
+
+    def tiles(self) -> TileCounts:
+        """Return the tiles with their numbers in arrays."""
+        arrays = {name: np.asarray(getattr(self, name), dtype=np.float64) for name in ("area_mm2", "x_um", "y_um")}
+        counts = {name: np.asarray(n, dtype=np.int64) for name, n in self.counts.items()}
+        return TileCounts(self.slide_id, self.compartment, self.tile_um, counts=counts, flags=self.flags, **arrays)
+
+
+class _File(BaseModel):
+    """One stored score."""
+
+    key: str
+    rows: dict[str, list[dict[str, Any]]]
+    meta: SlideMeta
+    tiles: dict[str, _Tiles]
+    estimates: dict[Annotated[str, Field(pattern=_SEPARATOR)], Estimate]
+    values: dict[str, Value]
+    phenotype: Call
+    activity: dict[str, Call]
+    gates: dict[str, float | None]
+    settings: dict[str, str]
+    flags: tuple[str, ...]
 
 
 def read_score(path: Path) -> ScoredSlide:
-    """Read one slide's score; the inverse of `write_score`."""
-    values = json.loads(path.read_text(encoding="utf-8"))
+    """Read one slide's score; the inverse of `write_score`.
+
+    Raises
+    ------
+    CellTableError
+        The file is missing, damaged, or not one of ours.
+    """
+    try:
+        file = _File.model_validate_json(path.read_bytes())
+    except OSError as error:
+        msg = f"{path}: the stored score cannot be read ({error.strerror}): delete it and run the same again"
+        raise CellTableError(msg) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        msg = f"{path}: the stored score is damaged ({where}: {first['msg']}): delete it and run the same again"
+        raise CellTableError(msg) from None
     score = SlideScore(
-        meta=_meta(values["meta"]),
-        tiles={name: _tiles(entry) for name, entry in values["tiles"].items()},
-        estimates={_pair(key): Estimate(**_tupled(entry)) for key, entry in values["estimates"].items()},
-        values={name: Value(**_tupled(entry)) for name, entry in values["values"].items()},
-        phenotype=Call(**_tupled(values["phenotype"])),
-        activity={name: Call(**_tupled(entry)) for name, entry in values["activity"].items()},
-        gates=values["gates"],
-        settings=values["settings"],
-        flags=tuple(values["flags"]),
+        meta=file.meta,
+        tiles={name: entry.tiles() for name, entry in file.tiles.items()},
+        estimates={_pair(key): entry for key, entry in file.estimates.items()},
+        values=file.values,
+        phenotype=file.phenotype,
+        activity=file.activity,
+        gates=file.gates,
+        settings=file.settings,
+        flags=file.flags,
     )
-    return ScoredSlide(score, values["rows"], values["key"])
+    return ScoredSlide(score, file.rows, file.key)
 
 
 def _plain(value: Any) -> Any:
@@ -87,21 +138,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(msg)
 
 
-def _tupled(entry: dict[str, Any]) -> dict[str, Any]:
-    return entry | {"flags": tuple(entry["flags"])}
-
-
 def _pair(key: str) -> tuple[str, str]:
     population, compartment = key.rsplit(_SEPARATOR, 1)
     return population, compartment
-
-
-def _tiles(entry: dict[str, Any]) -> TileCounts:
-    arrays = {name: np.asarray(entry[name], dtype=np.float64) for name in ("area_mm2", "x_um", "y_um")}
-    counts = {name: np.asarray(n, dtype=np.int64) for name, n in entry["counts"].items()}
-    return TileCounts(**(_tupled(entry) | arrays | {"counts": counts}))
-
-
-def _meta(entry: dict[str, Any]) -> SlideMeta:
-    dates = {n: date.fromisoformat(entry[n]) if entry[n] else None for n in ("biopsy_date", "treatment_start")}
-    return SlideMeta(**(entry | dates))

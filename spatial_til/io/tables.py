@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from spatial_til.errors import CellTableError
 from spatial_til.io.atomic import write_text
 from spatial_til.io.schema import Table
 
@@ -67,7 +68,7 @@ def table_text(table: Table, rows: Iterable[Row], extra: Sequence[str] = ()) -> 
     known = set(names)
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow([cell_text(name) for name in names])
     for row in rows:
         unknown = sorted(set(row) - known)
         if unknown:
@@ -85,9 +86,22 @@ def write_table(folder: Path, table: Table, rows: Iterable[Row], extra: Sequence
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV table as text by column."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
+    """Return the rows of a CSV table as text by column; "" where a row is cut short.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened.
+    CellTableError
+        It is no CSV table.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file, restval=""))
+    except (csv.Error, UnicodeDecodeError) as error:
+        msg = f"{path}: is no table of ours ({error}): run rescore, which writes it again"
+        raise CellTableError(msg) from None
+    return [{name: value for name, value in row.items() if name is not None} for row in rows]
 
 
 def dictionary_text(tables: Iterable[Table]) -> str:

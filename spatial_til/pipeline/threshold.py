@@ -202,7 +202,7 @@ def _frozen(path: str, batch: str, marker: str) -> float | None:
     try:
         # A reader's cut-off is of one slide, not of the batch.
         rows = [row for row in read_table(Path(path)) if row["marker"] == marker and not row.get("slide_id")]
-    except (OSError, KeyError, UnicodeDecodeError):
+    except (OSError, KeyError, CellTableError):
         raise ProtocolError([f"{where}: {path} is no thresholds.csv that can be read: correct the path"]) from None
     same = [row for row in rows if row["batch"] == batch] or rows
     if len(same) != 1:

@@ -21,6 +21,7 @@ from spatial_til.review.events import Event, LineSetAside, SessionOpened
 from spatial_til.review.lines import event_line, parse_line
 
 # No dot: in <slide_id>.<reader>.jsonl the last one must tell where the slide ends.
+MAX_BYTES = 256 << 20  # a correction takes some hundred bytes, a redrawn region some hundred thousand
 _READER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -105,6 +106,8 @@ def _of_this_file(path: Path, event: Event) -> Event:
 
 def _data(path: Path) -> bytes:
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ReviewError([f"{path}: more than {MAX_BYTES >> 20} MiB are no journal: restore it from a backup"])
         return path.read_bytes()
     except FileNotFoundError:
         return b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import datetime
@@ -12,11 +12,13 @@ from typing import Any
 import shapely
 from shapely.geometry import MultiPolygon, mapping
 
+from spatial_til.io.json_text import parse_object
 from spatial_til.io.schema import PHENOTYPES
 from spatial_til.review.events import EVENTS, REGION_NAMES, Event
 
 #: Of the lines; a reader of this version refuses a larger one.
 SCHEMA = 1
+_MAX = sys.float_info.max
 
 
 def _name(kind: type[Event]) -> str:
@@ -44,10 +46,7 @@ def parse_line(line: str) -> Event:
     ValueError
         Where it is none; the message says what is wrong with it.
     """
-    values = json.loads(line)
-    if not isinstance(values, dict):
-        msg = "an object is needed"
-        raise ValueError(msg)  # noqa: TRY004 - a line that is no event, as any other
+    values = parse_object(line)
     schema = values.pop("schema", None)
     if schema != SCHEMA:
         msg = f"schema {schema} is not {SCHEMA}: it was written by another version of spatial-til"
@@ -83,7 +82,8 @@ def _if(test: Callable[[Any], bool]) -> Callable[[Any], Any]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # compared, not converted: a whole number may be beyond every float
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_MAX <= value <= _MAX
 
 
 def _number(value: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from spatial_til.errors import SpatialTilError
+from spatial_til.errors import CellTableError, SpatialTilError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import Measured, read_measured
 from spatial_til.io.tables import read_table
@@ -87,5 +87,5 @@ def edited(session: Session, kind: type[AnyEdit], *, who: str, **fields: Any) ->
 def _problems(folder: ScoredFolder) -> dict[str, str]:
     try:
         return {row["slide_id"]: row["message"] for row in read_table(folder.errors)}
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, CellTableError):
         return {}

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spatial_til.errors import SpatialTilError
+from spatial_til.errors import CellTableError, SpatialTilError
 from spatial_til.flags import flag_of
 from spatial_til.io import schema
 from spatial_til.io.folder import ScoredFolder
@@ -62,7 +62,7 @@ def worklist(root: Path) -> list[Waiting]:
         scores = {row["slide_id"]: row for row in read_table(folder.tables / f"{schema.SLIDE_SCORES.name}.csv")}
         sensitivity = read_table(folder.tables / f"{schema.SENSITIVITY.name}.csv")
         errors = {row["slide_id"]: row["message"] for row in read_table(folder.errors)}
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, CellTableError) as error:
         msg = f"{root}: a table is missing or is none of ours ({error}): run rescore"
         raise SpatialTilError(msg) from None
     variants = defaultdict(list)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
 from spatial_til.model import Cells, PixelSource
+from spatial_til.segmentation.blank import check_not_blank
 from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_boxes
 from spatial_til.segmentation.cells import grow_cells
 from spatial_til.segmentation.foreground import FLOOR_PX
@@ -87,10 +88,12 @@ def measure_slide(
     Raises
     ------
     SlideError
-        If the slide has no tissue.
+        If the slide has no tissue, or its nuclear plane is noise.
     """
     picture = read_overview(source, overview)
     constants = calibrate(source, overview, settings, tissue, picture)
+    if labels is None:
+        check_not_blank(source, constants)
     finder, tile = finder if labels is None else None, (tile_px, 2 * tile_px)
     reach_um = constants.settings.guided_expansion_um if constants.guided else 0.0
     halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um, reach_um)

@@ -14,6 +14,8 @@ from spatial_til.model import FloatArray
 #: Vertices of an ellipse that a file gives by its box: the polygon is 0.04 % smaller than the ellipse.
 ELLIPSE_VERTICES = 128
 MIN_VERTICES = 3
+#: Beyond this the product of two coordinates is no finite number.
+FAR = 1e150
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +52,28 @@ def finite(points: Sequence[Sequence[float]]) -> FloatArray:
     Raises
     ------
     ValueError
-        A coordinate is not finite.
+        A coordinate is not finite, or so large that an area of it would not be.
     """
-    array = np.asarray(points, dtype=np.float64)
-    if not np.isfinite(array).all():
-        msg = "a coordinate is not a finite number"
+    try:
+        array = np.asarray(points, dtype=np.float64)
+    except OverflowError:  # a whole number of more than 308 digits
+        array = np.full((1, 2), np.inf)
+    if not (np.abs(array) < FAR).all():
+        msg = "a coordinate is not a finite number, or lies on no slide"
         raise ValueError(msg)
     return array
 
 
 def rectangle(corners: Sequence[Sequence[float]]) -> Polygon:
-    """Return the upright rectangle that spans some points."""
-    points = np.asarray(corners, dtype=np.float64)
+    """Return the upright rectangle that spans some points; raise ValueError as `finite` does."""
+    points = finite(corners)
     box: Polygon = shapely.box(*points.min(axis=0), *points.max(axis=0))
     return box
 
 
 def ellipse(corners: Sequence[Sequence[float]]) -> Polygon:
-    """Return the upright ellipse in the box that spans some points."""
-    points = np.asarray(corners, dtype=np.float64)
+    """Return the upright ellipse in the box that spans some points; raise ValueError as `finite` does."""
+    points = finite(corners)
     low, high = points.min(axis=0), points.max(axis=0)
     angle = np.linspace(0, 2 * np.pi, ELLIPSE_VERTICES, endpoint=False)
     return Polygon((low + high) / 2 + (high - low) / 2 * np.column_stack((np.cos(angle), np.sin(angle))))

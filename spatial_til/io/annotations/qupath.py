@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import shapely
 from shapely.geometry import LineString, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from spatial_til.errors import AnnotationError
 from spatial_til.io.annotations.drawn import Drawn, ellipse, finite, outline
+from spatial_til.io.json_text import parse_json
 
 Found = TypeVar("Found")
 
@@ -46,14 +47,14 @@ def read_shapes(path: Path) -> list[tuple[str, BaseGeometry]]:
 
 def _read(path: Path, of_feature: Callable[[Mapping[str, Any]], Iterator[Found]]) -> list[Found]:
     try:
-        data = json.loads(path.read_text("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        data = parse_json(path.read_text("utf-8-sig"))
+    except ValueError as error:
         msg = f"{path}: it is not valid JSON ({error}). Export the annotations from QuPath again, as GeoJSON."
         raise AnnotationError(msg) from error
     try:
         features = [feature for top in _features(data, path) for feature in _with_children(top)]
         return [found for feature in features if _is_region(feature) for found in of_feature(feature)]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, shapely.errors.ShapelyError) as error:
         msg = f"{path}: a feature is not GeoJSON ({type(error).__name__}: {error}). Export the annotations again."
         raise AnnotationError(msg) from error
 

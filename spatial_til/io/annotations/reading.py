@@ -22,7 +22,7 @@ from spatial_til.io.annotations.qupath import read_qupath
 from spatial_til.model import Annotations
 from spatial_til.units import PixelSize, corners_to_um
 
-MAX_FILE_BYTES = 1 << 30
+MAX_FILE_BYTES = 256 << 20
 #: No slide has coordinates beyond this; such numbers come from damaged files or other units.
 MAX_COORDINATE_PX = 1e7
 MAX_AREA_CHANGE = 0.01
@@ -91,7 +91,7 @@ def _read(path: Path) -> list[Drawn]:
         msg = f"{path}: the annotation cannot be opened ({error.strerror}). Correct the path in the sheet."
         raise AnnotationError(msg) from error
     if size > MAX_FILE_BYTES:
-        msg = f"{path}: {size / 2**30:.1f} GiB is too much for regions. Export annotations only, without cells."
+        msg = f"{path}: {size >> 20} MiB are too much for regions. Export annotations only, without cells."
         raise AnnotationError(msg)
     if start.startswith((b"{", b"[")):
         return read_qupath(path)

@@ -34,9 +34,17 @@ def load_anndata(path: Path, markers: Sequence[str]) -> pd.DataFrame:
         raise CellTableError(msg) from None
     try:
         data = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:  # anndata's and h5py's own classes, which are not there without the extra
         msg = f"{path}: it cannot be read as AnnData ({error}). Write it again."
         raise CellTableError(msg) from error
+    try:
+        return _columns(data, markers)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        msg = f'{path}: obs, X or obsm["spatial"] is not as AnnData has them ({error}). Write it again.'
+        raise CellTableError(msg) from error
+
+
+def _columns(data: Any, markers: Sequence[str]) -> pd.DataFrame:
     frame: pd.DataFrame = data.obs.copy()
     for name in frame.columns[[kind.kind not in "buif" for kind in frame.dtypes]]:
         frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)

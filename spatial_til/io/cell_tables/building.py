@@ -89,7 +89,7 @@ def _only_cells(frame: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 def _numbers(frame: pd.DataFrame, column: str, path: Path) -> FloatArray:
     try:
         return np.asarray(frame[column], dtype=np.float64)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         msg = f"{path}: column {column!r} must hold numbers ({error}). Export the table again."
         raise CellTableError(msg) from error
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import shapely
 
 from spatial_til.errors import CellTableError
+from spatial_til.io.json_text import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Values of a file take several times its size; a measurement table of the same cells is a tenth of it.
+MAX_FILE_BYTES = 1 << 30
 _CELLS = {"cell", "detection", "pathcellobject", "pathdetectionobject"}
 
 
@@ -27,8 +30,12 @@ def load_qupath_objects(path: Path) -> pd.DataFrame:
     """
     import pandas as pd
 
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        msg = f"{path}: {size >> 20} MiB of GeoJSON are too much. Export the measurement table from QuPath instead."
+        raise CellTableError(msg)
     try:
-        data = json.loads(path.read_text("utf-8-sig"))
+        data = parse_json(path.read_text("utf-8-sig"))
         features = data["features"] if isinstance(data, Mapping) and "features" in data else data
         cells = [f for f in ([features] if isinstance(features, Mapping) else features) if _is_cell(f)]
         rows = [_measurements(f) | {"Classification": _class_name(f)} for f in cells]
@@ -36,7 +43,7 @@ def load_qupath_objects(path: Path) -> pd.DataFrame:
         nuclei = shapely.from_geojson(
             [json.dumps(f["nucleusGeometry"]) if f.get("nucleusGeometry") else None for f in cells]
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, shapely.errors.GEOSException) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, shapely.errors.ShapelyError) as error:
         msg = f"{path}: it is not GeoJSON with cells ({error}). Export the detections from QuPath again."
         raise CellTableError(msg) from error
     if not cells:

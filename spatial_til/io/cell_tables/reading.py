@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from spatial_til.errors import CellTableError
 from spatial_til.io.cell_tables.anndata_table import anndata_layout, load_anndata
 from spatial_til.io.cell_tables.building import build_cells, unit_of
@@ -24,6 +26,8 @@ from spatial_til.io.cells import read_cells
 from spatial_til.model import Cells
 from spatial_til.units import PixelSize
 
+#: Cells that one square of tissue can hold at the very most.
+MAX_CROWD, CROWD_UM = 100, 10.0
 _PARQUET_MAGIC, _HDF5_MAGIC = b"PAR1", b"\x89HDF"
 _TEXT_LAYOUTS = (inform_layout, halo_layout, qupath_layout, mcmicro_layout)
 _NO_MAPPING: Mapping[str, Any] = MappingProxyType({})
@@ -82,7 +86,33 @@ def read_cell_table(
         layout = _layout(next((known for known in found if known), None), mapping, table.columns, path)
         frame = table.load([*layout.number_columns, *layout.text_columns], layout.text_columns)
     unit = unit_of(layout, um_per_unit, image_pixel, path)
-    return build_cells(frame, layout, markers=markers, unit=unit, path=path)
+    cells = build_cells(frame, layout, markers=markers, unit=unit, path=path)
+    _check_crowding(cells, path)
+    return cells
+
+
+def _check_crowding(cells: Cells, path: Path) -> None:
+    """Refuse cells that lie on each other as none can: a wrong unit, or a damaged table.
+
+    Raises
+    ------
+    CellTableError
+        More than 100 centres within 10 µm x 10 µm: nuclei of 1 µm².
+    """
+    if len(cells) <= MAX_CROWD:
+        return
+    squares = np.floor(cells.xy_um / CROWD_UM)
+    squares = squares[np.lexsort(squares.T)]
+    ends = np.flatnonzero(np.append((np.diff(squares, axis=0) != 0).any(axis=1), True))
+    runs = np.diff(ends, prepend=-1)
+    most = int(runs.argmax())
+    if runs[most] > MAX_CROWD:
+        x, y = squares[ends[most]] * CROWD_UM
+        msg = (
+            f"{path}: {runs[most]} cells lie within {CROWD_UM:g} µm at x {x:g}, y {y:g} µm; at most {MAX_CROWD} can. "
+            "Correct pixel_size_um, the µm in one unit of the table's positions, or export the table again."
+        )
+        raise CellTableError(msg)
 
 
 def _magic(path: Path) -> bytes:

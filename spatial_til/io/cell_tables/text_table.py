@@ -7,12 +7,14 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from spatial_til.errors import CellTableError
+from spatial_til.io.cells import MAX_CELLS, check_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +50,17 @@ class TextTable:
             frame = pd.read_csv(
                 self.path, sep=self.separator, decimal=self.decimal, encoding=self.encoding,
                 usecols=lambda name: name.strip() in wanted, dtype=dict.fromkeys(texts, str),
-                keep_default_na=True, low_memory=False, skipinitialspace=True,
+                keep_default_na=True, low_memory=False, skipinitialspace=True, nrows=MAX_CELLS + 1,
             )  # fmt: skip
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, zlib.error) as error:
             msg = f"{self.path}: the cell table cannot be read ({error}). Export it again."
             raise CellTableError(msg) from error
+        check_number(self.path, len(frame))
         frame.columns = [str(name).strip() for name in frame.columns]
+        lost = sorted(wanted - {*frame.columns})
+        if lost:
+            msg = f"{self.path}: column {', '.join(lost)} cannot be read by its name. Export the table again."
+            raise CellTableError(msg)
         for name in texts:
             frame[name] = frame[name].fillna("")
         return frame
@@ -70,7 +77,7 @@ def open_text_table(path: Path) -> TextTable:
     try:
         with _open(path) as file:
             head = file.read(_HEAD_BYTES)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         msg = f"{path}: the cell table cannot be opened ({error}). Correct the path in the sheet."
         raise CellTableError(msg) from error
     encoding, text = _decoded(head, path)

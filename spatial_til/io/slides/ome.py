@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from spatial_til.io.slides.pixel_size import pixel_size_from, to_um
 from spatial_til.io.slides.xml_text import children, descendants
 from spatial_til.units import PixelSize
+
+#: No slide has as many planes; a file that says so would be looked for without end.
+MAX_PLANES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,25 @@ class OmeImage:
 
 
 def ome_images(root: Element) -> tuple[OmeImage, ...]:
-    """Return the images of an OME-XML header, in its order."""
+    """Return the images of an OME-XML header, in its order.
+
+    Raises
+    ------
+    ValueError
+        A number is none, or more planes are declared than any file has.
+    """
     images = [pixels for image in children(root, "Image") for pixels in children(image, "Pixels")]
     return tuple(_image(pixels) for pixels in images)
 
 
 def _image(pixels: Element) -> OmeImage:
     channels = children(pixels, "Channel")
+    listed = children(pixels, "TiffData")
+    declared = [math.prod(int(pixels.get(f"Size{axis}", 1)) for axis in "CZT")]
+    declared += [int(data.get("PlaneCount", 1)) for data in listed]
+    if len(listed) > MAX_PLANES or max(declared) > MAX_PLANES:
+        msg = f"{max(*declared, len(listed))} planes are declared, and at most {MAX_PLANES} can be"
+        raise ValueError(msg)
     return OmeImage(
         shape=(int(pixels.get("SizeY", 0)), int(pixels.get("SizeX", 0))),
         size_z=int(pixels.get("SizeZ", 1)),
@@ -47,7 +63,7 @@ def _image(pixels: Element) -> OmeImage:
         channels=tuple(channel.get("Name", "") for channel in channels),
         samples=tuple(int(channel.get("SamplesPerPixel", 1)) for channel in channels),
         pixel_size=pixel_size_from(_side(pixels, "X"), _side(pixels, "Y")),
-        planes=tuple(plane for data in children(pixels, "TiffData") for plane in _planes(data)),
+        planes=tuple(plane for data in listed for plane in _planes(data)),
     )
 
 

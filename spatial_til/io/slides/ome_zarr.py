@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_til.errors import SlideError
+from spatial_til.io.json_text import parse_object
 from spatial_til.io.slides.channels import RGB, name_channels
 from spatial_til.io.slides.pixel_size import pixel_size_from, to_um
-from spatial_til.io.slides.pyramid import Level, Pyramid, SizeSource
-from spatial_til.io.slides.tiff_level import check_size
+from spatial_til.io.slides.pyramid import HEADER_ERRORS, Level, Pyramid, SizeSource
+from spatial_til.io.slides.tiff_level import check_channels, check_size
 
 #: Codecs that only unpack numbers. Anything else is refused: numcodecs also has pickle.
 SAFE_CODECS = {
@@ -49,7 +49,7 @@ class ZarrLevel:
         where = {"y": slice(top, top + self.tile[0]), "x": slice(left, left + self.tile[1]), "c": plane}
         try:
             chunk = np.asarray(self._array[tuple(where.get(axis, 0) for axis in self._axes)], self.dtype)
-        except (ValueError, RuntimeError, OSError, KeyError) as error:
+        except (*HEADER_ERRORS, MemoryError, SystemError) as error:
             msg = f"{self._path}: chunk ({tile_row}, {tile_col}) cannot be decoded ({error}). Copy the folder again."
             raise SlideError(msg) from error
         return (chunk if self._axes.index("y") < self._axes.index("x") else chunk.T)[..., np.newaxis]
@@ -63,6 +63,14 @@ def open_ome_zarr(path: Path) -> Pyramid:
     SlideError
         The folder is no OME-Zarr, holds focal planes, times or several images, or an unsafe codec.
     """
+    try:
+        return _pyramid(path)
+    except HEADER_ERRORS as error:
+        msg = f"{path}: its metadata are not those of OME-Zarr ({error}). Export it again."
+        raise SlideError(msg) from error
+
+
+def _pyramid(path: Path) -> Pyramid:
     group, meta = _image_group(path)
     multiscale = meta["multiscales"][0]
     axes = [
@@ -72,6 +80,7 @@ def open_ome_zarr(path: Path) -> Pyramid:
         msg = f"{path}: the axes {axes} are not among t, c, z, y, x. Export OME-Zarr 0.4 or 0.5."
         raise SlideError(msg)
     levels = tuple(_level(group, dataset, axes) for dataset in multiscale["datasets"])
+    check_channels(path, levels[0].planes)
     names = [str(c.get("label", "")) for c in meta.get("omero", {}).get("channels", ())]
     colour = _is_colour(levels[0], names)
     return Pyramid(
@@ -87,13 +96,13 @@ def _attributes(folder: Path) -> dict[str, Any]:
     """Return the OME attributes of a group of either version; empty where there are none."""
     try:
         if (folder / "zarr.json").is_file():
-            attributes = json.loads((folder / "zarr.json").read_text("utf-8")).get("attributes", {})
+            attributes = parse_object((folder / "zarr.json").read_text("utf-8")).get("attributes", {})
             ome: dict[str, Any] = attributes.get("ome", attributes)
             return ome
         if (folder / ".zattrs").is_file():
-            old: dict[str, Any] = json.loads((folder / ".zattrs").read_text("utf-8"))
+            old: dict[str, Any] = parse_object((folder / ".zattrs").read_text("utf-8"))
             return old
-    except (ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         msg = f"{folder}: its metadata is not valid JSON ({error}). Copy the folder again."
         raise SlideError(msg) from error
     return {}
@@ -121,8 +130,9 @@ def _level(group: Path, dataset: Mapping[str, Any], axes: Sequence[str]) -> Leve
         raise SlideError(msg)
     _check_codecs(folder)
     try:
-        array = zarr.open_array(str(folder), mode="r")
-    except (ValueError, RuntimeError, OSError, KeyError, TypeError) as error:
+        # the version whose codecs were looked at
+        array = zarr.open_array(str(folder), mode="r", zarr_format=3 if (folder / "zarr.json").is_file() else 2)
+    except HEADER_ERRORS as error:
         msg = f"{folder}: the array cannot be opened ({error}). Copy the folder again."
         raise SlideError(msg) from error
     if len(array.shape) != len(axes):
@@ -138,7 +148,9 @@ def _level(group: Path, dataset: Mapping[str, Any], axes: Sequence[str]) -> Leve
 def _codec_names(node: Any) -> Iterator[str]:
     """Return the name of every codec in an array's metadata, sharded ones included."""
     for codec in node if isinstance(node, list) else [node]:
-        if isinstance(codec, Mapping):
+        if isinstance(codec, str):
+            yield codec.removeprefix("numcodecs.")
+        elif isinstance(codec, Mapping):
             yield str(codec.get("id", codec.get("name", ""))).removeprefix("numcodecs.")
             inner = codec.get("configuration", {})
             for key in ("codecs", "index_codecs"):
@@ -148,7 +160,7 @@ def _codec_names(node: Any) -> Iterator[str]:
 def _check_codecs(folder: Path) -> None:
     file = folder / "zarr.json" if (folder / "zarr.json").is_file() else folder / ".zarray"
     try:
-        meta = json.loads(file.read_text("utf-8"))
+        meta = parse_object(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         msg = f"{folder}: the array's metadata cannot be read ({error}). Copy the folder again."
         raise SlideError(msg) from error

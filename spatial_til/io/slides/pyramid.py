@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,8 +14,14 @@ from spatial_til.units import PixelSize
 
 #: No scanner writes an image this wide; a header that says so is damaged or hostile.
 MAX_SIDE_PX = 1_000_000
-#: Largest piece of a file that is decoded in one go.
-MAX_TILE_BYTES = 1 << 30
+MAX_CHANNELS = 1_000
+#: Largest piece of a file that is decoded in one go; decoding takes a few times as much.
+MAX_TILE_BYTES = 256 << 20
+#: What a damaged header makes a parser raise.
+HEADER_ERRORS = (
+    ValueError, RuntimeError, OSError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
+    struct.error,
+)  # fmt: skip
 
 
 class Level(Protocol):

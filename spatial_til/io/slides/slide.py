@@ -180,11 +180,23 @@ class Slide:
             colours = over_white(colours, premultiplied=self._pyramid.premultiplied)
             out = bin_mean(np.ascontiguousarray(colours), by, bx, is_rgb=True)
             return out if channels is None else out[..., list(channels)]
+        self._check_finite(planes)
         if single:
             out = bin_mean(planes[0], by, bx, is_rgb=False)
             return out if channels is None else out[..., list(channels)]
         # each channel stays contiguous in memory: kernels take one at a time
         return np.moveaxis(np.stack([bin_mean(p, by, bx, is_rgb=False)[..., 0] for p in planes]), 0, -1)
+
+    def _check_finite(self, planes: NDArray[Any]) -> None:
+        """Refuse pixels that are no numbers: whatever stood for them, a density would rest on it in silence."""
+        if planes.dtype.kind != "f" or np.isfinite(planes).all():
+            return
+        n = int((~np.isfinite(planes)).sum())
+        msg = (
+            f"{self.path}: every pixel must be a finite number, and {n} of {planes.size} that were read together are "
+            "NaN or infinite. Export the image again with numbers there."
+        )
+        raise SlideError(msg)
 
 
 class WorkingGrid:

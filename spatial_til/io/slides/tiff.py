@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,19 +13,14 @@ import numpy as np
 from spatial_til.errors import SlideError, SlideMemoryError
 from spatial_til.io.slides.channels import RGB, name_channels
 from spatial_til.io.slides.ome import OmeImage, companion_name, ome_images
-from spatial_til.io.slides.pyramid import Level, Pyramid
+from spatial_til.io.slides.pyramid import HEADER_ERRORS, Level, Pyramid
+from spatial_til.io.slides.tiff_chain import check_directories
 from spatial_til.io.slides.tiff_companion import companion_levels, read_companion
-from spatial_til.io.slides.tiff_level import FileBytes, RawLevel, TiffLevel
+from spatial_til.io.slides.tiff_level import FileBytes, RawLevel, TiffLevel, check_channels
 from spatial_til.io.slides.tiff_series import check_photometric, choose_levels, is_colour
 from spatial_til.io.slides.tiff_sizes import tiff_size_sources
 from spatial_til.io.slides.ventana import check_no_overlap
 from spatial_til.io.slides.xml_text import children, parse_xml
-
-#: What a damaged header makes a parser raise.
-HEADER_ERRORS = (
-    ValueError, RuntimeError, OSError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
-    struct.error,
-)  # fmt: skip
 
 
 def open_tiff(path: Path) -> Pyramid:
@@ -72,6 +66,7 @@ def _pyramid(path: Path, files: dict[str, FileBytes], opened: ExitStack) -> Pyra
     import tifffile
 
     def open_tif(file: Path) -> Any:
+        check_directories(file)
         return opened.enter_context(tifffile.TiffFile(file))
 
     companion = path if _is_xml(path) else _companion_of(open_tif(path), path)
@@ -98,6 +93,7 @@ def _pyramid(path: Path, files: dict[str, FileBytes], opened: ExitStack) -> Pyra
     levels = tuple(_level(pages, file_of, 255 if colour else 0) for pages in page_levels)
     extra = tuple(page.keyframe.extrasamples)
     n = 3 if colour else levels[0].planes * levels[0].samples
+    check_channels(path, n)
     return Pyramid(
         levels=levels,
         channels=RGB if colour else name_channels(_channel_names(tif, page_levels[0], ome, path), n),

@@ -10,6 +10,9 @@ from spatial_til.errors import SlideError
 from spatial_til.io.slides.ome import OmeImage, ome_images
 from spatial_til.io.slides.xml_text import parse_xml
 
+#: A plane takes about 200 bytes in it.
+MAX_XML_BYTES = 64 << 20
+
 
 def read_companion(path: Path) -> OmeImage:
     """Return the one image of a companion file.
@@ -20,12 +23,15 @@ def read_companion(path: Path) -> OmeImage:
         It is no OME-XML, or its image has focal planes or times, or there are several images.
     """
     try:
+        if path.stat().st_size > MAX_XML_BYTES:
+            msg = f"{path}: {path.stat().st_size >> 20} MiB are too much for a companion file. Export the image again."
+            raise SlideError(msg)
         images = ome_images(parse_xml(path.read_bytes(), path))
     except OSError as error:
         msg = f"{path}: the companion file cannot be opened ({error.strerror}). Put it beside the image."
         raise SlideError(msg) from error
     except ValueError as error:
-        msg = f"{path}: a number in the OME metadata is none ({error}). Export the image again."
+        msg = f"{path}: the OME metadata are damaged ({error}). Export the image again."
         raise SlideError(msg) from error
     if len(images) != 1:
         msg = f"{path}: the companion file describes {len(images)} images; export the one to score to its own file."

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_til.errors import SlideError, SlideMemoryError
-from spatial_til.io.slides.pyramid import MAX_SIDE_PX, MAX_TILE_BYTES
+from spatial_til.io.slides.pyramid import MAX_CHANNELS, MAX_SIDE_PX, MAX_TILE_BYTES
 
 #: TIFF compressions that need the tables kept outside the tiles.
 JPEG_COMPRESSIONS = (6, 7, 34892, 33007)
@@ -143,19 +143,35 @@ class RawLevel:
         return band.astype(self.dtype, copy=False)
 
 
+def check_channels(path: Path, n: int) -> None:
+    """Refuse more channels than any slide has: a box of all of them would not fit into memory.
+
+    Raises
+    ------
+    SlideError
+        More than 1,000.
+    """
+    if n > MAX_CHANNELS:
+        msg = f"{path}: the header declares {n} channels; no slide has that. Export it again."
+        raise SlideError(msg)
+
+
 def check_size(path: Path, shape: tuple[int, int], tile: tuple[int, int], pixel_bytes: int) -> None:
     """Refuse a level whose header declares what cannot be, before memory is asked for.
 
     Raises
     ------
     SlideError
-        A side is 0 or above a million pixels, or a tile would take more than 1 GiB.
+        A side is 0 or above a million pixels, or a tile would take more than 256 MiB.
     """
     if not all(0 < side <= MAX_SIDE_PX for side in shape):
         msg = f"{path}: the header declares {shape[0]} x {shape[1]} px; no slide has that. Export it again."
         raise SlideError(msg)
+    if not all(0 < side <= MAX_SIDE_PX for side in tile):
+        msg = f"{path}: the header declares pieces of {tile[0]} x {tile[1]} px; no slide has them. Export it again."
+        raise SlideError(msg)
     size = tile[0] * tile[1] * pixel_bytes
-    if min(tile) <= 0 or size > MAX_TILE_BYTES:
+    if size > MAX_TILE_BYTES:
         msg = (
             f"{path}: the pixels are stored in pieces of {tile[0]} x {tile[1]} px, {size / 2**30:.1f} GiB each. "
             "Export the slide as a tiled pyramid (OME-TIFF)."
