@@ -30,6 +30,12 @@ def test_what_is_missed_and_what_limits_stand_first():
     assert "accuracy" not in rest.split("## Good")[0]
 
 
+def test_a_page_with_parts_left_out_says_so_before_it_says_that_all_is_well():
+    page = command.page([Section("Good", "text", (Bar("speed", "30", "31", reached=True),))], quick=False, left=2)
+    assert "All 1 bars are reached" in page
+    assert page.index("**Incomplete: 2 of 10 parts were not run") < page.index("All 1 bars are reached")
+
+
 def test_what_was_not_run_is_said_and_counts_as_a_limit(run):
     for section in (measured.faults(run), measured.speed(run)):
         assert "not run here" in section.text

@@ -28,13 +28,26 @@ from benchmarks.validation.page import ROOT, Run, Section, table
 SECTIONS: Mapping[str, Callable[[Run], Section]] = {
     "kinds": phantom_fields.kinds,
     "sweeps": phantom_fields.sweeps,
-    "real": real_data.section,
+    "real": real_data.fields,
+    "published": real_data.published,
     "closed": closed_forms.section,
     "intervals": intervals.intervals,
     "courses": intervals.courses,
     "invariance": invariance.section,
     "faults": measured.faults,
     "speed": measured.speed,
+}
+LEFT = {
+    "kinds": "Synthetic fields by kind of slide",
+    "sweeps": "Accuracy against stain strength, crowding, blur, noise, JPEG quality and pixel size",
+    "real": "Real fields",
+    "published": "Published figures",
+    "closed": "Closed forms",
+    "intervals": "Intervals",
+    "courses": "Trajectories",
+    "invariance": "Invariance",
+    "faults": "Faults survived",
+    "speed": "Speed and memory",
 }
 LIBRARIES = (
     "numpy",
@@ -65,11 +78,16 @@ STANDING = (
 )
 
 
-def page(sections: list[Section], *, quick: bool) -> str:
+def page(sections: list[Section], *, quick: bool, left: int = 0) -> str:
     """Return the page: what is not reached first, then what was found."""
     bars = [bar for section in sections for bar in section.bars]
     missed = [bar for bar in bars if not bar.reached]
     parts = ["# Validation", PURPOSE, _made(quick=quick), "## What it does not reach"]
+    if left:
+        parts.append(
+            f"**Incomplete: {left} of {len(SECTIONS)} parts were not run for this page and have bars of their own, "
+            "some of which are known to be missed** (docs/segmentation.md). Of the parts that were run:"
+        )
     parts.append(f"{len(missed)} of {len(bars)} bars are missed:" if missed else f"All {len(bars)} bars are reached.")
     if missed:
         parts.append(table(("what", "wanted", "found"), [(b.what, b.wanted, f"**{b.found}**") for b in missed]))
@@ -120,7 +138,11 @@ def main() -> int:
         start = time.perf_counter()
         sections.append(SECTIONS[name](run))
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
-    options.out.write_text(page(sections, quick=options.quick), encoding="utf-8")
+    left = [name for name in SECTIONS if name not in options.only]
+    if left:
+        limits = tuple(f"{LEFT[name]}: not run for this page." for name in left)
+        sections.append(Section("Left out", "By `--only`: " + ", ".join(LEFT[n] for n in left) + ".", limits=limits))
+    options.out.write_text(page(sections, quick=options.quick, left=len(left)), encoding="utf-8")
     print(options.out)
     return 0
 

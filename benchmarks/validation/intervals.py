@@ -12,8 +12,14 @@ from benchmarks import interval_coverage as coverage
 from benchmarks import trajectories
 from benchmarks.validation.page import ROOT, Bar, Run, Section, panels, table
 
+#: What the simulations load of the metrics.
+_MODULES = [
+    "activity", "autocorrelation", "changes", "comparability", "deltas", "density", "groups", "intervals", "levels",
+    "log_ratios", "longitudinal", "merging", "observations", "phenotype", "pooled_estimates", "pooled_values",
+    "pooling", "reasons", "seeding", "simulate", "squares", "tiles", "timing", "transitions",
+]  # fmt: skip
 CODE = (
-    "spatial_til/metrics",
+    *(f"spatial_til/metrics/{name}.py" for name in _MODULES),
     "spatial_til/model.py",
     "benchmarks/interval_coverage.py",
     "benchmarks/trajectories.py",

@@ -96,6 +96,7 @@ def _mutants(given: str) -> tuple[str, list[Bar]]:
         f"{told['survived']} not, {told['equivalent']} change no result (`benchmarks/mutants/equivalent.toml` "
         "says why of each)."
     )
+    text += f" {told['note']}" if "note" in told else ""
     survived = [
         (f"{r['file']}:{r['line']}", f"`{r['mutant'].partition(': ')[2]}`")
         for r in told["mutants"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -120,51 +120,29 @@ def counts(xy: np.ndarray, source: np.ndarray, target: np.ndarray, radius: float
     return count_within(xy[source], build_grid(xy[target], cell[target]), np.array([radius]), cell[source])[:, 0]
 
 
-def section(run: Run) -> Section:
+MISSING = "Not here: the folder with real data is missing beside the checkout."
+
+
+def published(_: Run) -> Section:
+    """Return the section of figures that others gave for the same cells."""
     if not real.DATA.exists():
-        return Section(
-            "Real data",
-            "Not here: the folder with real data is missing beside the checkout.",
-            limits=("Real data were not there when this page was made.",),
-        )
-    published = list(figures())
-    agree = sum(bool(abs(ours - theirs) <= allowed) for _, theirs, ours, allowed in published)
-    parts = [
-        INTRODUCTION,
-        table(("data", "source", "licence", "what"), SOURCES),
-        "### Published figures from the same cells",
-        table(
-            ("figure", "theirs", "ours"),
-            [(what, f"{theirs:.8g}", f"{ours:.8g}") for what, theirs, ours, _ in published],
-        ),
-    ]
-    bars = [
-        Bar(
-            "Published figures from the same cells (SPIAT, inForm, HALO)",
-            f"all {len(published)}",
-            str(agree),
-            agree == len(published),
-        )
-    ]
-    if not run.quick:
-        text, more = _fields(run, nuclei)
-        parts[2:2] = [text]
-        bars += more
-    return Section(
-        "Real data",
-        "\n\n".join(parts),
-        tuple(bars),
-        (
-            (
-                "Real fields are few, small, and were looked at while the method was made; no real slide with "
-                "drawn CD8+ cells was at hand."
-            ),
-        ),
-    )
+        return Section("Published figures", MISSING, limits=("Published figures: real data were not there.",))
+    found = list(figures())
+    agree = sum(bool(abs(ours - theirs) <= allowed) for _, theirs, ours, allowed in found)
+    rows = [(what, f"{theirs:.8g}", f"{ours:.8g}") for what, theirs, ours, _ in found]
+    what = "Published figures from the same cells (SPIAT, inForm, HALO)"
+    bar = Bar(what, f"all {len(found)}", str(agree), agree == len(found))
+    text = "Figures that other programs gave for cells of their own, from those cells. Sources and licences:\n\n"
+    sources = table(("data", "source", "licence", "what"), SOURCES)
+    return Section("Published figures", f"{text}{sources}\n\n{table(('figure', 'theirs', 'ours'), rows)}", (bar,))
 
 
-def _fields(run: Run, make: Callable[[], Any]) -> tuple[str, list[Bar]]:
-    rows = run.kept("real", make, of=CODE)
+def fields(run: Run) -> Section:
+    """Return the section of nuclei and cells on real fields."""
+    if not real.DATA.exists() or run.quick:
+        reason = MISSING if not run.quick else "Left out by `--quick`."
+        return Section("Real fields", reason, limits=(f"Real fields: {reason}",))
+    rows = run.kept("real", nuclei, of=CODE)
     figure, (ax,) = panels(1, 6.0, 2.6)
     ax.barh([r["field"] for r in rows][::-1], [r["f1"] for r in rows][::-1], color="tab:blue", height=0.6)
     for k, r in enumerate(rows[::-1]):
@@ -178,4 +156,6 @@ def _fields(run: Run, make: Callable[[], Any]) -> tuple[str, list[Bar]]:
         for r in rows
         if r["wanted"]
     ]
-    return f"### Nuclei and cells\n\n{picture}\n\n{table(('field', 'measure', 'F1', 'wanted'), shown)}", bars
+    few = "Real fields are few, small, and were looked at while the method was made; none has drawn CD8+ cells."
+    text = f"{INTRODUCTION}\n\n{picture}\n\n{table(('field', 'measure', 'F1', 'wanted'), shown)}"
+    return Section("Real fields", text, tuple(bars), (few,))
