@@ -159,7 +159,7 @@ def test_the_same_cells_are_called_as_without_autofluorescence_and_bleed():
 
 
 def called(cells, marker):
-    return cells.measurements[f"{marker}_membrane_own_ridge"] > 250
+    return cells.measurements[f"{marker}_membrane_own_ridge"] > 175
 
 
 def test_corrected_cells_do_not_depend_on_tiles():

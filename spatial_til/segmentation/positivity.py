@@ -14,8 +14,6 @@ from spatial_til.model import BoolArray, Cells
 ROBUST = "robust"
 #: A compartment is positive where at least 30 % of it is (project default): its 70th percentile counts.
 _COLUMN = {"positive_fraction": "p70"}
-#: Share of the stain over the nucleus in the robust score, and its most in terms of the rim (project defaults).
-_OVER_NUCLEUS, _MOST_OF_RIM = 0.5, 1.5
 
 
 def score_of(
@@ -27,17 +25,13 @@ def score_of(
     ----------
     statistic
         ``robust``: how far membrane stain stands above its surroundings in the better half of the rim
-        (`own`: without what belongs to a neighbour), and half of what lies over the nucleus: a section
-        cuts the membrane above and below it too. That counts for at most three quarters of the rim, so
-        that pigment inside a cell makes no membrane.
+        (`own`: without what belongs to a neighbour), see `rim`.
         ``positive_fraction``: level reached by 30 % of the compartment's pixels, so that a score at or
         above the threshold means that at least 30 % of the compartment is positive.
         ``mean``, ``median``, ``p90``: of the compartment's pixels.
     """
     if statistic == ROBUST:
-        rim = _column(cells, f"{marker}_membrane_own_ridge" if own else f"{marker}_membrane_ridge")
-        over = np.nan_to_num(_column(cells, f"{marker}_nucleus_median"))
-        return np.asarray(rim + _OVER_NUCLEUS * np.clip(over, 0.0, _MOST_OF_RIM * np.maximum(rim, 0.0)))
+        return _column(cells, f"{marker}_membrane_own_ridge" if own else f"{marker}_membrane_ridge")
     name = f"{marker}_{compartment}_{_COLUMN.get(statistic, statistic)}"
     score = _column(cells, name)
     whole = cells.measurements.get(f"{marker}_cell_{name.rpartition('_')[2]}")

@@ -1,8 +1,9 @@
 """How strongly the membrane of each cell is stained, seen along rays from its nucleus.
 
-A ray leaves the nucleus in each of 24 directions and looks, in the cell's territory, for stain that stands
-above what lies beyond and before it: a membrane, where diffuse brown, autofluorescence or the edge of a dark
-nucleus give none. Some rays high is partial staining. Where a ray faces a cell with the stronger rim, the stain
+A ray leaves the nucleus in each of 24 directions and looks, in the cell's territory, for a band of stain that
+stands above bands of the same width beyond and before it: a membrane, where diffuse brown, autofluorescence or
+the edge of a dark nucleus give none. Bands, not single pixels: faint stain is told from noise by its mean, where
+the highest and lowest pixels are noise. Some rays high is partial staining. Where a ray faces a cell with the stronger rim, the stain
 seen there is taken to be the neighbour's.
 """
 
@@ -22,9 +23,9 @@ _FIRST, _LAST = 12, 22
 #: Rank of the level a ray falls to where its stain is the neighbour's.
 _LOW = 2
 #: µm. Where a membrane may lie outside the nuclear rim, and past the territory.
-_OFF_RIM_UM, _PAST_END_UM = 0.25, 0.5
-#: µm. How far beyond and before it the surroundings lie that it must stand above.
-_BEYOND_UM, _BEFORE_UM = (1.0, 3.0), (1.0, 2.5)
+_OFF_RIM_UM, _PAST_END_UM = 0.25, 1.0
+#: µm. Width of the band of stain and of its surroundings, and how far beyond and before it their middles lie.
+_BAND_UM, _BEYOND_UM, _BEFORE_UM = 1.5, 2.0, 3.0
 #: µm. How far past the territory another cell is faced, and the longest way from the nuclear rim.
 _FACING_UM, _LONGEST_UM = 1.5, 11.0
 #: Positions on rays are reckoned in whole fractions of a pixel, so that a ray reads the same pixels in every tile.
@@ -60,8 +61,10 @@ def rim_stain(
     leak
         (markers, markers) share of each other marker (column) that is taken off a marker (row) on every ray.
     """
-    reach = (_PAST_END_UM, *_BEYOND_UM, *_BEFORE_UM, _FACING_UM, _LONGEST_UM)
-    steps = np.array([int(np.ceil(_OFF_RIM_UM / px_um)), *(max(round(um / px_um), 1) for um in reach)], dtype=np.int64)
+    reach = (_PAST_END_UM, _BEYOND_UM, _BEFORE_UM, _FACING_UM, _LONGEST_UM)
+    half = round((_BAND_UM / px_um - 1) / 2)
+    whole = [int(np.ceil(_OFF_RIM_UM / px_um)), *(max(round(um / px_um), 1) for um in reach), max(half, 0)]
+    steps = np.array(whole, dtype=np.int64)
     n, m = len(centre), len(planes)
     rays = np.zeros((n, m, RAYS), dtype=np.int32)
     facing = np.zeros((n, RAYS), dtype=np.int32)
@@ -78,11 +81,12 @@ def rim_stain(
 def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked: Any, rays: Any, facing: Any) -> None:
     """Write eight times the ridge of each marker on each ray (n, markers, RAYS), and the cell beyond (n, RAYS)."""
     m, rows, cols = planes.shape
-    before, frame = steps[5], 4 * steps[7]
+    beyond, frame, half = steps[2], 4 * steps[5], steps[6]
     flat_keys = keys.reshape(-1), rows, cols
-    profile = np.zeros((before + steps[7] + steps[3] + steps[1] + 2, RAYS + 2), dtype=np.int32)
+    ahead = steps[3] + half
+    profile = np.zeros((ahead + steps[5] + beyond + half + steps[1] + 2, RAYS + 2), dtype=np.int32)
     line = np.zeros((len(profile), RAYS), dtype=np.int32)
-    low = np.zeros((4, len(profile), RAYS), dtype=np.int32)
+    band = np.zeros((len(profile), RAYS), dtype=np.int32)
     at = np.zeros((len(profile), RAYS), dtype=np.int64)
     rim, last = np.zeros(RAYS, dtype=np.int64), np.zeros(RAYS, dtype=np.int64)
     for k in range(len(centre)):
@@ -95,8 +99,8 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked
             rim[t], end, facing[k, t] = _extent(flat_keys, own, r, c, t, steps, inside)
             last[t] = end - rim[t] + steps[1]
             furthest = max(furthest, last[t])
-        used = before + furthest + steps[3] + 1
-        _positions(at[:used], r, c, rim, before, rows, cols, inside)
+        used = ahead + furthest + beyond + half + 1
+        _positions(at[:used], r, c, rim, ahead, rows, cols, inside)
         for p in range(m):
             flat = planes[p].reshape(-1)
             for s in range(used):
@@ -105,7 +109,7 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked
                 profile[s, 0], profile[s, RAYS + 1] = profile[s, RAYS], profile[s, 1]
                 for t in range(RAYS):
                     line[s, t] = profile[s, t] + 2 * profile[s, t + 1] + profile[s, t + 2]
-            _ridge(line[:used], low, before, last, furthest, steps, rays[k, p])
+            _ridge(line[:used], band, ahead, last, furthest, steps, rays[k, p])
         if m > 1:
             _without_leaks(rays[k], leaked)
 
@@ -118,7 +122,7 @@ def _extent(keys: Any, own: Any, r: int, c: int, t: int, steps: Any, inside: boo
     """
     flat, rows, cols = keys
     down, right = _WAY[0, t], _WAY[1, t]
-    facing, longest = steps[6], steps[7]
+    facing, longest = steps[4], steps[5]
     rim, end, s, until = 0, 0, 0, min(1 + facing, longest)
     while s < until:
         s += 1
@@ -153,21 +157,33 @@ def _positions(at: Any, r: int, c: int, rim: Any, before: int, rows: int, cols: 
 
 
 @njit(cache=True, nogil=True)
-def _ridge(line: Any, low: Any, rim: int, last: Any, furthest: int, steps: Any, out: Any) -> None:
+def _ridge(line: Any, band: Any, rim: int, last: Any, furthest: int, steps: Any, out: Any) -> None:
     """Write eight times the highest ridge on each ray; `line` holds four times the stain, by step and ray.
 
-    Half how far stain stands above the lowest beyond, half the same or how far above the lowest before,
+    Half how far a band of stain stands above the band beyond, half the same or how far above the band before,
     whichever is less: a cell full of stain still counts by half.
     """
-    beyond_low = _lowest(line, steps[3] - steps[2] + 1, low[0], low[1])
-    ahead_low = _lowest(line, steps[5] - steps[4] + 1, low[2], low[3])
+    off, beyond, before, half = steps[0], steps[2], steps[3], steps[6]
+    _bands(line, band, half)
     out[:] = 0
-    for s in range(rim + steps[0], rim + furthest + 1):
-        here, beyond, ahead = line[s], beyond_low[s + steps[2]], ahead_low[s - steps[5]]
+    for s in range(rim + off, rim + furthest + 1):
+        here, outer, inner = band[s], band[s + beyond], band[s - before]
         for t in range(RAYS):
-            drop = here[t] - beyond[t]
-            ridge = drop + min(drop, here[t] - ahead[t])
+            drop = here[t] - outer[t]
+            ridge = drop + min(drop, here[t] - inner[t])
             out[t] = max(out[t], ridge if s <= rim + last[t] else np.int32(0))
+    for t in range(RAYS):
+        out[t] //= 2 * half + 1
+
+
+@njit(cache=True, nogil=True)
+def _bands(line: Any, band: Any, half: int) -> None:
+    """Write the sums of 2 * half + 1 steps around each step that has them, on every ray at once."""
+    for s in range(half, len(line) - half):
+        band[s] = line[s - half]
+        for d in range(s - half + 1, s + half + 1):
+            for t in range(RAYS):
+                band[s, t] += line[d, t]
 
 
 @njit(cache=True, nogil=True)
@@ -180,27 +196,6 @@ def _without_leaks(rays: Any, leaked: Any) -> None:
                 rays[p, t] -= leaked[p, q] * seen[q, t] >> 8
         for t in range(RAYS):
             rays[p, t] = max(rays[p, t], np.int32(0))
-
-
-@njit(cache=True, nogil=True)
-def _lowest(line: Any, width: int, one: Any, two: Any) -> Any:
-    """Return the lowest of `width` steps from each step on, on every ray at once; `one`, `two`: room for it."""
-    size = line.shape[0] * RAYS
-    source, target = line.reshape(-1), one.reshape(-1)
-    spare = two.reshape(-1)
-    done = 1
-    while done < width:
-        more = min(done, width - done)
-        _less(target, source, source[more * RAYS : size])
-        source, target, spare = target, spare, target
-        done += more
-    return source[:size].reshape(line.shape[0], RAYS)
-
-
-@njit(cache=True, nogil=True)
-def _less(out: Any, one: Any, two: Any) -> None:
-    for at in range(len(two)):
-        out[at] = min(one[at], two[at])
 
 
 @njit(cache=True, nogil=True)

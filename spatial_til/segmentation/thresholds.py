@@ -16,8 +16,8 @@ from spatial_til.segmentation.modes import shoulder, valleys
 #: Most cells of one slide that enter a pool (rules: thresholds).
 MAX_CELLS = 20_000
 #: Brightfield, in OD: the least cut-off, and the least median of a positive population; project defaults.
-#: A ridge (statistic ``robust``) is stain above its surroundings after smoothing, about half a plain mean.
-OD_FLOORS: Mapping[str, tuple[float, float]] = MappingProxyType({"robust": (0.04, 0.09), "other": (0.08, 0.15)})
+#: A ridge (statistic ``robust``) is stain above its surroundings over 1.5 µm, about a quarter of a plain mean.
+OD_FLOORS: Mapping[str, tuple[float, float]] = MappingProxyType({"robust": (0.02, 0.045), "other": (0.08, 0.15)})
 #: Least scale of the arcsinh transform in brightfield, in OD: the noise of an unmixed stain.
 _OD_SCALE = 0.02
 _BINS = 512
