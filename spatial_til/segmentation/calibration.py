@@ -68,6 +68,24 @@ class Calibration:
         """Whether stain of cytoplasm guides the growth of cells on this slide."""
         return self.guide_levels is not None and bool(np.isfinite(self.guide_levels).any())
 
+    @property
+    def brown(self) -> list[int]:
+        """Markers, by number, whose stain takes away blue most and lies outside nuclei: melanin may look like it."""
+        rows = [s for s in self.settings.stains if s.marker != NUCLEI]
+        return [
+            k
+            for k, stain in enumerate(rows)
+            if stain.marker not in self.settings.nuclear_markers and np.argmax((self.vectors or {})[stain.name]) == 2
+        ]
+
+    @property
+    def density(self) -> NDArray[np.uint8] | None:
+        """Optical density of every grey level (256, 3) in steps of the stain planes; None in fluorescence."""
+        if self.white is None:
+            return None
+        od = stains.optical_density(np.arange(256)[:, None], self.white.rgb)
+        return np.minimum(np.round(od / stains.OD_STEP), 255).astype(np.uint8)
+
     def guide(self, membranes: NDArray[np.int16]) -> NDArray[np.int16] | None:
         """Return the guide of cells (rows, cols) from the membrane planes of a box; None where growth is blind."""
         if self.guide_levels is None or not self.guided:

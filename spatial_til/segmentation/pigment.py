@@ -68,14 +68,14 @@ def colour_variation(od: NDArray[np.float32], tissue: BoolArray, *, px_um: float
     return ColourVariation(rr, rg, rb, gb, bb, int(on.sum()))
 
 
-def pigment_fraction(parts: Sequence[ColourVariation]) -> float | None:
-    """Return the share of tissue with brown pigment that is no mix of the slide's hematoxylin and brown.
+def own_normal(parts: Sequence[ColourVariation]) -> FloatArray | None:
+    """Return the unit direction across the slide's own hematoxylin and brown, towards green.
 
     None where too little tissue varies in colour to know the slide's hematoxylin.
     """
     if not parts:
         return None
-    rr, rg, rb, gb, bb = (np.concatenate(arrays).astype(np.float64) for arrays in list(zip(*parts, strict=True))[:5])
+    rr, rg, rb, gb, bb = _joined(parts)
     nuclei = (rr > _SURE_RED**2) & (rb < 0.7 * rr)
     if nuclei.sum() < _LEAST_WINDOWS:
         return None
@@ -84,13 +84,33 @@ def pigment_fraction(parts: Sequence[ColourVariation]) -> float | None:
     enough = sure.sum() >= _LEAST_WINDOWS
     brown = _unit(rb[sure].sum(), gb[sure].sum(), bb[sure].sum()) if enough else _unit(*PRESETS["dab"])
     normal = np.cross(hematoxylin, brown)
-    normal *= np.sign(normal[1]) / np.linalg.norm(normal)
+    return np.asarray(normal * np.sign(normal[1]) / np.linalg.norm(normal))
+
+
+def off_plane(direction: FloatArray, normal: FloatArray) -> FloatArray:
+    """Return the sine of the angle by which colours (n, 3) lie off the plane of a slide's stains, to less green."""
+    return np.asarray(-(direction @ normal) / np.linalg.norm(direction, axis=1))
+
+
+def pigment_fraction(parts: Sequence[ColourVariation]) -> float | None:
+    """Return the share of tissue with brown pigment that is no mix of the slide's hematoxylin and brown.
+
+    None where the slide's hematoxylin is not known, see `own_normal`.
+    """
+    normal = own_normal(parts)
+    if normal is None:
+        return None
+    _, _, rb, gb, bb = _joined(parts)
     seen = bb > _LEAST_BLUE**2
     direction = np.column_stack((rb[seen], gb[seen], bb[seen])) / bb[seen][:, None]
-    off_plane = -(direction @ normal) / np.linalg.norm(direction, axis=1)
     low, high = _PIGMENT_RED
-    pigment = (direction[:, 0] > low) & (direction[:, 0] < high) & (off_plane > _LEAST_OFF_PLANE)
+    off = off_plane(direction, normal)
+    pigment = (direction[:, 0] > low) & (direction[:, 0] < high) & (off > _LEAST_OFF_PLANE)
     return float(pigment.sum() / max(sum(part.places for part in parts), 1))
+
+
+def _joined(parts: Sequence[ColourVariation]) -> list[FloatArray]:
+    return [np.concatenate(arrays).astype(np.float64) for arrays in list(zip(*parts, strict=True))[:5]]
 
 
 def _unit(*direction: Any) -> FloatArray:

@@ -12,6 +12,8 @@ from spatial_til.model import BoolArray, Cells
 
 #: The score that sees partial membranes and leaves out a neighbour's.
 ROBUST = "robust"
+#: A cell whose colour lies further off the slide's stains than this (sine of an angle) has pigment; project default.
+MOST_PIGMENT = 0.05
 #: A compartment is positive where at least 30 % of it is (project default): its 70th percentile counts.
 _COLUMN = {"positive_fraction": "p70"}
 
@@ -25,13 +27,16 @@ def score_of(
     ----------
     statistic
         ``robust``: how far membrane stain stands above its surroundings in the better half of the rim
-        (`own`: without what belongs to a neighbour), see `rim`.
+        (`own`: without what belongs to a neighbour), see `rim`. NaN where the stain is pigment, which no cut-off
+        is compared with (see `cell_pigment`).
         ``positive_fraction``: level reached by 30 % of the compartment's pixels, so that a score at or
         above the threshold means that at least 30 % of the compartment is positive.
         ``mean``, ``median``, ``p90``: of the compartment's pixels.
     """
     if statistic == ROBUST:
-        return _column(cells, f"{marker}_membrane_own_ridge" if own else f"{marker}_membrane_ridge")
+        rim = _column(cells, f"{marker}_membrane_own_ridge" if own else f"{marker}_membrane_ridge")
+        pigment = cells.measurements.get(f"{marker}_membrane_pigment")
+        return rim if pigment is None else np.where(pigment > MOST_PIGMENT, np.nan, rim)
     name = f"{marker}_{compartment}_{_COLUMN.get(statistic, statistic)}"
     score = _column(cells, name)
     whole = cells.measurements.get(f"{marker}_cell_{name.rpartition('_')[2]}")

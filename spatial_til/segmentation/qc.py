@@ -19,6 +19,7 @@ from spatial_til.segmentation.pigment import (
     MAX_PIGMENT_FRACTION,
     ColourVariation,
     colour_variation,
+    own_normal,
     pigment_fraction,
 )
 from spatial_til.segmentation.residual import saturated_channels, saturated_rgb, unexplained_od
@@ -55,6 +56,9 @@ class QC:
         Share of tissue that is artefact; None where it was not looked for.
     warnings
         Sentences about the stains.
+    stain_normal
+        Direction across the slide's own hematoxylin and brown (brightfield), see `pigment.own_normal`; None where
+        they are not known.
     """
 
     flags: tuple[str, ...] = ()
@@ -64,6 +68,7 @@ class QC:
     artefact: MultiPolygon = EMPTY_POLYGON
     artefact_fraction: float | None = None
     warnings: tuple[str, ...] = ()
+    stain_normal: tuple[float, ...] | None = None
 
 
 class _BoxFigures(NamedTuple):
@@ -118,6 +123,7 @@ def judge(
         "high_residual": ("residual_od_95", max_residual_od),
         "melanin_suspected": ("pigment_fraction", MAX_PIGMENT_FRACTION),
     }
+    normal = own_normal([b.variation for b in boxes if b.variation is not None])
     flags = [flag for flag, (name, limit) in limits.items() if (numbers[name] or 0.0) > limit]
     if px.mean_um > COARSE_UM:
         flags.append("pixel_size_coarse")
@@ -129,6 +135,7 @@ def judge(
         artefact=artefact,
         artefact_fraction=share,
         warnings=constants.warnings,
+        stain_normal=None if normal is None else tuple(map(float, normal)),
     )
 
 

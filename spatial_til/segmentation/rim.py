@@ -3,8 +3,8 @@
 A ray leaves the nucleus in each of 24 directions and looks, in the cell's territory, for a band of stain that
 stands above bands of the same width beyond and before it: a membrane, where diffuse brown, autofluorescence or
 the edge of a dark nucleus give none. Bands, not single pixels: faint stain is told from noise by its mean, where
-the highest and lowest pixels are noise. Some rays high is partial staining. Where a ray faces a cell with the stronger rim, the stain
-seen there is taken to be the neighbour's.
+the highest and lowest pixels are noise. Some rays high is partial staining. Where a ray faces a cell with the
+stronger rim, the stain seen there is taken to be the neighbour's.
 """
 
 from __future__ import annotations

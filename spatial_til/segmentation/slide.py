@@ -16,6 +16,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.model import Cells, PixelSource
 from spatial_til.segmentation.blank import check_not_blank
 from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_boxes
+from spatial_til.segmentation.cell_pigment import N_SUMS, colour_sums, pigment_of
 from spatial_til.segmentation.cells import grow_cells
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.guided import grow_guided
@@ -27,6 +28,7 @@ from spatial_til.segmentation.qc import QC, judge
 from spatial_til.segmentation.rim import FRACTION
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import MeasureSettings
+from spatial_til.segmentation.thresholds import OD_FLOORS
 from spatial_til.segmentation.tiles import Tile, tile_grid
 from spatial_til.units import PixelSize
 
@@ -48,6 +50,7 @@ class _Part(NamedTuple):
     nucleus_px: NDArray[np.int32]
     cell_px: NDArray[np.int64]
     values: NDArray[np.float32]
+    colour: NDArray[np.int64]  # see `cell_pigment.colour_sums`
 
 
 def measure_slide(
@@ -117,8 +120,9 @@ def measure_slide(
                 progress(len(parts), len(tiles))
         if finder is not None:
             parts = _without_doubles(parts, source.pixel_size)
-        cells = _assemble(parts, source, constants)
-        return MeasuredSlide(cells, constants.tissue, quality.result(), other.result())
+        found = quality.result()
+        cells = _assemble(parts, source, constants, found)
+        return MeasuredSlide(cells, constants.tissue, found, other.result())
 
 
 def _nothing(_: Calibration) -> None:
@@ -191,9 +195,10 @@ def _measure_tile(
         wanted &= (size_um2 >= settings.nucleus.min_area_um2) & (size_um2 <= settings.nucleus.max_area_um2)
     if not whole or slack:
         wanted &= shapely.contains_xy(constants.tissue, (col + 0.5) * px.x_um, (row + 0.5) * px.y_um)
+    centre = _centre_px(found)
     levels, rims, area = measure_cells(
         keys,
-        _centre_px(found),
+        centre,
         wanted,
         markers,
         membranes,
@@ -203,7 +208,13 @@ def _measure_tile(
         leak=constants.leak,
     )
     values = np.concatenate((levels * constants.marker_unit, rims * constants.membrane_unit[:, None]), axis=2)
-    return _Part(row[wanted], col[wanted], found.area_px[wanted], area[wanted], values[wanted].astype(np.float32))
+    brown = constants.brown
+    stained = wanted & (rims[:, brown, 1] * constants.membrane_unit[brown] >= OD_FLOORS["robust"][0]).any(axis=1)
+    colour = np.zeros((len(row), N_SUMS), dtype=np.int64)
+    if constants.density is not None and stained.any():
+        colour = colour_sums(keys, centre, stained, pixels, constants.density, px_um=px.mean_um)
+    found_values = values[wanted].astype(np.float32)
+    return _Part(row[wanted], col[wanted], found.area_px[wanted], area[wanted], found_values, colour[wanted])
 
 
 def cells_around(
@@ -250,15 +261,17 @@ def _without_doubles(parts: list[_Part], px: PixelSize) -> list[_Part]:
     return [_Part(*(array[kept[tile == k]] for array in part)) for k, part in enumerate(parts)]
 
 
-def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration) -> Cells:
+def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration, quality: QC) -> Cells:
     """Join the tiles' cells, ordered by y, then x."""
     px, markers = source.pixel_size, constants.settings.markers
     joined: list[NDArray[Any]] = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-    row, col, nucleus_px, cell_px, values = joined
+    row, col, nucleus_px, cell_px, values, colour = joined
     order = np.lexsort((col, row))
     names = [name for marker in markers for name in column_names(marker)]
     by_column = np.ascontiguousarray(values[order].reshape(len(order), len(names)).T)
     columns: dict[str, NDArray[np.floating[Any]]] = dict(zip(names, by_column, strict=True))
+    for k in constants.brown:
+        columns[f"{markers[k]}_membrane_pigment"] = pigment_of(colour[order], quality.stain_normal)
     return Cells(
         x_um=(col[order] + 0.5) * px.x_um,
         y_um=(row[order] + 0.5) * px.y_um,

@@ -1,0 +1,83 @@
+"""Cells laden with pigment are told from stained ones by their colour, whatever that pigment's exact colour."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spatial_til.model import Cells
+from spatial_til.segmentation.cell_pigment import colour_sums, pigment_of
+from spatial_til.segmentation.positivity import MOST_PIGMENT, call_positive, score_of
+from spatial_til.segmentation.stains import PRESETS, optical_density, stain_matrix
+
+WHITE = (240.0, 238.0, 242.0)
+DENSITY = np.minimum(np.round(100 * optical_density(np.arange(256)[:, None], WHITE)), 255).astype(np.uint8)
+STAINS = stain_matrix([PRESETS["hematoxylin"], PRESETS["dab"]])
+ACROSS = np.cross(STAINS[0], STAINS[1])
+NORMAL = ACROSS * np.sign(ACROSS[1]) / np.linalg.norm(ACROSS)
+#: Absorption at 620, 540 and 460 nm that rises to blue with a negative power of the wavelength, from nearly grey.
+PIGMENTS = {power: tuple((460.0 / nm) ** power for nm in (620.0, 540.0, 460.0)) for power in (0.3, 1.0, 1.5, 2.0)}
+
+
+def cell(brown, granules, seed=4):
+    """Return keys, centre and picture of one cell of 12 µm: a nucleus, with brown on its membrane or in granules."""
+    y, x = np.mgrid[0:61, 0:61]
+    r = np.hypot(y - 30, x - 30)
+    rng = np.random.default_rng(seed)
+    od = 0.5 * (1 / (1 + np.exp(2 * (r - 7))))[..., None] * STAINS[0]
+    where = np.exp(-0.5 * ((r - 10) / 1.2) ** 2)
+    if granules:
+        where = np.zeros(r.shape)
+        for angle, away in zip(rng.uniform(0, 2 * np.pi, 60), 11 * np.sqrt(rng.random(60)), strict=True):
+            where += np.exp(-0.5 * ((y - 30 - away * np.sin(angle)) ** 2 + (x - 30 - away * np.cos(angle)) ** 2))
+    colour = np.array(brown) / np.linalg.norm(brown)
+    light = np.array(WHITE) * 10.0 ** -(od + 0.5 * where[..., None] * colour)
+    rgb = np.clip(np.rint(light + rng.normal(0, 2, light.shape)), 0, 255).astype(np.uint8)
+    keys = np.where(r < 12, np.uint32(2), np.uint32(1300 << 20)).astype(np.uint32)
+    return keys, np.array([[30 * 256 + 128, 30 * 256 + 128]]), rgb
+
+
+def pigment(brown, granules, chosen=True):
+    keys, centre, rgb = cell(brown, granules)
+    return pigment_of(colour_sums(keys, centre, np.array([chosen]), rgb, DENSITY, px_um=0.5), NORMAL)[0]
+
+
+@pytest.mark.parametrize("power", PIGMENTS)
+def test_granules_of_any_melanin_are_pigment(power):
+    assert pigment(PIGMENTS[power], granules=True) > MOST_PIGMENT
+
+
+def test_dab_is_none_on_the_membrane_or_in_granules():
+    assert pigment(PRESETS["dab"], granules=False) == 0
+    assert pigment(PRESETS["dab"], granules=True) < MOST_PIGMENT
+
+
+def test_cells_not_looked_at_and_slides_of_unknown_colours_are_missing():
+    assert np.isnan(pigment(PIGMENTS[1.0], granules=True, chosen=False))
+    keys, centre, rgb = cell(PIGMENTS[1.0], granules=True)
+    sums = colour_sums(keys, centre, np.array([True]), rgb, DENSITY, px_um=0.5)
+    assert np.isnan(pigment_of(sums, None)).all()
+
+
+def test_sums_do_not_depend_on_where_the_array_begins():
+    keys, centre, rgb = cell(PIGMENTS[1.0], granules=True)
+    padded = colour_sums(
+        np.pad(keys, 40, constant_values=1300 << 20),
+        centre + 40 * 256,
+        np.array([True]),
+        np.pad(rgb, ((40, 40), (40, 40), (0, 0)), mode="edge"),
+        DENSITY,
+        px_um=0.5,
+    )
+    assert np.array_equal(padded, colour_sums(keys, centre, np.array([True]), rgb, DENSITY, px_um=0.5))
+
+
+def test_a_cell_with_pigment_has_no_score_and_is_not_called():
+    ridge, zeros = np.array([0.3, 0.3, 0.3], np.float32), np.zeros(3)
+    columns = {"CD8_membrane_own_ridge": ridge, "CD8_membrane_ridge": ridge}
+    columns["CD8_membrane_pigment"] = np.array([0.1, 0.0, np.nan], np.float32)
+    cells = Cells(zeros, zeros, zeros, zeros, measurements=columns)
+    how = {"compartment": "membrane", "statistic": "robust"}
+    assert np.isnan(score_of(cells, "CD8", **how)).tolist() == [True, False, False]
+    for calls in call_positive(cells, "CD8", 0.1, **how):
+        assert calls.tolist() == [False, True, True]
