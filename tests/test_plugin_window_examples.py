@@ -46,7 +46,7 @@ def opened(make_napari_viewer, folder, qtbot):
 
 
 def settle(dock, qtbot):
-    qtbot.waitUntil(lambda: not (dock.working.is_busy or dock.later.is_busy or dock.examples.is_busy), timeout=60_000)
+    qtbot.waitUntil(lambda: not (dock.working.is_busy or dock.later.is_busy or dock.examples.is_busy), timeout=180_000)
     dock.loader.wait()
     qtbot.wait(150)
 

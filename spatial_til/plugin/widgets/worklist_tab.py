@@ -76,6 +76,8 @@ class WorklistTab(QWidget):
             self.working.start("Looking through the tables …", waiting_slides, self._on_waiting, self._desk.root)
 
     def _on_waiting(self, found: Sequence[Waiting]) -> None:
+        if self._desk is not self._dock.desk:  # another study was opened meanwhile
+            return
         self._waiting = found
         self.told.setText(_POINTS)
         self._fill()
