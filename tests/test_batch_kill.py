@@ -11,6 +11,7 @@ import pytest
 import tifffile
 
 from spatial_til.batch import runs, score_study, stages
+from spatial_til.io.slides import tiff_level
 from spatial_til.study import load_study
 from tests.batch_study import command, contents, files, kill, make_study, run, table
 
@@ -61,19 +62,27 @@ def test_files_that_may_not_grow_fail_their_slides_and_nothing_is_lost(calm):
     assert contents(out, history=False) == contents(calm / "calm", history=False)
 
 
-SIDE_PX = 18_000  # in one strip, decoded in one go: 0.9 GiB, which is allowed, and once more while it is
-ROOM_BYTES = 1500 << 20  # what a small slide maps beyond the libraries is 0.2 to 1.2 GiB, and the strip takes 1.9
+SIDE_PX = 18_000  # in one strip, decoded in one go: 0.9 GiB, and once more while it is
+ROOM_BYTES = 1 << 30
 
 
 def measure_in_little_memory(task):
-    """Measure in a process that may map some memory and no more, as in a container, and count the tries."""
+    """Measure, the slide of one strip in a process that may map 1 GiB more and no further, and count the tries.
+
+    Such a strip is refused by its header. Here it is let through, to be what asks for more memory than there is.
+    """
     with task.folder.root.with_name(f"tries-{task.job.slide_id}").open("a") as file:
         file.write(".")
-    if resource.getrlimit(resource.RLIMIT_DATA)[0] == resource.RLIM_INFINITY:
-        status = Path("/proc/self/status").read_text()
-        mapped = 1024 * int(status.partition("VmData:")[2].split()[0])
-        resource.setrlimit(resource.RLIMIT_DATA, (mapped + ROOM_BYTES, mapped + ROOM_BYTES))
-    return stages.measure_one(task)
+    if task.job.slide_id != "S001":
+        return stages.measure_one(task)
+    tiff_level.MAX_TILE_BYTES = 1 << 30
+    mapped = 1024 * int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0])
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (mapped + ROOM_BYTES, before[1]))
+    try:
+        return stages.measure_one(task)
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 @pytest.mark.slow
@@ -88,7 +97,7 @@ def test_a_slide_that_needs_too_much_memory_fails_alone_after_one_more_try(tmp_p
     summary = score_study(load_study(sheet), tmp_path / "out", workers=1, quiet=True)
     (failure,) = summary.failures
     assert (failure.slide_id, failure.stage) == ("S001", "measure")
-    assert "out of memory: tile 0 needs more than there is" in failure.message
+    assert "out of memory" in failure.message  # the strip itself, or the first array after it
     assert (tmp_path / "tries-S001").read_text() == ".."
     assert [row["slide_id"] for row in table(tmp_path / "out" / "tables" / "slide_scores.csv")] == ["S000", "S002"]
     assert [row["slide_id"] for row in table(tmp_path / "out" / "errors.csv")] == ["S001"]

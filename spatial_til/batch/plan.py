@@ -18,7 +18,7 @@ BASE_MIB = 560.0  # interpreter, libraries and compiled kernels
 TILE_MIB = 240.0  # planes and labels of one tile with its halo, of three channels, and what they leave behind
 GUIDED_MIB = 75.0  # the guide of a tile, and growth along it
 OF_SLIDE_MIB_PER_MPX = 1.0  # cells, geometry and overview of a megapixel at the working size
-DECODING_MIB = 64.0  # of a tiled slide; one stored in a single strip may take two gibibytes
+DECODING_MIB = 64.0  # of a tiled slide; one stored in a single strip may take half a gibibyte
 SHARE_OF_FREE = 0.85
 LARGEST_LOOKED_AT = 3
 
