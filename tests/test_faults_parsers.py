@@ -360,3 +360,44 @@ def test_a_slide_id_in_run_json_leads_out_of_no_folder(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(record, default=str))
     with pytest.raises(SpatialTilError, match=r"no run\.json of ours.*outside"):
         jobs_from_record(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("side", [1e-320, 1e-9, 1e12])
+def test_a_pixel_of_a_size_that_none_has(tmp_path, side):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8), metadata={"axes": "YXS", "PhysicalSizeX": side})
+    with open_slide(path) as opened:
+        assert opened.pixel_size is None
+    with pytest.raises(SlideError, match=r"pixel_size_um must lie between 0\.001 and 1000"):
+        open_slide(path, pixel_size_um=side)
+
+
+def test_scored_cells_whose_compartments_are_all_empty(tmp_path):
+    path = tmp_path / "S1.parquet"
+    zero = np.zeros(3)
+    write_cells(
+        path, Cells(zero, zero, zero, zero, measurements={}), unplaced(3), positive={}, positive_raw={}, tumor_cell=None
+    )
+    table = pq.read_table(path)
+    at = table.column_names.index("compartment")
+    pq.write_table(table.set_column(at, "compartment", pa.nulls(3)), path)
+    assert set(read_cells(path).placement.compartment) == {-2}
+
+
+@pytest.mark.parametrize("number", [int(HUGE), 1e400])
+def test_a_region_of_a_journal_beyond_every_float(tmp_path, number):
+    ring = [[0, 0], [number, 0], [1, 1], [0, 0]]
+    shape = {"type": "MultiPolygon", "coordinates": [[ring]]}
+    line = {"what": "region", "who": "anna", "when": "2026-01-01T00:00:00+00:00", "region": "tumor", "after": shape}
+    path = tmp_path / "review" / "S1.anna.jsonl"
+    path.parent.mkdir()
+    path.write_text(json.dumps(line) + "\n")
+    with pytest.raises(ReviewError):
+        read_journal(path)
+
+
+def test_half_precision_pixels_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((64, 64), np.float16))
+    with pytest.raises(SlideError, match="float16"):
+        open_slide(path)

@@ -187,7 +187,7 @@ def _bools(table: Any, name: str) -> BoolArray:
 
 def _compartment(table: Any, path: Path) -> NDArray[np.int8]:
     code = {name: i for i, name in enumerate(COMPARTMENTS)} | {EXCLUDED_NAME: EXCLUDED, "": UNPLACED}
-    stored = table.column("compartment").fill_null("").to_pylist()
+    stored = table.column("compartment").cast("string").fill_null("").to_pylist()  # all empty: of no type
     names, where = np.unique(np.asarray(stored, dtype=str), return_inverse=True)
     unknown = [str(name) for name in names if name not in code]
     if unknown:

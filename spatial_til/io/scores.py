@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from spatial_til.errors import CellTableError
 from spatial_til.io.atomic import write_text
@@ -77,6 +77,13 @@ class _Tiles(BaseModel):
         return TileCounts(self.slide_id, self.compartment, self.tile_um, counts=counts, flags=self.flags, **arrays)
 
 
+def _possible(estimate: Estimate) -> Estimate:
+    if not (0 <= estimate.n_cells < 2**53 and 0 <= estimate.dof < 2**53):
+        msg = "no slide has so many cells"
+        raise ValueError(msg)
+    return estimate
+
+
 class _File(BaseModel):
     """One stored score."""
 
@@ -84,7 +91,7 @@ class _File(BaseModel):
     rows: dict[str, list[dict[str, Any]]]
     meta: SlideMeta
     tiles: dict[str, _Tiles]
-    estimates: dict[Annotated[str, Field(pattern=_SEPARATOR)], Estimate]
+    estimates: dict[Annotated[str, Field(pattern=_SEPARATOR)], Annotated[Estimate, AfterValidator(_possible)]]
     values: dict[str, Value]
     phenotype: Call
     activity: dict[str, Call]

@@ -112,7 +112,9 @@ def _is_calls(value: Any) -> bool:
 def _geometry(value: Any) -> Any:
     try:
         found = shapely.geometry.shape(value)
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError, shapely.errors.ShapelyError):
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError, RecursionError):
+        return _WRONG
+    except shapely.errors.ShapelyError:
         return _WRONG
     return found if isinstance(found, MultiPolygon) and found.is_valid else _WRONG
 

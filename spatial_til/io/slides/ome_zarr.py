@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,11 @@ class ZarrLevel:
         self.tile = (int(array.chunks[row]), int(array.chunks[col]))
         self.planes = int(array.shape[axes.index("c")]) if "c" in axes else 1
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
-        if self.dtype.kind not in "uif":
+        if self.dtype.kind not in "uif" or self.dtype == np.float16:
             msg = f"{path}: pixels of type {array.dtype} cannot be scored. Export 8 or 16 bit, or float."
             raise SlideError(msg)
-        check_size(path, self.shape, self.tile, self.dtype.itemsize)
+        others = math.prod(int(n) for n, axis in zip(array.chunks, axes, strict=True) if axis not in "yx")
+        check_size(path, self.shape, self.tile, self.dtype.itemsize * others)
 
     def decode(self, plane: int, tile_row: int, tile_col: int) -> NDArray[Any]:
         """Return (rows, cols, 1) of one chunk of one channel."""

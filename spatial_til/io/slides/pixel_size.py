@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from spatial_til.errors import SlideError
@@ -25,13 +24,14 @@ UM_PER_UNIT = {
     "pt": 25400.0 / 72,
 }  # fmt: skip
 PLAUSIBLE_UM = (0.05, 5.0)
+POSSIBLE_UM = (1e-3, 1e3)  # beyond that a number is damage or another unit, whatever the microscope
 CONFLICT = 0.05  # two sources may differ by rounding and nominal values, not by more
 COARSE_UM = 0.6
 ISOTROPIC = 1e-3  # a difference this small is rounding
 
 
 def to_um(value: float, unit: str) -> float | None:
-    """Return a length in µm; None where the unit is no length (``pixel``) or the value is no size.
+    """Return a length in µm; None where the unit is no length (``pixel``) or no pixel has such a size.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def to_um(value: float, unit: str) -> float | None:
     0.4971
     """
     factor = UM_PER_UNIT.get(unit.strip().lower())
-    if factor is None or not math.isfinite(value) or value <= 0:
+    if factor is None or not POSSIBLE_UM[0] <= value * factor <= POSSIBLE_UM[1]:
         return None
     return round(value * factor, 12)
 
@@ -76,13 +76,14 @@ def choose_pixel_size(
     Raises
     ------
     SlideError
-        The sheet's value is not a positive number.
+        The sheet's value is no size of a pixel.
     """
     stated = sources[0].size if sources else None
     flags = []
     if override_um is not None:
-        if not math.isfinite(override_um) or override_um <= 0:
-            msg = f"pixel_size_um must be a positive number of µm; got {override_um}. Correct it in the sheet."
+        if not POSSIBLE_UM[0] <= override_um <= POSSIBLE_UM[1]:
+            low, high = POSSIBLE_UM
+            msg = f"pixel_size_um must lie between {low:g} and {high:g} µm; got {override_um}. Correct it in the sheet."
             raise SlideError(msg)
         size: PixelSize | None = PixelSize(float(override_um), float(override_um))
     else:

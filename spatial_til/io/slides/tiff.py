@@ -93,7 +93,8 @@ def _pyramid(path: Path, files: dict[str, FileBytes], opened: ExitStack) -> Pyra
     levels = tuple(_level(pages, file_of, 255 if colour else 0) for pages in page_levels)
     extra = tuple(page.keyframe.extrasamples)
     n = 3 if colour else levels[0].planes * levels[0].samples
-    check_channels(path, n)
+    for level in levels:
+        check_channels(path, level.planes * level.samples)
     return Pyramid(
         levels=levels,
         channels=RGB if colour else name_channels(_channel_names(tif, page_levels[0], ome, path), n),

@@ -144,14 +144,14 @@ class RawLevel:
 
 
 def check_channels(path: Path, n: int) -> None:
-    """Refuse more channels than any slide has: a box of all of them would not fit into memory.
+    """Refuse none, or more channels than any slide has: a box of all of them would not fit into memory.
 
     Raises
     ------
     SlideError
-        More than 1,000.
+        None, or more than 1,000.
     """
-    if n > MAX_CHANNELS:
+    if not 0 < n <= MAX_CHANNELS:
         msg = f"{path}: the header declares {n} channels; no slide has that. Export it again."
         raise SlideError(msg)
 

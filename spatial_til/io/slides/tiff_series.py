@@ -97,7 +97,8 @@ def check_photometric(page: Any, path: Path, *, is_ome: bool) -> None:
     """
     key = page.keyframe
     photometric, dtype = int(key.photometric), key.dtype
-    if dtype is None or dtype.kind not in _DTYPES or dtype.itemsize not in {1, 2, 4, 8} or key.bitspersample % 8:
+    whole_bytes = dtype is not None and dtype.itemsize in {1, 2, 4, 8} and key.bitspersample % 8 == 0
+    if not whole_bytes or dtype.kind not in _DTYPES or dtype.name == "float16":
         msg = (
             f"{path}: pixels of type {dtype} ({key.bitspersample} bits) cannot be scored. Export 8 or 16 bit, or float."
         )
