@@ -20,8 +20,8 @@ from benchmarks import real_fields as real
 from benchmarks.matching import Score, score
 from benchmarks.phantoms import KINDS, LAYOUTS, Phantom, layout_set, phantom_set
 from spatial_til import synthetic as syn
-from spatial_til.segmentation.calibration import calibrate
 from spatial_til.segmentation.cells import label_image
+from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.nuclei import find_nuclei
 from spatial_til.segmentation.positivity import call_positive, score_of
 from spatial_til.segmentation.scratch import Scratch

@@ -17,7 +17,7 @@ from spatial_til.model import SlideMeta
 from spatial_til.phantoms.files import SlideFormat, write_slide
 from spatial_til.pipeline.measure import MeasureTask, measure
 from spatial_til.protocol import parse_protocol
-from spatial_til.segmentation.calibration import calibrate
+from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.fluorescence import (
     autofluorescence_share,
     channel_background,

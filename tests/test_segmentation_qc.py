@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 from spatial_til.segmentation.artefacts import find_artefacts
-from spatial_til.segmentation.calibration import calibrate
+from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.focus import edge_widths_um
 from spatial_til.segmentation.overview import read_overview
 from spatial_til.segmentation.qc import judge

@@ -29,7 +29,8 @@ from spatial_til.io.slides import Slide, open_slide, select_channels
 from spatial_til.io.stain_planes import write_stain_planes
 from spatial_til.model import PixelSource
 from spatial_til.pipeline.settings import measure_settings
-from spatial_til.segmentation.calibration import Calibration, calibrate
+from spatial_til.segmentation.calibration import Calibration
+from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.examples.planes import PLANE_UM, plane_names, tiles_of_planes
 from spatial_til.segmentation.networks import find_nuclei_with
 from spatial_til.segmentation.settings import MeasureSettings

@@ -6,7 +6,7 @@ from spatial_til.errors import ProtocolError
 from spatial_til.metrics.pooling import PoolingKeys
 from spatial_til.metrics.populations import parse_population
 from spatial_til.protocol import Protocol
-from spatial_til.segmentation.calibration import start_vector
+from spatial_til.segmentation.brightfield import start_vector
 from spatial_til.segmentation.settings import Channel, MeasureSettings, NucleusSettings, Stain
 from spatial_til.segmentation.stains import check_stains
 

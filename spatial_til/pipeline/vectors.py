@@ -27,7 +27,7 @@ from spatial_til.pipeline.measure import (
 )
 from spatial_til.pipeline.settings import measure_settings
 from spatial_til.pipeline.threshold import ONE_BATCH
-from spatial_til.segmentation.calibration import glass_and_tissue, start_vector
+from spatial_til.segmentation.brightfield import glass_and_tissue, start_vector
 from spatial_til.segmentation.overview import read_overview
 from spatial_til.segmentation.settings import NUCLEI, Stain
 from spatial_til.segmentation.stains import stain_matrix

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,21 @@ from spatial_til.model import BoolArray, FloatArray
 _LEAST_PIXELS = 100
 #: Light this many times the step from pixel to pixel is more than noise.
 _NOISE_TIMES = 5.0
+
+
+def channel_indices(available: Sequence[str], wanted: Sequence[str]) -> tuple[int, ...]:
+    """Return the index of each wanted channel: by name, else by a number that is an index."""
+    found = []
+    for name in wanted:
+        if name in available:
+            found.append(list(available).index(name))
+        elif name.isdigit() and int(name) < len(available):
+            found.append(int(name))
+        else:
+            msg = f"no channel {name!r} in the image, which has {', '.join(available)}: correct [panel.channels] or "
+            msg += "fluorescence.autofluorescence"
+            raise ProtocolError([msg])
+    return tuple(found)
 
 
 def channel_background(image: NDArray[Any], glass: BoolArray | None = None) -> float:

@@ -15,9 +15,10 @@ from shapely.geometry import MultiPolygon
 
 from spatial_til.model import Cells, PixelSource
 from spatial_til.segmentation.blank import check_not_blank
-from spatial_til.segmentation.calibration import Calibration, calibrate, tissue_boxes
+from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.cell_pigment import N_SUMS, colour_sums, pigment_of
 from spatial_til.segmentation.cells import grow_cells
+from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.guided import grow_guided
 from spatial_til.segmentation.measure import column_names, measure_cells
@@ -30,6 +31,7 @@ from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.thresholds import OD_FLOORS
 from spatial_til.segmentation.tiles import Tile, tile_grid
+from spatial_til.segmentation.tissue import tissue_boxes
 from spatial_til.units import PixelSize
 
 

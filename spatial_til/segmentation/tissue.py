@@ -9,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, Polygon
 
+from spatial_til.errors import SlideError
 from spatial_til.model import BoolArray, FloatArray
 from spatial_til.segmentation.stains import optical_density
 from spatial_til.segmentation.tissue_edge import GLASS_UM, edge_share, glass_level
@@ -191,3 +192,24 @@ def mask_of(region: MultiPolygon, shape: tuple[int, int], px: PixelSize) -> Bool
     col = np.clip(np.ceil(x), 0, shape[1]).astype(np.int64)
     toggles = np.bincount(row * (shape[1] + 1) + col, minlength=shape[0] * (shape[1] + 1))
     return np.asarray(np.cumsum(toggles.reshape(shape[0], -1)[:, :-1], axis=1) % 2 == 1)
+
+
+def tissue_boxes(region: MultiPolygon, boxes: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which boxes (n, 4: x0, y0, x1, y1 in µm) touch the tissue, and which lie inside it."""
+    shapes = shapely.box(*boxes.T)
+    shapely.prepare(region)
+    return np.asarray(shapely.intersects(region, shapes)), np.asarray(shapely.contains(region, shapes))
+
+
+def require_tissue(region: MultiPolygon) -> MultiPolygon:
+    """Return the region.
+
+    Raises
+    ------
+    SlideError
+        If it is empty.
+    """
+    if region.is_empty:
+        msg = "A slide needs tissue, none was found; draw a Tissue annotation or check white and channels"
+        raise SlideError(msg)
+    return region

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_til.model import PixelSource
-from spatial_til.segmentation.calibration import Calibration, tissue_boxes
+from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.examples.features import TOP_LEVEL
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.stains import OD_STEP, apply_table
+from spatial_til.segmentation.tissue import tissue_boxes
 from spatial_til.units import PixelSize
 
 #: Pixel size of the planes; slides between half and twice of it at full resolution come within a third of it.
