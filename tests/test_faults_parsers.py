@@ -1,16 +1,20 @@
 """The worst that `make fuzz` found, as small files: each is refused with a reason, at once and in little memory."""
 
+import bz2
 import gzip
 import json
+import lzma
 import struct
 import zlib
 from pathlib import Path
 
+import numcodecs
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tifffile
+from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
 from spatial_til.batch.record import times_so_far
 from spatial_til.batch.status import read_failures
@@ -25,6 +29,7 @@ from spatial_til.errors import (
 from spatial_til.geometry.place import unplaced
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.cell_tables import read_cell_table
+from spatial_til.io.cell_tables.hdf5_heaps import check_heaps
 from spatial_til.io.cells import read_cells, write_cells
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.json_text import parse_json
@@ -33,6 +38,9 @@ from spatial_til.io.measured import Measured, read_key, read_measured, write_mea
 from spatial_til.io.regions import read_regions
 from spatial_til.io.scores import read_score
 from spatial_til.io.slides import open_slide
+from spatial_til.io.slides.ome_zarr import ZarrLevel
+from spatial_til.io.slides.tiff_series import check_alike
+from spatial_til.io.slides.zarr_chunks import check_unpacked
 from spatial_til.io.stain_planes import read_stain_planes, write_stain_planes
 from spatial_til.io.tables import read_table
 from spatial_til.model import Cells
@@ -401,3 +409,99 @@ def test_half_precision_pixels_are_refused(tmp_path):
     tifffile.imwrite(path, np.zeros((64, 64), np.float16))
     with pytest.raises(SlideError, match="float16"):
         open_slide(path)
+
+
+# --- sizes that must be known before memory is asked for
+
+
+def test_channels_that_are_not_stored_alike(tmp_path):
+    """The third page's tiles are 4 billion pixels long; with the first page's size they would be read as if not."""
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((3, 128, 128), np.uint16), photometric="minisblack", tile=(64, 64), metadata=None)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tag = tif.pages[2].aspage().tags[323]
+        at = tag.offset
+    data = bytearray(path.read_bytes())
+    data[at + 2 : at + 12] = struct.pack("<HII", 4, 1, 2**32 - 1)
+    path.write_bytes(data)
+    with tifffile.TiffFile(path) as tif:
+        pages = [tif.pages[k].aspage() for k in range(3)]
+        check_alike([pages[:2]], path)
+        with pytest.raises(SlideError, match="not of one size and type"):
+            check_alike([pages], path)
+
+
+def test_a_level_of_another_type(tmp_path):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(np.zeros((128, 128), np.uint16), photometric="minisblack", metadata=None)
+        tif.write(np.zeros((64, 64), np.uint8), photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        levels = [[tif.pages[0]], [tif.pages[1]]]
+        check_alike(levels[:1], path)
+        with pytest.raises(SlideError, match="level 1 of the pyramid is not of the type of the first"):
+            check_alike(levels, path)
+
+
+def test_more_pages_declared_than_a_list_can_hold(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((2, 64, 64), np.uint8), photometric="minisblack", metadata={"axes": "CYX"})
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        text = tif.pages.first.description.replace('SizeX="64"', 'SizeX="9000000000"')
+        tif.pages.first.tags["ImageDescription"].overwrite(text)
+    with pytest.raises(SlideError, match="pages of 64 x 64 px are declared"):
+        slide(path)
+
+
+@pytest.mark.parametrize(
+    ("codec", "head"),
+    [
+        ({"id": "blosc"}, b"\x02\x01\x21\x02" + struct.pack("<III", 2_000_000_000, 8192, 40)),
+        ({"id": "lz4"}, struct.pack("<I", 2_000_000_000)),
+        ({"id": "zstd"}, b"\x28\xb5\x2f\xfd\xa0" + struct.pack("<I", 2_000_000_000)),
+        ({"id": "gzip"}, gzip.compress(bytes(10_000_000))),
+        ({"id": "bz2"}, bz2.compress(bytes(10_000_000))),
+        ({"id": "lzma"}, lzma.compress(bytes(10_000_000))),
+    ],
+    ids=lambda value: value.get("id") if isinstance(value, dict) else "",
+)
+def test_a_chunk_that_unpacks_to_more_than_its_pixels(tmp_path, codec, head):
+    (tmp_path / "0.0.0").write_bytes(head + bytes(200))
+    with pytest.raises(SlideError, match=r"unpacks to .* bytes, and its pixels take 8192"):
+        check_unpacked(tmp_path / "0.0.0", ["shuffle", codec["id"]], 8192)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("codec", ["blosc", "zstd", "gzip"])
+def test_chunks_that_hold_their_pixels_are_read(tmp_path, version, codec):
+    import zarr
+
+    image = np.random.default_rng(0).integers(0, 9000, (2, 100, 90), np.uint16)
+    if version == 2:
+        packed = {"blosc": numcodecs.Blosc(), "zstd": numcodecs.Zstd(), "gzip": numcodecs.GZip()}[codec]
+    else:
+        packed = {"blosc": BloscCodec(), "zstd": ZstdCodec(checksum=True), "gzip": GzipCodec()}[codec]
+    array = zarr.create_array(
+        tmp_path / "0", shape=image.shape, chunks=(2, 64, 64), dtype="u2", zarr_format=version, compressors=packed
+    )
+    array[:] = image
+    level = ZarrLevel(tmp_path / "0", array, "cyx", [codec])
+    np.testing.assert_array_equal(level.decode(1, 1, 1)[:36, :26, 0], image[1, 64:, 64:])
+
+
+def test_a_heap_of_text_that_hdf5_would_walk_for_ever(tmp_path):
+    """Free space of no size before the end of the heap: h5py's call never comes back."""
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "a.h5ad"
+    with h5py.File(path, "w") as file:
+        file.attrs["encoding-type"] = "anndata"
+    check_heaps(path)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"GCOL") + 16
+    size = -(-int.from_bytes(data[at + 8 : at + 16], "little") // 8) * 8
+    free = at + 16 + size  # the object after the only text
+    assert data[free : free + 2] == b"\0\0"
+    data[free + 8 : free + 16] = bytes(8)
+    path.write_bytes(data)
+    with pytest.raises(CellTableError, match="a heap of text is damaged"):
+        check_heaps(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spatial_til.errors import CellTableError
+from spatial_til.io.cell_tables.hdf5_heaps import check_heaps
 from spatial_til.io.cell_tables.layout import Layout
 from spatial_til.io.cell_tables.marker_names import find_marker
 from spatial_til.io.cell_tables.mcmicro import mcmicro_layout
@@ -32,6 +33,7 @@ def load_anndata(path: Path, markers: Sequence[str]) -> pd.DataFrame:
     except ImportError:
         msg = f"{path}: reading .h5ad needs anndata. Install spatial-til[anndata]."
         raise CellTableError(msg) from None
+    check_heaps(path)
     try:
         data = anndata.read_h5ad(path)
     except Exception as error:  # anndata's and h5py's own classes, which are not there without the extra

@@ -28,6 +28,7 @@ class OmeImage:
     """One image of an OME-XML header."""
 
     shape: tuple[int, int]
+    size_c: int
     size_z: int
     size_t: int
     channels: tuple[str, ...]
@@ -58,6 +59,7 @@ def _image(pixels: Element) -> OmeImage:
         raise ValueError(msg)
     return OmeImage(
         shape=(int(pixels.get("SizeY", 0)), int(pixels.get("SizeX", 0))),
+        size_c=int(pixels.get("SizeC", 1)),
         size_z=int(pixels.get("SizeZ", 1)),
         size_t=int(pixels.get("SizeT", 1)),
         channels=tuple(channel.get("Name", "") for channel in channels),

@@ -16,6 +16,7 @@ from spatial_til.io.slides.channels import RGB, name_channels
 from spatial_til.io.slides.pixel_size import pixel_size_from, to_um
 from spatial_til.io.slides.pyramid import HEADER_ERRORS, Level, Pyramid, SizeSource
 from spatial_til.io.slides.tiff_level import check_channels, check_size
+from spatial_til.io.slides.zarr_chunks import check_unpacked
 
 #: Codecs that only unpack numbers. Anything else is refused: numcodecs also has pickle.
 SAFE_CODECS = {
@@ -30,7 +31,7 @@ class ZarrLevel:
     samples = 1
     fill = 0
 
-    def __init__(self, path: Path, array: Any, axes: Sequence[str]) -> None:
+    def __init__(self, path: Path, array: Any, axes: Sequence[str], codecs: Sequence[str]) -> None:
         row, col = axes.index("y"), axes.index("x")
         self._path = path
         self._array = array
@@ -42,13 +43,19 @@ class ZarrLevel:
         if self.dtype.kind not in "uif" or self.dtype == np.float16:
             msg = f"{path}: pixels of type {array.dtype} cannot be scored. Export 8 or 16 bit, or float."
             raise SlideError(msg)
+        self._codecs = tuple(codecs)
+        self._chunk_planes = int(array.chunks[axes.index("c")]) if "c" in axes else 1
         others = math.prod(int(n) for n, axis in zip(array.chunks, axes, strict=True) if axis not in "yx")
         check_size(path, self.shape, self.tile, self.dtype.itemsize * others)
+        self._chunk_bytes = math.prod(self.tile) * self.dtype.itemsize * others
 
     def decode(self, plane: int, tile_row: int, tile_col: int) -> NDArray[Any]:
         """Return (rows, cols, 1) of one chunk of one channel."""
         top, left = tile_row * self.tile[0], tile_col * self.tile[1]
         where = {"y": slice(top, top + self.tile[0]), "x": slice(left, left + self.tile[1]), "c": plane}
+        chunk_at = {"y": tile_row, "x": tile_col, "c": plane // self._chunk_planes}
+        key = self._array.metadata.encode_chunk_key(tuple(chunk_at.get(axis, 0) for axis in self._axes))
+        check_unpacked(self._path / key, self._codecs, self._chunk_bytes)
         try:
             chunk = np.asarray(self._array[tuple(where.get(axis, 0) for axis in self._axes)], self.dtype)
         except (*HEADER_ERRORS, MemoryError, SystemError) as error:
@@ -130,7 +137,7 @@ def _level(group: Path, dataset: Mapping[str, Any], axes: Sequence[str]) -> Leve
     if not folder.resolve().is_relative_to(group.resolve()):
         msg = f"{group}: a level lies outside the folder ({dataset['path']}); that is refused as unsafe."
         raise SlideError(msg)
-    _check_codecs(folder)
+    codecs = _checked_codecs(folder)
     try:
         # the version whose codecs were looked at
         array = zarr.open_array(str(folder), mode="r", zarr_format=3 if (folder / "zarr.json").is_file() else 2)
@@ -144,7 +151,7 @@ def _level(group: Path, dataset: Mapping[str, Any], axes: Sequence[str]) -> Leve
         if axis in axes and array.shape[axes.index(axis)] > 1:
             msg = f"{group}: the image has several {name}; choose or project to one, and export that."
             raise SlideError(msg)
-    return ZarrLevel(folder, array, axes)
+    return ZarrLevel(folder, array, axes, codecs)
 
 
 def _codec_names(node: Any) -> Iterator[str]:
@@ -159,18 +166,21 @@ def _codec_names(node: Any) -> Iterator[str]:
                 yield from _codec_names(inner.get(key, []))
 
 
-def _check_codecs(folder: Path) -> None:
+def _checked_codecs(folder: Path) -> list[str]:
+    """Return the names of an array's codecs in the order in which they pack; none where chunks lie in shards."""
     file = folder / "zarr.json" if (folder / "zarr.json").is_file() else folder / ".zarray"
     try:
         meta = parse_object(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         msg = f"{folder}: the array's metadata cannot be read ({error}). Copy the folder again."
         raise SlideError(msg) from error
-    codecs = [meta.get("codecs") or [], meta.get("compressor") or [], meta.get("filters") or []]
-    unsafe = sorted({name for part in codecs for name in _codec_names(part)} - SAFE_CODECS)
+    parts = [meta.get("codecs") or [], meta.get("filters") or [], meta.get("compressor") or []]
+    codecs = [name for part in parts for name in _codec_names(part)]
+    unsafe = sorted(set(codecs) - SAFE_CODECS)
     if unsafe:
         msg = f"{folder}: the codec {', '.join(unsafe)} is not read. Export with blosc or zstd."
         raise SlideError(msg)
+    return [] if "sharding_indexed" in codecs else codecs
 
 
 def _is_colour(level: Level, names: Sequence[str]) -> bool:

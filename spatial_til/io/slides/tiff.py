@@ -12,12 +12,12 @@ import numpy as np
 
 from spatial_til.errors import SlideError, SlideMemoryError
 from spatial_til.io.slides.channels import RGB, name_channels
-from spatial_til.io.slides.ome import OmeImage, companion_name, ome_images
+from spatial_til.io.slides.ome import MAX_PLANES, OmeImage, companion_name, ome_images
 from spatial_til.io.slides.pyramid import HEADER_ERRORS, Level, Pyramid
 from spatial_til.io.slides.tiff_chain import check_directories
 from spatial_til.io.slides.tiff_companion import companion_levels, read_companion
 from spatial_til.io.slides.tiff_level import FileBytes, RawLevel, TiffLevel, check_channels
-from spatial_til.io.slides.tiff_series import check_photometric, choose_levels, is_colour
+from spatial_til.io.slides.tiff_series import check_alike, check_photometric, choose_levels, is_colour
 from spatial_til.io.slides.tiff_sizes import tiff_size_sources
 from spatial_til.io.slides.ventana import check_no_overlap
 from spatial_til.io.slides.xml_text import children, parse_xml
@@ -80,6 +80,7 @@ def _pyramid(path: Path, files: dict[str, FileBytes], opened: ExitStack) -> Pyra
         ome = read_companion(companion)
         page_levels = companion_levels(companion, ome, open_tif)
         tif = page_levels[0][0].parent
+    check_alike(page_levels, path)
     page = page_levels[0][0]
     check_photometric(page, path, is_ome=ome is not None or bool(tif.is_imagej))
     colour = is_colour(page, page_levels[0])
@@ -134,9 +135,23 @@ def _ome_image(tif: Any, path: Path) -> OmeImage | None:
     if text.lstrip("\ufeff").lstrip().startswith("<"):
         root = parse_xml(text, path)
         images = ome_images(root)
+        for image in images:
+            _check_planes(tif, image)
         if images:
             return max(images, key=lambda image: image.shape[0] * image.shape[1])
     return None
+
+
+def _check_planes(tif: Any, image: OmeImage) -> None:
+    """Refuse an image of more pages than any file has: tifffile makes a list of them all."""
+    first = min((plane.ifd for plane in image.planes), default=0)
+    page = tif.pages[first] if 0 <= first < len(tif.pages) else tif.pages.first
+    rows, cols = (max(side, 1) for side in image.shape)
+    declared = rows * cols * max(len(image.channels), image.size_c) * image.size_z * image.size_t
+    n = declared // max(int(page.imagelength) * int(page.imagewidth), 1)
+    if n > MAX_PLANES:
+        msg = f"{n} pages of {page.imagelength} x {page.imagewidth} px are declared, and at most {MAX_PLANES} can be"
+        raise ValueError(msg)
 
 
 def _channel_names(tif: Any, pages: Sequence[Any], ome: OmeImage | None, path: Path) -> list[str]:

@@ -82,6 +82,36 @@ def _pages(level: Any, path: Path) -> list[Any]:
     return pages
 
 
+def check_alike(levels: Sequence[Sequence[Any]], path: Path) -> None:
+    """Refuse an image whose parts are not stored alike: one would be read as if it were the other.
+
+    Raises
+    ------
+    SlideError
+        Pages of one level differ in size, tiles, samples or type; or a level has other samples or another type.
+    """
+    for pages in levels:
+        kinds = {_stored_as(page) for page in pages}
+        if len(kinds) > 1:
+            msg = f"{path}: the channels of the image are not of one size and type. Export the slide again."
+            raise SlideError(msg)
+    first = levels[0]
+    for number, pages in enumerate(levels):
+        same = pages[0].keyframe.dtype == first[0].keyframe.dtype and _samples(pages) == _samples(first)
+        if not same:
+            msg = f"{path}: level {number} of the pyramid is not of the type of the first. Export the slide again."
+            raise SlideError(msg)
+
+
+def _stored_as(page: Any) -> tuple[object, ...]:
+    key = page.keyframe
+    return key.imagelength, key.imagewidth, tuple(key.chunks), str(key.dtype), key.samplesperpixel, key.planarconfig
+
+
+def _samples(pages: Sequence[Any]) -> int:
+    return len(pages) * int(pages[0].keyframe.samplesperpixel)
+
+
 def is_colour(page: Any, pages: Sequence[Any]) -> bool:
     """Say whether pages are one colour picture, not channels."""
     return len(pages) == 1 and int(page.keyframe.photometric) in {PHOTOMETRIC_RGB, PHOTOMETRIC_YCBCR}
