@@ -113,7 +113,9 @@ def _ink(od: NDArray[np.float32], inside: BoolArray, matrix: FloatArray) -> Bool
 
 
 def _black(od: NDArray[np.float32], mean: NDArray[np.float32]) -> BoolArray:
-    even = od.min(axis=2) > _BLACK_EVEN * od.max(axis=2)
+    red, green, blue = (od[:, :, c] for c in range(3))
+    darkest, lightest = (most(most(red, green), blue) for most in (np.maximum, np.minimum))
+    even = lightest > _BLACK_EVEN * darkest
     return np.asarray(even & (mean > _BLACK_OD), dtype=np.bool_)
 
 

@@ -57,7 +57,7 @@ def colour_sums(
     halves[1] = max(halves[1], halves[0] + 1)
     sizes = np.array([*halves, int(_REACH_UM / px_um)], dtype=np.int64)
     sums = np.zeros((len(centre), N_SUMS), dtype=np.int64)
-    _sum_products(keys, centre, chosen, rgb, density.astype(np.int64), sizes, sums)
+    _sum_products(keys, centre, chosen, rgb, np.ascontiguousarray(density.T).astype(np.int32), sizes, sums)
     return sums
 
 
@@ -91,50 +91,88 @@ def _sum_products(keys: Any, centre: Any, chosen: Any, rgb: Any, density: Any, s
     rows, cols = keys.shape
     small, fine, wide, reach = sizes
     side = 2 * (reach + wide) + 2
-    total = np.zeros((side, side, 3), dtype=np.int64)
-    detail, broad = np.empty(3, dtype=np.int64), np.empty(3, dtype=np.int64)
+    total = np.zeros((3, side * side), dtype=np.int32)
+    detail, broad = np.empty((3, side * side), dtype=np.int32), np.empty((3, side * side), dtype=np.int32)
     for k in range(len(centre)):
         if not chosen[k]:
             continue
-        row0, col0 = (centre[k, 0] >> 8) - reach - wide, (centre[k, 1] >> 8) - reach - wide
-        _add_up(rgb, density, row0, col0, total)
-        for i in range(max(row0 + wide, 0), min(row0 + wide + 2 * reach + 1, rows)):
-            for j in range(max(col0 + wide, 0), min(col0 + wide + 2 * reach + 1, cols)):
-                if label_of(keys[i, j], CELL_END) != k + 1:
-                    continue
-                _detail(total, i - row0, j - col0, small, fine, detail)
-                _detail(total, i - row0, j - col0, small, wide, broad)
-                sums[k, 0] += detail[0] * detail[0]
-                sums[k, 1] += detail[0] * detail[2]
-                sums[k, 2] += detail[2] * detail[2]
-                for c in range(3):
-                    sums[k, 3 + c] += broad[c] * broad[2]
+        r, c = centre[k, 0] >> 8, centre[k, 1] >> 8
+        box = max(r - reach, 0), min(r + reach + 1, rows), max(c - reach, 0), min(c + reach + 1, cols)
+        top, bottom, left, right = _bounds(keys, k + 1, box)
+        if top >= bottom:
+            continue
+        width = right - left + 2 * wide + 1
+        size = (bottom - top - 1) * width + right - left
+        _add_up(rgb, density, top - wide, left - wide, bottom - top + 2 * wide + 1, width, total)
+        _detail(total, wide, width, small, fine, detail[:, :size])
+        _detail(total, wide, width, small, wide, broad[:, :size])
+        for i in range(top, bottom):
+            first = (i - top) * width
+            _add_products(keys[i, left:right], k + 1, detail[:, first:], broad[:, first:], sums[k])
 
 
 @njit(cache=True, nogil=True)
-def _add_up(rgb: Any, density: Any, row0: int, col0: int, total: Any) -> None:
-    """Write the sums of densities above and left of each place of a box; edges repeat the last pixel."""
+def _add_products(keys: Any, label: int, detail: Any, broad: Any, sums: Any) -> None:
+    """Add the products of a row's pixels that belong to a cell."""
+    for j in range(len(keys)):
+        if label_of(keys[j], CELL_END) == label:
+            red, blue, by = np.int64(detail[0, j]), np.int64(detail[2, j]), np.int64(broad[2, j])
+            sums[0] += red * red
+            sums[1] += red * blue
+            sums[2] += blue * blue
+            for c in range(3):
+                sums[3 + c] += by * broad[c, j]
+
+
+@njit(cache=True, nogil=True)
+def _bounds(keys: Any, label: int, box: Any) -> Any:
+    """Return the first row of a cell's pixels in a box, the one past the last, and the same of columns."""
+    row0, row1, col0, col1 = box
+    top, bottom, left, right = row1, row0, col1, col0
+    for i in range(row0, row1):
+        line = keys[i, col0:col1]
+        held = 0
+        for j in range(len(line)):
+            held += label_of(line[j], CELL_END) == label
+        if held == 0:
+            continue
+        top, bottom = min(top, i), i + 1
+        for j in range(len(line)):
+            if label_of(line[j], CELL_END) == label:
+                left, right = min(left, col0 + j), max(right, col0 + j + 1)
+    return top, bottom, left, right
+
+
+@njit(cache=True, nogil=True)
+def _add_up(rgb: Any, density: Any, row0: int, col0: int, height: int, width: int, total: Any) -> None:
+    """Write the sums of densities (3, height * width) above and left of each place; edges repeat the last pixel."""
     rows, cols, _ = rgb.shape
-    for i in range(1, total.shape[0]):
-        y = min(max(row0 + i - 1, 0), rows - 1)
+    total[:, :width] = 0
+    for i in range(1, height):
+        pixels = rgb[min(max(row0 + i - 1, 0), rows - 1)]
         for c in range(3):
-            line = 0
-            for j in range(1, total.shape[1]):
-                x = min(max(col0 + j - 1, 0), cols - 1)
-                line += density[rgb[y, x, c], c]
-                total[i, j, c] = total[i - 1, j, c] + line
+            line, above, known = total[c, i * width : (i + 1) * width], total[c, (i - 1) * width :], density[c]
+            added = line[0] = np.int32(0)
+            for j in range(1, width):
+                x = np.uint64(min(max(col0 + j - 1, 0), cols - 1))
+                added += known[pixels[x, np.uint64(c)]]
+                line[j] = above[j] + added
 
 
 @njit(cache=True, nogil=True)
-def _detail(total: Any, i: int, j: int, small: int, large: int, out: Any) -> None:
-    """Write the mean of a small square less that of a large one, times both their areas."""
-    inner, outer = (2 * small + 1) ** 2, (2 * large + 1) ** 2
+def _detail(total: Any, wide: int, width: int, small: int, large: int, out: Any) -> None:
+    """Write (3, n) means of small squares less those of large ones, times both their areas, `wide` into a box."""
+    inner, outer = np.int32((2 * small + 1) ** 2), np.int32((2 * large + 1) ** 2)
     for c in range(3):
-        near = _square(total, i, j, small, c)
-        out[c] = outer * near - inner * _square(total, i, j, large, c)
+        out[c] = 0
+        for half, times in ((small, outer), (large, np.int32(-inner))):
+            above = total[c, (wide - half) * width + wide - half :]
+            below = total[c, (wide + half + 1) * width + wide - half :]
+            _add_squares(above, above[2 * half + 1 :], below, below[2 * half + 1 :], times, out[c])
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _square(total: Any, i: int, j: int, half: int, c: int) -> Any:
-    top, bottom, left, right = i - half, i + half + 1, j - half, j + half + 1
-    return total[bottom, right, c] - total[top, right, c] - total[bottom, left, c] + total[top, left, c]
+@njit(cache=True, nogil=True)
+def _add_squares(a: Any, b: Any, c: Any, d: Any, times: Any, out: Any) -> None:
+    """Add the sums of squares, from what lies above and left of their corners; apart so that it is vectorised."""
+    for j in range(len(out)):
+        out[j] += times * (d[j] - b[j] - c[j] + a[j])

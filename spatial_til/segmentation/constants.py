@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
-from spatial_til.model import PixelSource
+from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains
 from spatial_til.segmentation.brightfield import glass_of, nuclear_table, start_vector, tissue_of
 from spatial_til.segmentation.calibration import Calibration
@@ -69,9 +69,9 @@ def _brightfield(
     warnings = stains.check_stains(vectors)
     matrix = stains.stain_matrix(list(vectors.values()))
     with ThreadPoolExecutor(1) as beside:
-        tabled = beside.submit(stains.amounts_table, matrix, glass.rgb)
+        tabled = beside.submit(_tables, matrix, glass.rgb, settings)
         region = tissue_of(picture, px, glass, settings, region)
-    amounts = tabled.result()
+    amounts, table = tabled.result()
     marked = [i for i, s in enumerate(settings.stains) if s.marker != NUCLEI]
     draft = Calibration(
         settings,
@@ -79,11 +79,19 @@ def _brightfield(
         white=glass,
         vectors=vectors,
         amounts=amounts,
-        table=nuclear_table(amounts, settings),
+        table=table,
         leak=leaked_share(matrix)[np.ix_(marked, marked)],
         warnings=warnings,
     ).with_floor(picture, px, source)
     return replace(draft, typical=_typical(source, draft))
+
+
+def _tables(
+    matrix: FloatArray, glass: tuple[float, float, float], settings: MeasureSettings
+) -> tuple[stains.UnmixTable, stains.UnmixTable]:
+    """Return the tables of every stain and of the planes that cells are found in."""
+    amounts = stains.amounts_table(matrix, glass)
+    return amounts, nuclear_table(amounts, settings)
 
 
 def _fluorescence(

@@ -45,6 +45,22 @@ def _reduce(image: NDArray[Any], factor: int) -> NDArray[Any]:
     return np.round(mean).astype(image.dtype) if image.dtype.kind in "ui" else mean.astype(image.dtype)
 
 
+class Remembered:
+    """A source that keeps every box it has read: a sample of a slide is looked at by several, and read once."""
+
+    def __init__(self, source: PixelSource) -> None:
+        self._source = source
+        self._boxes: dict[tuple[int, int, int, int], NDArray[Any]] = {}
+        self.shape, self.pixel_size, self.channels = source.shape, source.pixel_size, source.channels
+
+    def read(self, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
+        """Return the pixels (rows, cols, channels) of a box; they must not be written to."""
+        box = (row0, row1, col0, col1)
+        if box not in self._boxes:
+            self._boxes[box] = self._source.read(*box)
+        return self._boxes[box]
+
+
 def sample_boxes(
     tissue: MultiPolygon, shape: tuple[int, int], px: PixelSize, *, side_px: int = 256, count: int = 24
 ) -> list[tuple[int, int, int, int]]:

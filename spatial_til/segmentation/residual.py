@@ -51,7 +51,10 @@ def _left_over(od: NDArray[np.floating[Any]], vectors: FloatArray) -> tuple[Floa
     """Return the square of what a mix of these stains leaves (n,), and where no amount is negative."""
     amounts = od @ np.linalg.pinv(vectors)
     rest = od - amounts @ vectors
-    return np.einsum("ij,ij->i", rest, rest), np.asarray(amounts.min(axis=1) >= 0)
+    feasible = np.ones(len(od), dtype=np.bool_)
+    for amount in amounts.T:
+        feasible &= amount >= 0
+    return np.einsum("ij,ij->i", rest, rest), feasible
 
 
 def saturated_rgb(rgb: NDArray[np.uint8]) -> BoolArray:

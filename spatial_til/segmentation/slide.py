@@ -24,7 +24,7 @@ from spatial_til.segmentation.guided import grow_guided
 from spatial_til.segmentation.measure import column_names, measure_cells
 from spatial_til.segmentation.networks import NucleusFinder, scaled_plane, seams
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
-from spatial_til.segmentation.overview import read_overview
+from spatial_til.segmentation.overview import Remembered, read_overview
 from spatial_til.segmentation.qc import QC, judge
 from spatial_til.segmentation.rim import FRACTION
 from spatial_til.segmentation.scratch import Scratch
@@ -96,9 +96,10 @@ def measure_slide(
         If the slide has no tissue, or its nuclear plane is noise.
     """
     picture = read_overview(source, overview)
-    constants = calibrate(source, overview, settings, tissue, picture)
+    sampled = Remembered(source)
+    constants = calibrate(sampled, overview, settings, tissue, picture)
     if labels is None:
-        check_not_blank(source, constants)
+        check_not_blank(sampled, constants)
     finder, tile = finder if labels is None else None, (tile_px, 2 * tile_px)
     reach_um = constants.settings.guided_expansion_um if constants.guided else 0.0
     halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um, reach_um)
@@ -114,7 +115,7 @@ def measure_slide(
     parts = []
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
         measured = pool.map(run, tiles, inside)
-        quality = pool.submit(judge, constants, source, picture=picture)  # last: small pieces even out the threads
+        quality = pool.submit(judge, constants, sampled, picture=picture)  # last: small pieces even out the threads
         other = pool.submit(beside or _nothing, constants)
         for part in measured:
             parts.append(part)
