@@ -262,5 +262,4 @@ class SlideScore:
 
 
 EMPTY_POLYGON = MultiPolygon()
-EMPTY_LINE = MultiLineString()
 EMPTY = GeometryCollection()

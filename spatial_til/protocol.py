@@ -1,6 +1,6 @@
 """The protocol: one TOML file that says how a study is scored, as one validated, frozen object.
 
-Every key has a default except the panel; `protocol_sections` has them all.
+Every key has a default except the panel; `protocol_panel` and `protocol_sections` have them all.
 """
 
 from __future__ import annotations
@@ -17,23 +17,18 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from spatial_til.errors import ProtocolError
+from spatial_til.protocol_panel import NUCLEI, TUMOR, Fluorescence, Panel, Section, check_marker
 from spatial_til.protocol_sections import (
-    NUCLEI,
-    TUMOR,
     CellColumns,
     CompartmentKeys,
-    Fluorescence,
     Gates,
     Longitudinal,
     Marker,
-    Panel,
     QcKeys,
     Scores,
-    Section,
     Segmentation,
     Statistics,
     Tumor,
-    check_marker,
 )
 
 _MAX_SHOWN = 100

@@ -5,161 +5,14 @@ Defaults marked "project default" are ours, not published cut-offs; published on
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-MARKER_ALIASES = {
-    "CD8A": "CD8",
-    "CD8α": "CD8",
-    "PDL1": "PD-L1",
-    "PD_L1": "PD-L1",
-    "PD L1": "PD-L1",
-    "CD274": "PD-L1",
-    "B7-H1": "PD-L1",
-    "TUMOUR": "tumor",
-    "DAPI": "nuclei",
-    "HEMATOXYLIN": "nuclei",
-    "NUCLEUS": "nuclei",
-}
-NUCLEI = "nuclei"
-TUMOR = "tumor"
-#: Roles in a panel that are not markers of cells.
-NOT_MARKERS = (NUCLEI, "cytoplasm", "none")
-
-#: Above this condition number channels cannot be told apart (project default; that of stains in `segmentation`).
-MAX_CONDITION = 20.0
+from spatial_til.protocol_panel import NonNegative, Section, as_tuple
 
 Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-def check_marker(name: str) -> str:
-    """Return a marker's name where it is the canonical one and can name columns; else raise ValueError."""
-    canonical = {"CD8": "CD8", "PD-L1": "PD-L1", "TUMOR": "tumor", "NUCLEI": "nuclei"} | MARKER_ALIASES
-    right = canonical.get(name.upper(), name)
-    if right != name:
-        msg = f"marker {name!r} goes by the name {right!r} here: write {right!r}"
-        raise ValueError(msg)
-    if not name or any(c in name for c in "+&|!();,\"'\n") or name != name.strip():
-        msg = f"marker {name!r} may not be empty nor contain + & | ! ( ) ; , quotes or outer spaces: rename it"
-        raise ValueError(msg)
-    return name
-
-
-class Section(BaseModel):
-    """A frozen table of the protocol that knows its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-Vector = tuple[NonNegative, NonNegative, NonNegative]
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-class Stain(Section):
-    """One stain of a brightfield slide."""
-
-    marker: str
-    vector: str | Vector
-
-    _marker = field_validator("marker")(check_marker)
-    _vector = field_validator("vector", mode="before")(_as_tuple)
-
-
-class Channel(Section):
-    """One channel of a fluorescence slide."""
-
-    marker: str
-
-    _marker = field_validator("marker")(check_marker)
-
-
-class Panel(Section):
-    """What was stained."""
-
-    modality: Literal["brightfield", "fluorescence"] = Field(description="brightfield or fluorescence")
-    white: Literal["auto"] | Vector = Field(
-        default="auto", description="brightfield: the slide's own background white, or [r, g, b]"
-    )
-    stains: dict[str, Stain] = Field(default_factory=dict, description="brightfield: at most three stains")
-    channels: dict[str, Channel] = Field(
-        default_factory=dict, description="fluorescence: channel name in the file, or its index"
-    )
-
-    _white = field_validator("white", mode="before")(_as_tuple)
-
-    @model_validator(mode="after")
-    def _fits_modality(self) -> Panel:
-        table = "stains" if self.modality == "brightfield" else "channels"
-        given = getattr(self, table)
-        if not given:
-            msg = f"a {self.modality} panel needs [panel.{table}]: list what was stained there"
-            raise ValueError(msg)
-        if self.modality == "brightfield" and len(self.stains) > 3:
-            msg = f"an RGB picture separates at most three stains, found {len(self.stains)}: remove some"
-            raise ValueError(msg)
-        roles = [entry.marker for entry in given.values()]
-        if roles.count(NUCLEI) != 1:
-            msg = f'exactly one entry must have marker = "nuclei", found {roles.count(NUCLEI)}: nuclei are found in it'
-            raise ValueError(msg)
-        twice = sorted({r for r in roles if roles.count(r) > 1 and r != "none"})
-        if twice:
-            msg = f"a marker may stand once in the panel, found twice: {', '.join(twice)}"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def roles(self) -> dict[str, str]:
-        """Marker of each stain or channel, by its key."""
-        entries = self.stains if self.modality == "brightfield" else self.channels
-        return {key: entry.marker for key, entry in entries.items()}
-
-    @property
-    def markers(self) -> tuple[str, ...]:
-        """Markers that cells can be positive for, in the order of the panel."""
-        return tuple(m for m in self.roles.values() if m not in NOT_MARKERS)
-
-
-class Fluorescence(Section):
-    """Corrections of fluorescence channels: background, then autofluorescence, then spill-over."""
-
-    spillover: tuple[tuple[NonNegative, ...], ...] = Field(
-        default=(),
-        description="spillover matrix, channels in the panel's order, unit diagonal; row: what one sends to each",
-    )
-    autofluorescence: str = Field(
-        default="",
-        description="channel without a marker (name in the file, or index) whose share is taken off all others",
-    )
-
-    _spillover = field_validator("spillover", mode="before")(
-        lambda v: tuple(tuple(row) if isinstance(row, list) else row for row in v) if isinstance(v, list) else v
-    )
-
-    @field_validator("spillover")
-    @classmethod
-    def _can_be_undone(cls, rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
-        if not rows:
-            return rows
-        if any(len(row) != len(rows) for row in rows):
-            lengths = ", ".join(str(len(row)) for row in rows)
-            msg = f"must be square, found {len(rows)} rows of {lengths} numbers: one row and one column a channel"
-            raise ValueError(msg)
-        if any(row[i] != 1 for i, row in enumerate(rows)):
-            msg = "must have 1 all along its diagonal: divide each row by what the dye shows in its own channel"
-            raise ValueError(msg)
-        condition = float(np.linalg.cond(np.array(rows)))
-        if not condition <= MAX_CONDITION:
-            msg = f"cannot be undone: its condition number is {condition:.3g}, above {MAX_CONDITION:g}; its channels "
-            msg += "show almost the same light: choose dyes further apart, or measure the matrix again"
-            raise ValueError(msg)
-        return rows
 
 
 class Marker(Section):
@@ -217,7 +70,7 @@ class Segmentation(Section):
         default=8.0, description="µm that cells filled by cytoplasm_markers grow at most (project default)"
     )
 
-    _cytoplasm = field_validator("cytoplasm_markers", mode="before")(_as_tuple)
+    _cytoplasm = field_validator("cytoplasm_markers", mode="before")(as_tuple)
 
 
 class Tumor(Section):
@@ -301,7 +154,7 @@ class Statistics(Section):
     )
     seed: Annotated[int, Field(ge=0)] = Field(default=0, description="of all random numbers")
 
-    _radii = field_validator("radii_um", mode="before")(_as_tuple)
+    _radii = field_validator("radii_um", mode="before")(as_tuple)
 
 
 class Longitudinal(Section):
@@ -322,7 +175,7 @@ class Longitudinal(Section):
         default=(), description='further populations whose change is reported, such as "LAG3+"'
     )
 
-    _names = field_validator("timepoints", "changes_of", mode="before")(_as_tuple)
+    _names = field_validator("timepoints", "changes_of", mode="before")(as_tuple)
 
     @field_validator("timepoints")
     @classmethod

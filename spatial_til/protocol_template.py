@@ -8,7 +8,8 @@ from typing import Any
 
 from spatial_til.errors import SpatialTilError
 from spatial_til.protocol import Protocol
-from spatial_til.protocol_sections import Fluorescence, Marker
+from spatial_til.protocol_panel import Fluorescence
+from spatial_til.protocol_sections import Marker
 
 _EXAMPLE_PANEL = """\
 # How this study is scored. Every key is optional but the panel; values shown are the defaults.

@@ -60,12 +60,6 @@ def um_to_corners(xy_um: ArrayLike, px: PixelSize) -> NDArray[np.float64]:
     return np.asarray(xy_um, dtype=np.float64) / (px.x_um, px.y_um)
 
 
-def um_to_pixel(xy_um: ArrayLike, px: PixelSize) -> NDArray[np.intp]:
-    """Return the (n, 2) row, col of the pixels that hold the points x, y (µm)."""
-    xy = um_to_corners(xy_um, px)
-    return np.floor(xy[:, ::-1]).astype(np.intp)
-
-
 def mm2(area_um2: float) -> float:
     """Return an area in mm² from µm²."""
     return area_um2 / UM2_PER_MM2

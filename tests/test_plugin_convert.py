@@ -5,7 +5,7 @@ import pytest
 import shapely
 from shapely.geometry import MultiPolygon, Point, Polygon, box
 
-from spatial_til.plugin.convert import drawn_polygon, fill, from_napari, lines, outlines, place_image, to_napari
+from spatial_til.plugin.convert import fill, from_napari, lines, outlines, place_image, to_napari
 from spatial_til.units import PixelSize, centres_to_um
 
 PX = PixelSize(x_um=0.5, y_um=0.25)
@@ -72,8 +72,3 @@ def test_a_filled_ring_leaves_its_hole_out():
     assert area == pytest.approx(region.area, rel=1e-9)
     middles = shapely.points(x.mean(1) - 1000.0, y.mean(1))
     assert shapely.covers(region, middles).all()
-
-
-def test_what_is_drawn_comes_back_as_polygons_in_um():
-    drawn = drawn_polygon([[[0.0, 10.0], [0.0, 30.0], [5.0, 30.0]], [[1.0, 1.0], [1.0, 1.0], [2.0, 2.0]]])
-    assert [p.bounds for p in drawn] == [(10.0, 0.0, 30.0, 5.0)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from spatial_til.model import SlideScore
 
 INDUCTION = "pdl1_induction_log2"
-ABSENT = "pdl1_absent_despite_contact"
 
 
 def gradient_lost(reference: SlideScore, target: SlideScore) -> bool:

@@ -15,7 +15,7 @@ from spatial_til.metrics.pooled_estimates import UNVERIFIED
 from spatial_til.metrics.populations import all_populations, markers_in, select_populations
 from spatial_til.model import BoolArray, Estimate, Threshold
 from spatial_til.protocol import Protocol
-from spatial_til.protocol_sections import TUMOR
+from spatial_til.protocol_panel import TUMOR
 from spatial_til.segmentation.positivity import call_positive, score_of
 from spatial_til.study import Job
 

@@ -17,7 +17,7 @@ from spatial_til.model import BoolArray, Cells, Threshold
 from spatial_til.pipeline.calls import MarkerCut, SlideCalls, call_cells
 from spatial_til.pipeline.corrections import BY_READER, CellCorrection, Corrections, Place, StaleEdit
 from spatial_til.protocol import Protocol
-from spatial_til.protocol_sections import TUMOR
+from spatial_til.protocol_panel import TUMOR
 from spatial_til.segmentation.positivity import score_of
 from spatial_til.study import Job
 

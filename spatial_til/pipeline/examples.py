@@ -13,7 +13,8 @@ from spatial_til.geometry.mapped import likely_region
 from spatial_til.geometry.tumor import FoundRegion
 from spatial_til.io.stain_planes import read_stain_planes
 from spatial_til.io.tissue_model import TrainedModel, read_tissue_model
-from spatial_til.protocol_sections import NUCLEI, TUMOR, Panel, Tumor
+from spatial_til.protocol_panel import NUCLEI, TUMOR, Panel
+from spatial_til.protocol_sections import Tumor
 from spatial_til.segmentation.examples.classifier import (
     MAX_UNLIKE,
     TissueModel,

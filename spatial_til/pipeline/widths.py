@@ -15,7 +15,7 @@ from spatial_til.pipeline.calls import MarkerCut
 from spatial_til.pipeline.correcting import correct
 from spatial_til.pipeline.corrections import Corrections
 from spatial_til.pipeline.divide import Widths, find_regions
-from spatial_til.protocol_sections import TUMOR
+from spatial_til.protocol_panel import TUMOR
 from spatial_til.study import Job
 
 

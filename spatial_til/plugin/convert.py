@@ -8,8 +8,7 @@ napari's (y, x) occurs in no other file of this project.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import shapely
@@ -86,15 +85,6 @@ def lines(region: BaseGeometry, offset_um: tuple[float, float] = (0.0, 0.0)) -> 
     """Return lines as napari paths."""
     parts = (to_napari(shapely.get_coordinates(part), offset_um) for part in shapely.get_parts(region))
     return [part for part in parts if len(part) > 1]
-
-
-def drawn_polygon(yx_um: Sequence[ArrayLike] | Iterable[NDArray[Any]]) -> list[Polygon]:
-    """Return the polygons a person drew in a Shapes layer, as they are: checking them is the review's work.
-
-    A shape of fewer than three different points encloses nothing and is left out.
-    """
-    rings = (from_napari(shape) for shape in yx_um)
-    return [Polygon(ring) for ring in rings if len(np.unique(ring, axis=0)) > 2]
 
 
 def fill(region: BaseGeometry, offset_um: tuple[float, float] = (0.0, 0.0)) -> Mesh:

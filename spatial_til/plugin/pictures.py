@@ -12,7 +12,6 @@ from spatial_til.io.slides import Slide, WorkingGrid
 from spatial_til.plugin.tiles import Image, Loader, Picture
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.stains import OD_STEP, UnmixTable, amounts_table, apply_table, stain_matrix
-from spatial_til.units import PixelSize
 
 #: The coarsest picture, which is held in memory, has at most this many pixels on its longer side.
 COARSEST_PX = 1024
@@ -108,11 +107,6 @@ def stain_pictures(
         picture = Picture(grids, _whole(grids[-1]), loader)
         views.append(SlideView(names[stain], picture, limits, color, visible=False, on_white=True))
     return views
-
-
-def view_pixel(slide: Slide) -> PixelSize:
-    """Return the size of a pixel of the finest picture."""
-    return slide.require_pixel_size()
 
 
 class _Pixels:

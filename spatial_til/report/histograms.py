@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from spatial_til.io.atomic import write_bytes
 from spatial_til.report.figure_style import BLUE, FONT_PT, VERMILLION, new_figure, text_as_is, tidy
-from spatial_til.report.pictures import figure_png
 
 _BINS = 120
 _SHOWN = (0.05, 99.95)  # percentiles: a few freak cells would flatten the rest
@@ -66,8 +63,3 @@ def histogram_figure(scores: NDArray[Any], threshold: float | None, *, title: st
     if title:
         axes.set_title(text_as_is(title), fontsize=FONT_PT + 1)
     return figure
-
-
-def write_histogram(path: Path, scores: NDArray[Any], threshold: float | None, *, title: str = "") -> None:
-    """Write the histogram of a pool as PNG, whole or not at all."""
-    write_bytes(path, figure_png(histogram_figure(scores, threshold, title=title)))

@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from spatial_til.model import SlideMeta
 from spatial_til.study import Job
 
 
@@ -63,11 +62,6 @@ def blind(jobs: Sequence[Job], *, seed: int, reader: str) -> Blinding:
         hidden |= dict.fromkeys(_words(job), "…")
         hidden |= dict.fromkeys((job.slide_id, *_files(job)), case.name)
     return Blinding(cases, tuple(sorted(hidden.items(), key=lambda pair: (-len(pair[0]), pair[0]))))
-
-
-def blinded_meta(meta: SlideMeta, case: Case) -> SlideMeta:
-    """Return what a blinded reader may know of a slide: its case number, organ and kind of tumour."""
-    return replace(SlideMeta(case.name, patient_id="", timepoint=""), site=meta.site, tumor_type=meta.tumor_type)
 
 
 def _words(job: Job) -> list[str]:

@@ -15,7 +15,6 @@ from spatial_til.geometry.validity import make_valid_polygon
 from spatial_til.units import mm2
 
 Operation: TypeAlias = Literal["draw", "cut", "extend", "replace"]
-OPERATIONS: tuple[Operation, ...] = ("draw", "cut", "extend", "replace")
 #: A repair that changes more of the area than this is no slip of the hand (project default).
 MAX_REPAIR_CHANGE = 0.1
 #: An outline smaller than this, about one cell, was not meant (project default).

@@ -21,8 +21,9 @@ from spatial_til.segmentation.pigment import off_plane
 #: fine for colour, which cameras and JPEG keep at a lower resolution.
 _DETAIL_UM, _FINE_UM, _COLOUR_UM = 1.5, 2.5, 4.5
 #: Least correlation of red and blue in fine detail, and red over blue of pigment: DAB 0.35, melanin 0.6 to 1.2,
-#: hematoxylin 2.2. Project defaults.
-_TOGETHER, _PIGMENT_RED = 0.9, (0.5, 1.4)
+#: hematoxylin 2.2. Wider than for a window of 2 µm (`pigment`): a whole cell has other colours beside its granules,
+#: and the correlation has told most of them already. Project defaults.
+_TOGETHER, _CELL_RED = 0.9, (0.5, 1.4)
 #: µm. Furthest from the nuclear centre, along rows and columns, that a cell is looked at.
 _REACH_UM = 12.0
 #: Columns of `colour_sums`: in fine detail red by red, red by blue, blue by blue; then red, green and blue by blue.
@@ -80,7 +81,7 @@ def pigment_of(sums: NDArray[np.int64], normal: Sequence[float] | None) -> NDArr
         together = both / np.sqrt(red * blue)
         direction = np.column_stack((rb, gb, bb)) / bb[:, None]
         off = off_plane(direction, np.array(normal))
-    low, high = _PIGMENT_RED
+    low, high = _CELL_RED
     pigment = (together > _TOGETHER) & (direction[:, 0] > low) & (direction[:, 0] < high) & (off > 0)
     return np.where(bb > 0, np.where(pigment, off, 0.0), np.nan).astype(np.float32)
 

@@ -22,7 +22,7 @@ _NOISE_UM, _LOCAL_UM = 0.4, 2.0
 #: Least variation (OD, standard deviation) of blue to look for pigment, and of red and blue to fit the stains to.
 _LEAST_BLUE, _SURE_RED, _SURE_BLUE = 0.05, 0.08, 0.1
 #: Red over blue: DAB 0.35, melanin 0.65 to 1, hematoxylin 2.2. Project defaults, as what follows.
-_PIGMENT_RED = (0.65, 1.2)
+_WINDOW_RED = (0.65, 1.2)
 #: Sine of the angle by which pigment lies off the plane of hematoxylin and brown, towards less green.
 _LEAST_OFF_PLANE = 0.08
 #: Windows from which the slide's own stain colours are read; with fewer the published ones are used.
@@ -103,7 +103,7 @@ def pigment_fraction(parts: Sequence[ColourVariation]) -> float | None:
     _, _, rb, gb, bb = _joined(parts)
     seen = bb > _LEAST_BLUE**2
     direction = np.column_stack((rb[seen], gb[seen], bb[seen])) / bb[seen][:, None]
-    low, high = _PIGMENT_RED
+    low, high = _WINDOW_RED
     off = off_plane(direction, normal)
     pigment = (direction[:, 0] > low) & (direction[:, 0] < high) & (off > _LEAST_OFF_PLANE)
     return float(pigment.sum() / max(sum(part.places for part in parts), 1))
