@@ -8,9 +8,11 @@ from scipy.optimize import brentq
 from scipy.stats import ncx2
 from shapely.geometry import MultiPolygon, box
 
-from spatial_til.geometry.coverage import grid_over
-from spatial_til.geometry.density import density_grid
-from spatial_til.geometry.mapped import likely_region
+from spatial_til.geometry.coverage import Grid, grid_over
+from spatial_til.geometry.density import density_grid, value_at
+from spatial_til.geometry.mapped import _REACH, _smoothed, likely_region
+from spatial_til.geometry.sectors import _TILT
+from spatial_til.geometry.tumor import clean_region, dense_region
 from spatial_til.units import PixelSize
 
 
@@ -39,3 +41,40 @@ def test_the_grid_of_a_huge_slide_has_a_hundred_million_squares_at_most() -> Non
     assert grid.pitch_um == pytest.approx((side + 2 * pad) / 10_000)  # coarser than a fifth of the bandwidth
     assert grid.n_rows * grid.n_cols == 10_001**2
     assert density_grid(MultiPolygon([box(0, 0, 2000, 2000)]), bandwidth_um=20.0).pitch_um == 4.0
+
+
+def test_values_of_a_grid_are_those_at_the_centres_of_its_squares() -> None:
+    grid = Grid(100.0, 40.0, 10.0, 3, 4)
+    values = np.arange(12, dtype=np.float32).reshape(3, 4)
+    at = np.array([(105.0, 45.0), (135.0, 65.0), (110.0, 45.0), (105.0, 50.0)])
+    assert value_at(at, values, grid).tolist() == [0.0, 11.0, 0.5, 2.0]
+
+
+def test_probability_is_blurred_by_the_bandwidth_along_both_sides_of_an_oblong_square() -> None:
+    spot = np.zeros((81, 81), np.float32)
+    spot[40, 40] = 1
+    out = _smoothed(spot, np.ones_like(spot), 20.0, PixelSize(4.0, 8.0))
+    row, col = np.nonzero(out)
+    assert np.ptp(col) == 2 * np.ceil(_REACH * 20 / 4)
+    assert np.ptp(row) == 2 * np.ceil(_REACH * 20 / 8)
+    index = np.arange(81) - 40
+    spread = [np.sqrt((out.sum(axis=axis) * index**2).sum() / out.sum()) for axis in (0, 1)]
+    assert spread == pytest.approx([5.0, 2.5], rel=2e-3)  # µm / side; cut off at 4 bandwidths
+
+
+def test_an_island_of_just_the_least_size_is_kept_and_not_listed_as_dropped() -> None:
+    islands = MultiPolygon([box(0, 0, 100, 100), box(200, 0, 264, 64)])
+    found = clean_region(islands, MultiPolygon([box(-10, -10, 400, 400)]), min_area_mm2=0.01, max_hole_mm2=0.0)
+    assert found.region.equals(box(0, 0, 100, 100))
+    assert found.dropped_islands_mm2 == (64 * 64 / 1e6,)
+
+
+def test_no_cells_have_no_dense_region_and_a_reference_of_nothing() -> None:
+    region, reference = dense_region(np.zeros((0, 2)), MultiPolygon([box(0, 0, 9, 9)]), bandwidth_um=50.0, level=0.5)
+    assert region.is_empty
+    assert reference == 0.0
+
+
+def test_rows_of_the_sampling_lattice_climb_by_one_over_the_golden_ratio() -> None:
+    golden = (1 + np.sqrt(5)) / 2
+    assert np.tan(_TILT) == pytest.approx(1 / golden)

@@ -7,13 +7,24 @@ import pytest
 from scipy import stats
 from shapely.geometry import box
 
-from spatial_til.metrics.changes import log2_density
+from spatial_til.metrics.changes import difference, log2_density
+from spatial_til.metrics.density import density_of_count
+from spatial_til.metrics.depth import band_edges
+from spatial_til.metrics.location_shifts import cluster_shift_paired
+from spatial_til.metrics.longitudinal import CutOffs, Infiltrate, Shift, longitudinal_call
+from spatial_til.metrics.pdl1 import Pdl1Cells, immune_area
 from spatial_til.metrics.penetration import depth_fraction
-from spatial_til.metrics.pointpatterns.spread import _binned_quartiles
+from spatial_til.metrics.pointpatterns import spread as spreads
+from spatial_til.metrics.pointpatterns.marks import Marks
+from spatial_til.metrics.pointpatterns.spread import Tiles, _binned_quartiles, interval_of_positive, spread
+from spatial_til.metrics.pointpatterns.window import overlap_with_itself
 from spatial_til.metrics.pooled_values import pooled_values
 from spatial_til.metrics.rank_correlation import cluster_spearman, spearman
-from spatial_til.metrics.ratios import Gates, ratio_percent
+from spatial_til.metrics.rank_tests import EXACT_UP_TO, rank_sum_quantile, sign_flip
+from spatial_til.metrics.ratios import Gates, ratio_percent, share_percent
+from spatial_til.metrics.reasons import numbers
 from spatial_til.metrics.resampling import TileSums
+from spatial_til.metrics.resistance import resistance
 from spatial_til.metrics.simulate import simulate_slide
 from spatial_til.metrics.squares import divide_into_squares
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
@@ -121,3 +132,121 @@ def test_points_in_the_last_squares_and_beyond_belong_to_them():
         0,
         squares.area_um2.shape[1] - 1,
     ]
+
+
+@pytest.mark.parametrize(("ratio", "dof"), [(1.2, 0), (float("nan"), 7), (float("nan"), 0)])
+def test_a_count_of_unknown_spread_is_said_to_come_from_few_tiles(ratio, dof):
+    assert "few_tiles" in density_of_count(50, 1.0, ratio, dof, 0.95).flags
+    assert "few_tiles" not in density_of_count(50, 1.0, 1.2, 7, 0.95).flags
+
+
+def test_many_signs_are_flipped_as_wilcoxons_test_with_continuity():
+    x = np.random.default_rng(1).normal(0.1, 1, EXACT_UP_TO + 20)
+    found = sign_flip(x)
+    assert found.p_value == pytest.approx(stats.wilcoxon(x, correction=True, method="asymptotic").pvalue)
+    assert not found.exact
+    assert sign_flip(x[:EXACT_UP_TO]).exact
+
+
+def test_of_large_groups_of_unlike_size_the_lowest_rank_sum_is_none():
+    """The normal tail lies below 0, where no rank sum is: no value of the pairs may be left out."""
+    assert rank_sum_quantile(1, 100, 1e-4) == 0
+
+
+def test_a_difference_with_an_error_on_one_side_has_no_interval():
+    known = Value(1.0, 0.5, 1.5, 0.25, 9)
+    found = difference(known, Value(3.0), 0.95)
+    assert (found.value, found.ci_low, found.ci_high) == (2.0, None, None)
+    assert found.reason
+
+
+def test_a_paired_shift_of_n_patients_has_n_less_one_degrees_of_freedom():
+    found = cluster_shift_paired(
+        np.array([0.3, 1.1, -0.2, 2.0, 0.7]), confidence=0.95, bootstrap=200, random=np.random.default_rng(0)
+    )
+    assert found.dof == 4
+    assert found.ci_high - found.value == pytest.approx(stats.t.ppf(0.975, 4) * found.sigma)
+
+
+def test_nothing_found_has_no_interval_on_the_log_scale():
+    low, high = interval_of_positive(np.array([0.0, 2.0]), np.array([0.5, 0.5]), 2.0)
+    assert np.isnan([low[0], high[0]]).all()
+    assert (low[1], high[1]) == pytest.approx((2 / math.e, 2 * math.e))
+
+
+def test_the_error_of_the_area_under_g_is_its_deviation_over_draws(monkeypatch):
+    none = np.zeros((2, 1), dtype=np.int64)
+    marks = Marks(np.array([0, 1]), np.array([0, 1]), np.array([5.0, 8.0]), np.full(2, 99.0), none, none, none * 1.0)
+    monkeypatch.setattr(spreads, "_auc_at", lambda *_: np.array([[1.0], [3.0]]))
+    tiles = Tiles(np.ones(2), np.zeros(2, dtype=np.int64))
+    with np.errstate(all="ignore"):
+        found = spread(marks, tiles, np.array([20.0]), 2, np.random.default_rng(0))
+    assert found.auc == pytest.approx([math.sqrt(2)])
+
+
+def test_a_rise_from_no_cells_is_told_by_its_lower_end():
+    before, after = (Infiltrate(core, 400.0, 0.0, Call("x", "x", {})) for core in (0.0, 100.0))
+    unknown = Value(None)
+    told = numbers(before, after, Shift(Value(5.0, 2.0, 8.0), unknown, unknown))
+    assert "rose, at least × 4)" in told
+
+
+@pytest.mark.parametrize("of", [share_percent, lambda tiles, gates: ratio_percent(tiles, gates, one=1)])
+def test_as_many_tiles_as_the_gate_asks_for_are_enough_even_two(of):
+    columns = [[3.0, 10.0, 3.0], [4.0, 10.0, 4.0], [5.0, 10.0, 5.0]]
+    n = 2 if of is share_percent else 3
+    for count in (2, 3):
+        tiles = TileSums(np.array(columns)[:count, :n], np.zeros(count, dtype=np.int64))
+        assert tiles.dof == count - 1
+        assert of(tiles, Gates(100, count, 0.95)).ci_high is not None
+        assert of(tiles, Gates(100, count + 1, 0.95)).flags == ("few_tiles",)
+
+
+def test_the_interval_of_a_ratio_is_t_times_its_error_on_the_log_scale():
+    tiles = TileSums(np.array([[2.0, 10, 2], [6, 10, 6], [4, 10, 4], [0, 10, 0]]), np.zeros(4, dtype=np.int64))
+    found = ratio_percent(tiles, Gates(100, 4, 0.95), one=1)
+    half = stats.t.ppf(0.975, 3) * found.sigma / found.value
+    assert (found.ci_low, found.ci_high) == pytest.approx((30 * math.exp(-half), 30 * math.exp(half)))
+
+
+def test_covered_area_is_never_surer_than_cells_placed_on_their_own():
+    """Each tile is covered alike, so tiles do not vary: what is left is the chance of the cells themselves."""
+    n_tiles, each, area_um2 = 10, 4, 200.0
+    n = n_tiles * each
+    immune = np.arange(n + 100) < n  # and 100 tumour cells, as the gate asks for
+    cells = Pdl1Cells(
+        compartment=np.zeros(n + 100, dtype=np.int8),
+        tile=np.arange(n + 100) % n_tiles,
+        pdl1=immune,
+        tumor_cell=~immune,
+        immune=immune,
+        cell_area_um2=np.full(n + 100, area_um2),
+    )
+    found = immune_area(cells, "core", {"core": np.full(n_tiles, 0.04)}, GATES).value
+    assert found.value == pytest.approx(100 * each * area_um2 / 40_000)
+    assert found.sigma / found.value == pytest.approx(1 / math.sqrt(n))
+
+
+def test_bands_hold_the_border_even_where_all_distances_lie_on_one_side():
+    assert band_edges(-120.0, -60.0, 50.0).tolist() == [-150.0, -100.0, -50.0, 0.0]
+    assert band_edges(60.0, 120.0, 50.0).tolist() == [0.0, 50.0, 100.0, 150.0]
+
+
+def test_the_window_of_a_small_region_far_from_the_origin_is_drawn_as_fine():
+    assert overlap_with_itself(box(1e7, 1e7, 1e7 + 200, 1e7 + 100), 50.0).pixel_um == 5.0
+
+
+@pytest.mark.parametrize(("reference", "call"), [((200.0, 350.0), True), ((100.0, 350.0), False)])
+def test_a_poor_core_that_is_not_poorer_than_its_margin_was_not_excluded(reference, call):
+    """With a core below the cut-off, only the ratio tells what was excluded before."""
+    cut = CutOffs(295.0, -1.0, 100.0)
+    before = Infiltrate(*reference, math.log2(reference[0] / reference[1]), Call("x", "x", {}))
+    after = Infiltrate(20.0, 400.0, math.log2(20 / 400), Call("excluded", "excluded", {}))
+    fall, same = Value(-2.0, -2.5, -1.5), Value(0.1, -0.2, 0.4)
+    found = longitudinal_call(before, after, Shift(fall, same, fall), cut)
+    assert (found == "reversion_to_excluded") is call
+
+
+def test_a_response_of_no_months_is_none_whatever_its_label():
+    metas = [SlideMeta("s", "P", "progression", "A", response_months=0.0)]
+    assert resistance(metas).kind == "innate"
