@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import shapely
-from shapely.geometry import MultiPolygon, Point, Polygon, box
+from shapely.geometry import MultiPolygon, Point, Polygon
 
-from spatial_til.plugin.convert import fill, from_napari, lines, outlines, place_image, to_napari
+from spatial_til.plugin.convert import fill, from_napari, place_image, to_napari
 from spatial_til.units import PixelSize, centres_to_um
 
 PX = PixelSize(x_um=0.5, y_um=0.25)
@@ -37,31 +37,9 @@ def test_no_points_stay_no_points():
     assert to_napari(np.empty((0, 2))).shape == (0, 2)
 
 
-def test_holes_are_lines_of_their_own():
-    # a tall tumour, off the middle, so that any swap of x and y would show
-    region = box(10, 100, 30, 400).difference(box(15, 150, 20, 250))
-    shells, holes = outlines(region)
-    assert len(shells) == len(holes) == 1
-    assert (shells[0].min(0).tolist(), shells[0].max(0).tolist()) == ([100, 10], [400, 30])
-    assert (holes[0].min(0).tolist(), holes[0].max(0).tolist()) == ([150, 15], [250, 20])
-    assert Polygon(from_napari(shells[0]), [from_napari(holes[0])]).equals(region)
-
-
-def test_a_ring_in_a_hole_of_another_keeps_both():
-    region = MultiPolygon([box(0, 0, 9, 9).difference(box(1, 1, 8, 8)), box(3, 3, 5, 5)])
-    shells, holes = outlines(region)
-    assert (len(shells), len(holes)) == (2, 1)
-
-
 @pytest.mark.parametrize("region", [MultiPolygon(), Polygon()], ids=["no parts", "empty"])
-def test_nothing_has_no_outline_and_no_fill(region):
-    assert outlines(region) == ([], [])
+def test_nothing_has_no_fill(region):
     assert len(fill(region).faces) == 0
-
-
-def test_lines_of_one_point_are_left_out():
-    assert lines(shapely.MultiLineString()) == []
-    assert lines(shapely.LineString([(1, 2), (3, 4)]))[0].tolist() == [[2, 1], [4, 3]]
 
 
 def test_a_filled_ring_leaves_its_hole_out():

@@ -3,81 +3,46 @@
 import numpy as np
 import pytest
 import shapely
-from shapely.geometry import MultiLineString, Point, box
+from shapely.geometry import box
 
 from spatial_til.io.regions import named_regions, read_regions
 from spatial_til.io.slides import open_slide
+from spatial_til.model import COMPARTMENTS
 from spatial_til.phantoms.files import SlideFormat, write_slide
 from spatial_til.plugin import layers as made
 from spatial_til.plugin.opened import open_file
 from spatial_til.plugin.pictures import slide_factors, slide_pictures, stain_pictures
 from spatial_til.plugin.reader import get_reader
+from spatial_til.plugin.region_picture import BORDER, PAINTS, RegionPicture
 from spatial_til.segmentation.stains import PRESETS, optical_density
+from spatial_til.units import PixelSize
 from tests.gui import LANDMARK
 
-RING = Point(500, 800).buffer(300).difference(Point(600, 700).buffer(80))
-REGIONS = {
-    "Tissue": box(0, 0, 1500, 1400),
-    "Tumor": RING,
-    "core": RING.buffer(-60),
-    "inner_margin": RING.difference(RING.buffer(-60)),
-    "Exclude": box(1200, 100, 1300, 300),
-    "Border stroma": MultiLineString([RING.exterior.coords]),
-    "Border tissue_edge": MultiLineString([[(0, 0), (0, 1400)]]),
-}
+REGIONS = {"Tissue": box(0, 0, 90, 80), "Tumor": box(20, 10, 70, 60), "core": box(20, 10, 70, 60)}
 
 
-def shown(regions=REGIONS, **kwargs):
-    return {
-        settings["name"]: (data, settings, kind) for data, settings, kind in made.region_layers(regions, 4.0, **kwargs)
-    }
+def painted(**kwargs):
+    return made.regions_layer(RegionPicture(REGIONS, (160, 180), PixelSize(0.5, 0.5)), **kwargs)
 
 
-def test_nothing_shown_is_a_shape_that_could_be_moved_or_deleted():
-    assert {kind for _, _, kind in shown().values()} == {"surface", "vectors"}
+def test_regions_are_a_picture_in_micrometres_that_cannot_be_moved_or_deleted_by_hand():
+    data, settings, kind = painted()
+    assert kind == "image"
+    assert settings["units"] == ("um", "um")
+    rows, cols = np.nonzero(data[0][:, :] == 1 + [paint.region for paint in PAINTS].index("core"))
+    world = np.column_stack((rows, cols)) * settings["scale"] + settings["translate"]
+    assert world.mean(axis=0) == pytest.approx((35.0, 45.0), abs=1e-6)
 
 
-def test_all_layers_are_in_micrometres():
-    assert {layer[1]["units"] for layer in shown().values()} == {("um", "um")}
-
-
-def test_outlines_keep_holes_and_do_not_stray():
-    outline = made.segments_of(shown()[made.TUMOR])
-    assert outline.length == pytest.approx(RING.length, rel=1e-3)
-    assert shapely.hausdorff_distance(shapely.unary_union(outline), RING.boundary) < 1.0
-
-
-def test_fills_leave_holes_out_and_have_the_colour_of_their_compartment():
-    vertices, faces, values = shown()[made.COMPARTMENT_LAYER][0]
-    y, x = np.moveaxis(vertices[faces], -1, 0)
-    area = np.abs((x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])) / 2
-    of = values[faces[:, 0]]
-    assert (values[faces] == of[:, None]).all()  # no triangle between two compartments
-    for code, name in ((1, "core"), (2, "inner_margin"), (5, "Exclude")):
-        assert area[of == code].sum() == pytest.approx(REGIONS[name].area, rel=2e-3)
-    middle = shapely.points(x.mean(1), y.mean(1))
-    assert not shapely.contains(Point(600, 700).buffer(70), middle).any()
-
-
-def test_the_border_is_coloured_by_its_type():
-    data, settings, _ = shown()[made.BORDER]
-    colors = {tuple(np.round(255 * c[:3]).astype(int)) for c in settings["edge_color"]}
-    assert colors == {(44, 160, 44), (140, 86, 75)}
-    assert len(data) == len(settings["edge_color"])
-
-
-def test_regions_that_are_missing_give_empty_layers():
-    for data, settings, kind in shown({}).values():
-        if kind == "vectors":
-            assert not data.any()
-            assert not settings["edge_color"].any()
+def test_areas_let_the_slide_through_and_lines_do_not():
+    alphas = painted()[1]["colormap"]["colors"][1 : len(PAINTS) + 1, 3]
+    assert {float(a) for paint, a in zip(PAINTS, alphas, strict=True) if paint.region in COMPARTMENTS} == {0.25}
+    assert {float(a) for paint, a in zip(PAINTS, alphas, strict=True) if paint.part == BORDER} == {1.0}
 
 
 def test_slides_side_by_side_are_moved_alike():
-    here, there = shown(), shown(offset_um=(5000.0, 0.0))
-    for name in here:
-        a, b = (layer[name][0][0] if layer[name][2] == "surface" else layer[name][0][:, 0] for layer in (here, there))
-        assert np.allclose(b - a, (0.0, 5000.0))
+    here, there = painted()[1]["translate"], painted(offset_um=(5000.0, 0.0))[1]["translate"]
+    assert np.subtract(there, here) == pytest.approx((0.0, 5000.0))
 
 
 @pytest.fixture
@@ -144,10 +109,15 @@ def test_the_reader_takes_scored_folders_and_slides_only(folder, tmp_path):
 
 def test_a_scored_folder_is_shown_as_it_was_scored(folder):
     layers = {settings["name"]: (data, settings, kind) for data, settings, kind in get_reader(str(folder))(str(folder))}
-    assert {"CD8 (A)", "Core and margin", "Tissue", "Tumour", "Border", "Cells"} <= set(layers)
+    assert {"CD8 (A)", "Regions", "Cells"} <= set(layers)
     stored = read_regions(folder / "regions" / "A_base.geojson", pixel_size=open_slide(folder / "none.tif").pixel_size)
-    drawn = made.segments_of(layers["Tumour"])
-    assert shapely.hausdorff_distance(shapely.unary_union(drawn), stored["Tumor"].boundary) < 1e-6
+    data, settings, _ = layers["Regions"]
+    codes = [i for i, paint in enumerate(PAINTS, start=1) if paint.region in ("core", "inner_margin")]
+    rows, cols = np.nonzero(np.isin(data[2][:, :], codes))
+    middles = np.column_stack((cols, rows)) * 4 * settings["scale"][1] + settings["translate"][1]
+    assert shapely.contains_xy(stored["Tumor"], *middles.T).all()
+    x0, y0, x1, y1 = stored["Tumor"].bounds
+    assert (*middles.min(axis=0), *middles.max(axis=0)) == pytest.approx((x0, y0, x1, y1), abs=1.5)  # less the lines
     assert layers["Cells"][1]["metadata"]["spatial_til"] == {"folder": str(folder), "slide_id": "A_base"}
     row, col, side = LANDMARK
     data, settings, _ = layers["CD8 (A)"]

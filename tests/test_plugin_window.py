@@ -13,6 +13,7 @@ from shapely.geometry import Polygon
 from spatial_til.batch import rescore
 from spatial_til.io.tables import read_table
 from tests.gui import LANDMARK, one_viewer, require_gui
+from tests.scored_folder import TUMOR
 
 require_gui()
 
@@ -177,7 +178,7 @@ def test_a_study_is_opened_from_the_first_page(dock, folder, qtbot):
     assert "CD8+ densest" in dock.result.plot_words.text()
     viewer = dock.stage.viewer
     assert viewer.scale_bar.visible
-    assert {"Cells", "Border", "Tumour", "Tissue", "Excluded", "Core and margin"} <= {la.name for la in viewer.layers}
+    assert {"Cells", "Regions"} <= {la.name for la in viewer.layers}
 
 
 def test_what_is_drawn_stands_where_it_is_in_the_slide(looked_at, qtbot):
@@ -264,7 +265,7 @@ def test_a_bow_tie_is_refused_in_words(looked_at, qtbot):
 def test_the_delete_key_takes_no_region_away(looked_at, qtbot):
     viewer = looked_at.stage.viewer
     count = len(viewer.layers)
-    for layer in ("Tumour", "Tissue", "Border", "Cells"):
+    for layer in ("Regions", "Cells"):
         viewer.layers.selection.active = viewer.layers[layer]
         native = viewer.window._qt_viewer.canvas.native
         for key in (Qt.Key.Key_3, Qt.Key.Key_Backspace):
@@ -302,6 +303,33 @@ def test_populations_are_switched_and_the_picture_follows(looked_at, qtbot):
     shot, _ = seen(looked_at, qtbot)
     green = (shot[..., 1] > 150) & (shot[..., 0] < 100)
     assert green.sum() > 100
+
+
+def test_regions_stand_where_they_are_and_their_parts_are_switched(looked_at, qtbot):
+    """At a corner of the tumour: its red line, core and margin within, and nothing once all is switched off."""
+    viewer, boxes = looked_at.stage.viewer, looked_at.regions.parts.boxes
+    for layer in viewer.layers:
+        layer.visible = layer.name == "Regions"
+    viewer.scale_bar.visible = False
+    for part, box in boxes.items():
+        box.setChecked(part in ("Core and margin", "Tumour"))
+    x0, y0 = TUMOR.bounds[:2]
+    viewer.camera.zoom, viewer.camera.center = 4.0, (0, y0 + 30, x0 - 20)
+    shot, pixel = seen(looked_at, qtbot)
+    red = (shot[..., 0] > 150) & (shot[..., 1] < 40)
+    rows, cols = np.nonzero(red)
+    row, col = pixel(x0, y0)
+    assert (rows.min(), cols.min()) == pytest.approx((row, col), abs=3)  # half a line's width
+    boxes["Tumour"].setChecked(False)
+    shot, _ = seen(looked_at, qtbot)
+    filled = shot.sum(-1) > 30
+    rows, cols = np.nonzero(filled & (shot[..., 2] < shot[..., 0]))  # inner margin; the outer one is blue
+    assert (rows.min(), cols.min()) == pytest.approx((row, col), abs=2)
+    boxes["Core and margin"].setChecked(False)
+    shot, _ = seen(looked_at, qtbot)
+    assert shot.max() < 30
+    for box in boxes.values():
+        box.setChecked(True)
 
 
 def test_a_region_is_drawn_committed_and_the_tables_follow(opened, folder, qtbot):

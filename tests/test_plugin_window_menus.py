@@ -58,7 +58,7 @@ def test_the_dock_is_opened_from_the_menu_and_leaves_nothing_behind(viewer, fold
         dock.start(folder, "anna", "A_base")
         qtbot.waitUntil(lambda: not (dock.working.is_busy or dock.later.is_busy), timeout=60_000)
     assert not [w for w in told if "Private attribute" in str(w.message)]
-    assert {"CD8 (A)", "Border", "Cells"} <= {layer.name for layer in viewer.layers}
+    assert {"CD8 (A)", "Regions", "Cells"} <= {layer.name for layer in viewer.layers}
     native = viewer.window._qt_viewer.canvas.native
     assert len(native.findChildren(Pacer)) == 1
     viewer.window.remove_dock_widget(dock)
@@ -83,7 +83,7 @@ def test_a_slide_is_opened_from_the_menu(viewer, folder, qtbot, monkeypatch):
 def test_a_scored_folder_is_opened_from_the_menu(viewer, folder, monkeypatch):
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_, **__: str(folder))
     choose(viewer, viewer.window.file_menu, "Open Folder")
-    assert {"CD8 (A)", "Core and margin", "Tissue", "Tumour", "Border", "Cells"} <= {la.name for la in viewer.layers}
+    assert {"CD8 (A)", "Regions", "Cells"} <= {la.name for la in viewer.layers}
     assert viewer.layers["Cells"].metadata["spatial_til"]["slide_id"] == "A_base"
 
 

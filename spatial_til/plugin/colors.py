@@ -33,11 +33,12 @@ def population_colors(names: Sequence[str]) -> dict[str, Color]:
     return {name: _KNOWN.get(name) or _OTHERS[others.index(name) % len(_OTHERS)] for name in names}
 
 
-def steps(name: str, colors: Sequence[Color]) -> dict[str, Any]:
+def steps(name: str, colors: Sequence[Color], alphas: Sequence[float] | None = None) -> dict[str, Any]:
     """Return a colour map of whole numbers from 0 to 255: clear at 0, then these colours, then clear."""
+    alphas = [1.0] * len(colors) if alphas is None else alphas
     table = np.zeros((256, 4), np.float32)
-    for i, color in enumerate(colors, start=1):
-        table[i] = (*(c / 255 for c in color), 1.0)
+    for i, (color, alpha) in enumerate(zip(colors, alphas, strict=True), start=1):
+        table[i] = (*(c / 255 for c in color), alpha)
     controls = np.concatenate(([0.0], (np.arange(255) + 0.5) / 255, [1.0]))
     return {"name": name, "colors": table, "controls": controls, "interpolation": "zero"}
 

@@ -13,7 +13,6 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
-from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from spatial_til.model import XY
@@ -64,27 +63,6 @@ def from_napari(yx_um: ArrayLike) -> XY:
     """Return (n, 2) points y, x of napari as x, y: the inverse of `to_napari`."""
     yx = np.asarray(yx_um, dtype=np.float64).reshape(-1, np.shape(yx_um)[-1])
     return np.ascontiguousarray(yx[:, -1:-3:-1])  # the last two axes, should a viewer have more
-
-
-def outlines(region: BaseGeometry, offset_um: tuple[float, float] = (0.0, 0.0)) -> tuple[list[YX], list[YX]]:
-    """Return outer rings and holes of a region as napari paths, closed: the first point is also the last.
-
-    napari has no polygon with a hole that survives drawing, saving and loading; a path is only a line, so it
-    can neither fill a hole nor lose it.
-    """
-    shells: list[YX] = []
-    holes: list[YX] = []
-    for part in shapely.get_parts(region):
-        if isinstance(part, Polygon) and not part.is_empty:
-            shells.append(to_napari(shapely.get_coordinates(part.exterior), offset_um))
-            holes += [to_napari(shapely.get_coordinates(ring), offset_um) for ring in part.interiors]
-    return shells, holes
-
-
-def lines(region: BaseGeometry, offset_um: tuple[float, float] = (0.0, 0.0)) -> list[YX]:
-    """Return lines as napari paths."""
-    parts = (to_napari(shapely.get_coordinates(part), offset_um) for part in shapely.get_parts(region))
-    return [part for part in parts if len(part) > 1]
 
 
 def fill(region: BaseGeometry, offset_um: tuple[float, float] = (0.0, 0.0)) -> Mesh:

@@ -14,16 +14,14 @@ from spatial_til.io.regions import read_regions
 from spatial_til.metrics.populations import TUMOR, select_populations, standard_populations
 from spatial_til.model import BoolArray
 from spatial_til.plugin.desk import slides_of
-from spatial_til.plugin.layers import ORIGIN, LayerTuple, Offset, region_layers
-from spatial_til.plugin.opened import Opened, open_file, open_pictures, show_cells
+from spatial_til.plugin.layers import ORIGIN, LayerTuple, Offset, regions_layer
+from spatial_til.plugin.opened import Opened, open_file, open_pictures, show_cells, show_regions
 from spatial_til.plugin.tiles import Loader
 from spatial_til.review.session import open_session
 
 Read: TypeAlias = Callable[[str | Sequence[str]], list[LayerTuple]]
 #: Key of a layer's metadata that says which folder and slide it shows.
 METADATA = "spatial_til"
-#: Width of lines before anybody has zoomed, as a share of the slide's width.
-_LINE_SHARE = 1 / 600
 _GAP_SHARE = 0.08
 _SAMPLE_PATIENT = "P01"
 
@@ -64,7 +62,7 @@ def stored_layers(root: Path, slide_id: str, offset_um: Offset = ORIGIN) -> list
     layers = opened.layers(offset_um)
     if folder.regions(slide_id).exists():
         regions = read_regions(folder.regions(slide_id), pixel_size=session.measured.pixel_size or opened.px)
-        layers += region_layers(regions, opened.size_um[0] * _LINE_SHARE, offset_um)
+        layers.append(regions_layer(show_regions(opened, regions, loader), offset_um=offset_um))
     if folder.cells(slide_id).exists():
         stored = read_cells(folder.cells(slide_id))
         shown = show_cells(opened, stored.cells.xy_um, stored_populations(stored), loader)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from shapely.geometry.base import BaseGeometry
@@ -11,28 +11,22 @@ from shapely.geometry.base import BaseGeometry
 from spatial_til.model import XY
 from spatial_til.plugin.colors import steps
 from spatial_til.plugin.layers import (
-    BORDER,
     CELLS,
-    COMPARTMENT_LAYER,
-    EXCLUDED,
     ORIGIN,
-    TISSUE,
-    TUMOR,
+    REGIONS,
     LayerTuple,
     Offset,
     drawing_layer,
     mark_layer,
-    preview_layer,
-    region_layers,
+    regions_layer,
 )
 from spatial_til.plugin.opened import Opened, ShownCells
+from spatial_til.plugin.region_picture import RegionPicture, outline_paint
 
 DRAWING, PREVIEW, MARK = "Your outline", "What it would be", "Chosen cell"
 _MARK_UM = 16.0
 LINE_PX = 2.0
-#: Region layers from the back to the front, with how many times the line's width they are drawn.
-_LINES = {TISSUE: 1.0, EXCLUDED: 2.0, TUMOR: 1.0, BORDER: 2.0}
-_REGIONS = (COMPARTMENT_LAYER, *_LINES)
+_PREVIEW_COLOR = (255, 0, 255)
 
 
 class Stage:
@@ -41,10 +35,9 @@ class Stage:
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
         self._ours: list[Any] = []
-        self._line_um = 1.0
+        self._opened: Opened | None = None
         viewer.scale_bar.visible = True
         viewer.scale_bar.unit = "um"
-        viewer.camera.events.zoom.connect(self._on_zoom)
 
     def clear(self) -> None:
         """Take all our layers away."""
@@ -52,6 +45,7 @@ class Stage:
             if layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self._ours.clear()
+        self._opened = None
 
     def add(self, layers: Iterable[LayerTuple]) -> list[Any]:
         """Add layers on top and return them."""
@@ -59,13 +53,13 @@ class Stage:
 
     def show_slide(self, opened: Opened, offset_um: Offset = ORIGIN) -> None:
         """Show the pictures of a slide, and all of it in the window."""
+        self._opened = opened
         self.add(opened.layers(offset_um))
         self.viewer.reset_view()
 
-    def show_regions(self, regions: Mapping[str, BaseGeometry], offset_um: Offset = ORIGIN) -> None:
+    def show_regions(self, regions: RegionPicture, offset_um: Offset = ORIGIN) -> None:
         """Show what the tissue was divided into, in place of what was shown before."""
-        self._line_um = self._wanted_line_um()
-        self._replace(region_layers(regions, self._line_um, offset_um), _REGIONS)
+        self._replace([regions_layer(regions, offset_um=offset_um)], (REGIONS,))
 
     def show_cells(self, cells: ShownCells, offset_um: Offset = ORIGIN) -> None:
         """Show cells in place of those shown before."""
@@ -76,6 +70,12 @@ class Stage:
         layer = self.layer(CELLS)
         if layer is not None:
             layer.colormap = steps(CELLS, cells.shown_colors())
+            layer.refresh(extent=False)
+
+    def repaint_regions(self) -> None:
+        """Draw the regions again after other parts were switched on."""
+        layer = self.layer(REGIONS)
+        if layer is not None:
             layer.refresh(extent=False)
 
     def layer(self, name: str) -> Any | None:
@@ -106,9 +106,13 @@ class Stage:
 
     def show_preview(self, region: BaseGeometry) -> None:
         """Show what a region would become; the reader goes on drawing where he was."""
+        if self._opened is None:
+            return
         active = self.viewer.layers.selection.active
         self.hide_preview()
-        self._add(preview_layer(PREVIEW, region, 2 * self._wanted_line_um()))
+        paints = (outline_paint(PREVIEW, _PREVIEW_COLOR),)
+        picture = RegionPicture({PREVIEW: region}, self._opened.shapes[0], self._opened.px, None, paints, (PREVIEW,))
+        self._add(regions_layer(picture, PREVIEW))
         self.viewer.layers.selection.active = active
 
     def hide_preview(self) -> None:
@@ -160,15 +164,5 @@ class Stage:
         return layer
 
     def _wanted_line_um(self) -> float:
-        """Return how many µm a line is wide now; it changes by steps, so that lines are not made anew all the time."""
+        """Return how many µm a line is wide that is begun now."""
         return float(LINE_PX * 2.0 ** round(-math.log2(max(self.viewer.camera.zoom, 1e-6))))
-
-    def _on_zoom(self, _: Any = None) -> None:
-        wanted = self._wanted_line_um()
-        if wanted == self._line_um:
-            return
-        self._line_um = wanted
-        for name, times in _LINES.items():
-            layer = self.layer(name)
-            if layer is not None:
-                layer.edge_width = times * wanted

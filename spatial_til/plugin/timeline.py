@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from spatial_til.io.folder import ScoredFolder
-from spatial_til.io.regions import named_regions
 from spatial_til.io.scores import read_score
 from spatial_til.metrics.records import transition_record
 from spatial_til.model import SlideMeta, SlideScore
 from spatial_til.pipeline.compare import follow
 from spatial_til.plugin.desk import Found, compute
-from spatial_til.plugin.layers import BORDER, COMPARTMENT_LAYER, LayerTuple, region_layers
-from spatial_til.plugin.opened import Opened, open_pictures, show_cells
+from spatial_til.plugin.layers import LayerTuple, regions_layer
+from spatial_til.plugin.opened import Opened, Painted, open_pictures, paint
+from spatial_til.plugin.region_picture import BORDER, COMPARTMENT_PART
 from spatial_til.plugin.tiles import Loader
 from spatial_til.report.words import in_words, level
 from spatial_til.review.journal import read_journal
@@ -23,7 +23,7 @@ from spatial_til.review.session import Session, open_session, score_reviewed
 from spatial_til.review.state import ReviewState, replay
 
 _GAP_SHARE = 0.08
-_LINE_SHARE = 1 / 400
+_SHOWN = (COMPARTMENT_PART, BORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class TimePoint:
     session: Session
     opened: Opened
     found: Found
+    painted: Painted
     score: SlideScore
     left_um: float
 
@@ -43,15 +44,11 @@ class TimePoint:
         call = self.found.numbers.classes.phenotype.call
         return f"{self.meta.timepoint.replace('_', ' ')}\n{in_words(call)}"
 
-    def layers(self, loader: Loader | None) -> list[LayerTuple]:
+    def layers(self) -> list[LayerTuple]:
         """Return the slide, its core, margin and border, and CD8+ cells, each named after the time point."""
-        offset, scene = (self.left_um, 0.0), self.found.numbers.scene
+        offset = (self.left_um, 0.0)
         layers = [layer for layer in self.opened.layers(offset) if layer[1]["visible"]]
-        regions = region_layers(named_regions(scene.compartments), self.opened.size_um[0] * _LINE_SHARE, offset)
-        layers += [layer for layer in regions if layer[1]["name"] in (COMPARTMENT_LAYER, BORDER)]
-        shown = [name for name in scene.populations if name == "CD8+"]
-        xy_um = scene.measured.cells.xy_um
-        layers.append(show_cells(self.opened, xy_um, scene.populations, loader, shown).layer(offset))
+        layers += [regions_layer(self.painted.regions, offset_um=offset), self.painted.cells.layer(offset)]
         when = self.meta.timepoint.replace("_", " ")
         return [(data, settings | {"name": f"{when}: {settings['name']}"}, kind) for data, settings, kind in layers]
 
@@ -77,7 +74,9 @@ def open_time_points(
         state = replay(read_journal(session.folder.review(meta.slide_id, reader)).events)
         found = compute(session, state, cancelled)
         opened = open_pictures(session, loader)
-        row.append(TimePoint(meta, session, opened, found, _score(session, state), left))
+        scene = found.numbers.scene
+        painted = paint(opened, scene, loader, [name for name in scene.populations if name == "CD8+"], _SHOWN)
+        row.append(TimePoint(meta, session, opened, found, painted, _score(session, state), left))
         left += opened.size_um[0] * (1 + _GAP_SHARE)
     return row
 

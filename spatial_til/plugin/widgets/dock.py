@@ -13,11 +13,11 @@ from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QSizePolicy, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
 
 from spatial_til.errors import SpatialTilError
-from spatial_til.io.regions import named_regions
 from spatial_til.plugin.convert import from_napari
 from spatial_til.plugin.desk import Desk, Found, Proposal, compute, deepen
-from spatial_til.plugin.opened import Opened, ShownCells, open_pictures, overlay_problem, show_cells
+from spatial_til.plugin.opened import Opened, Painted, ShownCells, open_pictures, overlay_problem, paint
 from spatial_til.plugin.reader import METADATA
+from spatial_til.plugin.region_picture import PARTS
 from spatial_til.plugin.stage import Stage
 from spatial_til.plugin.widgets.cells_tab import CellsTab
 from spatial_til.plugin.widgets.cutoff_tab import CutoffTab
@@ -33,6 +33,7 @@ from spatial_til.plugin.widgets.timeline_tab import TimelineTab
 from spatial_til.plugin.widgets.working import Working
 from spatial_til.plugin.widgets.worklist_tab import WorklistTab
 from spatial_til.review.session import Cancelled, Session, open_session
+from spatial_til.review.state import ReviewState
 
 
 class ReviewDock(QWidget):
@@ -47,8 +48,9 @@ class ReviewDock(QWidget):
         self.desk: Desk | None = None
         self.session: Session | None = None
         self.opened: Opened | None = None
-        self.cells: ShownCells | None = None
-        self._shown: Sequence[str] | None = None
+        self.painted: Painted | None = None
+        self._populations: Sequence[str] | None = None
+        self._parts: Sequence[str] = PARTS
         self.working = Working()
         self.later = Working()  # what may come after the numbers: it holds up no edit
         self.working.said.connect(self.say)
@@ -117,6 +119,11 @@ class ReviewDock(QWidget):
             _close(self.__dict__)
         super().changeEvent(event)
 
+    @property
+    def cells(self) -> ShownCells | None:
+        """The cells of the open slide as they are shown."""
+        return None if self.painted is None else self.painted.cells
+
     def say(self, words: str) -> None:
         """Say what goes on; to a blinded reader without names."""
         words = words if self.desk is None else self.desk.hide(words)
@@ -172,7 +179,7 @@ class ReviewDock(QWidget):
             self.opened.slide.close()
         if self.desk is not None:
             self.desk.close()
-        self.session, self.opened, self.cells = None, None, None
+        self.session, self.opened, self.painted = None, None, None
 
     def _on_opened(self, desk: Desk, result: tuple[Session, Opened]) -> None:
         session, opened = result
@@ -185,12 +192,17 @@ class ReviewDock(QWidget):
         self.session, self.opened = session, opened
         self.stage.show_slide(opened)
         self._refresh()
-        done = partial(self._on_first_numbers, desk, opened)
-        self.working.start("Computing the numbers …", compute, done, session, desk.state)
+        self._compute("Computing the numbers …", partial(self._on_first_numbers, desk, opened), session, desk.state)
 
-    def _on_first_numbers(self, desk: Desk, opened: Opened, found: Found) -> None:
-        desk.found = found
-        self._show(opened, found)
+    def _compute(self, words: str, done: Any, session: Session, state: ReviewState, **named: Any) -> None:
+        """Compute what a state comes to and paint it, in a thread."""
+        shown = (self.opened, self.loader, self._populations, self._parts)
+        self.working.start(words, compute_and_paint, done, session, state, shown, **named)
+
+    def _on_first_numbers(self, desk: Desk, opened: Opened, result: tuple[Found, Painted]) -> None:
+        desk.found, self.painted = result
+        found = desk.found
+        self._show(found)
         problems = (opened.problem, overlay_problem(found.numbers.scene))
         self.say(". ".join(filter(None, problems)))
 
@@ -219,25 +231,24 @@ class ReviewDock(QWidget):
             return
         done = partial(self._accept, desk, proposal)
         last = desk.found.numbers if desk.found else None
-        self.working.start(f"Computing: {proposal.words} …", compute, done, session, proposal.state, last=last)
+        self._compute(f"Computing: {proposal.words} …", done, session, proposal.state, last=last)
 
-    def _accept(self, desk: Desk, proposal: Proposal, found: Found) -> None:
+    def _accept(self, desk: Desk, proposal: Proposal, result: tuple[Found, Painted]) -> None:
+        found, painted = result
         try:
             desk.accept(proposal, found)
         except SpatialTilError as error:
             self.say(str(error))
             return
-        if self.opened is not None:
-            self._show(self.opened, found)
+        self.painted = painted
+        self._show(found)
         self.say(f"Saved: {proposal.words}.")
 
-    def _show(self, opened: Opened, found: Found) -> None:
-        scene = found.numbers.scene
-        self.stage.show_regions(named_regions(scene.compartments))
-        own = list(scene.protocol.populations)
-        xy_um = scene.measured.cells.xy_um
-        self.cells = show_cells(opened, xy_um, scene.populations, self.loader, self._shown, own)
-        self.stage.show_cells(self.cells)
+    def _show(self, found: Found) -> None:
+        if self.painted is not None:
+            self.painted.switch(self._populations, self._parts)
+            self.stage.show_regions(self.painted.regions)
+            self.stage.show_cells(self.painted.cells)
         self._refresh()
         self.later.start("The profile follows …", deepen, self._on_depth, found)
 
@@ -254,10 +265,17 @@ class ReviewDock(QWidget):
 
     def show_populations(self, shown: Sequence[str]) -> None:
         """Show the cells of these populations only."""
-        self._shown = list(shown)
+        self._populations = list(shown)
         if self.cells is not None:
             self.cells.show(shown)
             self.stage.repaint_cells(self.cells)
+
+    def show_parts(self, shown: Sequence[str]) -> None:
+        """Show these parts of the regions only."""
+        self._parts = tuple(shown)
+        if self.painted is not None:
+            self.painted.regions.show(shown)
+            self.stage.repaint_regions()
 
     def show_members(self, members: Any) -> None:
         """Show cells as another cut-off would call them."""
@@ -285,6 +303,15 @@ class ReviewDock(QWidget):
         found = [la.metadata[METADATA]["folder"] for la in viewer.layers if METADATA in la.metadata]
         if found:
             self.start_page.folder.setText(found[0])
+
+
+def compute_and_paint(
+    session: Session, state: ReviewState, shown: tuple[Any, ...], last: Any = None, *, cancelled: Any
+) -> tuple[Found, Painted]:
+    """Return what a state comes to, and how it is shown; for a thread."""
+    found = compute(session, state, cancelled, last)
+    opened, loader, populations, parts = shown
+    return found, paint(opened, found.numbers.scene, loader, populations, parts)
 
 
 def open_for_review(root: Path, slide_id: str, loader: Any, *, cancelled: Any) -> tuple[Session, Opened]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import weakref
 from typing import Any
 
@@ -74,6 +75,8 @@ def shared_refresher() -> Refresher:
     """Return the one refresher of this program, in which a window system runs."""
     if "one" not in _shared:
         _shared["one"] = Refresher()
+        # a tile that comes when the window system is gone would end the program with a fault
+        atexit.register(_shared["one"].loader.close)
     return _shared["one"]
 
 

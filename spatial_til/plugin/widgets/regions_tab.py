@@ -11,6 +11,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.errors import AnnotationError
 from spatial_til.plugin.drawing import TARGETS, Target, Tool, current_region, outline_of, try_corners, try_outline
 from spatial_til.plugin.layers import RING
+from spatial_til.plugin.widgets.legend import Legend
 from spatial_til.plugin.widgets.parts import button, heading, reason, row, text
 from spatial_til.review.corners import Ring, rings_of
 from spatial_til.review.drawing import Commit
@@ -49,9 +50,12 @@ class RegionsTab(QWidget):
         self.why = reason()
         self.commit = button("Commit", self.commit_outline, "Use it; the numbers follow")
         self.cancel = button("Cancel", self.cancel_outline, "Leave the region as it is")
+        self.parts = Legend(dock.show_parts)
         layout = QVBoxLayout(self)
         for widget in (
-            heading("What"),
+            heading("Show"),
+            self.parts,
+            heading("Correct"),
             self.target,
             heading("How"),
             self._tools,

@@ -67,7 +67,7 @@ class TimelineTab(QWidget):
         stage = self._dock.stage
         self._dock.leave_slide()
         for point in row:
-            stage.add(point.layers(self._dock.loader))
+            stage.add(point.layers())
         above = -_ABOVE * max(point.opened.size_um[1] for point in row)
         places = [(point.left_um + point.opened.size_um[0] / 2, above) for point in row]
         stage.add([title_layer("Time points", [point.title for point in row], places)])
