@@ -471,6 +471,14 @@ def test_a_chunk_that_unpacks_to_more_than_its_pixels(tmp_path, codec, head):
         check_unpacked(tmp_path / "0.0.0", ["shuffle", codec["id"]], 8192)
 
 
+@pytest.mark.parametrize("data", [b"\x02\x01\x21\x02" + struct.pack("<III", 8192, 8192, 10**9) + bytes(200), b"\x02"])
+def test_a_blosc_chunk_that_ends_before_it_says(tmp_path, data):
+    """The library believes its header and would read on behind the bytes of the file: the process would die."""
+    (tmp_path / "0.0.0").write_bytes(data)
+    with pytest.raises(SlideError, match="cut short or damaged"):
+        check_unpacked(tmp_path / "0.0.0", ["blosc"], 8192)
+
+
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("codec", ["blosc", "zstd", "gzip"])
 def test_chunks_that_hold_their_pixels_are_read(tmp_path, version, codec):

@@ -1,4 +1,4 @@
-"""How much a compressed chunk unpacks to, found out before memory is asked for it."""
+"""Whether a compressed chunk is what it says, and how much it unpacks to, found out before it is unpacked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_unpacked(file: Path, codecs: Sequence[str], chunk_bytes: int) -> None:
     Raises
     ------
     SlideError
-        It unpacks to more.
+        It unpacks to more, or its file ends before it does.
 
     Notes
     -----
@@ -46,10 +46,22 @@ def check_unpacked(file: Path, codecs: Sequence[str], chunk_bytes: int) -> None:
     if not packed or not file.is_file():
         return
     most = chunk_bytes + _SLACK_BYTES
+    if packed[-1] == "blosc":
+        _check_length(file)
     found = _counted(file, packed[-1], most) if packed[-1] in _STREAMS else _declared(file, packed[-1])
     if found > most:
         told = f"at least {found}" if packed[-1] in _STREAMS else found
         msg = f"{file}: this chunk unpacks to {told} bytes, and its pixels take {chunk_bytes}. Copy the folder again."
+        raise SlideError(msg)
+
+
+def _check_length(file: Path) -> None:
+    """Refuse a Blosc chunk that says it is longer than its file: the library would read on in memory not its own."""
+    with file.open("rb") as opened:
+        head = opened.read(16)
+    size = file.stat().st_size
+    if len(head) < 16 or int.from_bytes(head[12:16], "little") > size:
+        msg = f"{file}: this chunk is cut short or damaged ({size} bytes). Copy the folder again."
         raise SlideError(msg)
 
 
