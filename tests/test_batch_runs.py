@@ -8,7 +8,6 @@ import shutil
 import pytest
 
 from spatial_til.batch import rescore, score_study, status_lines
-from spatial_til.batch import runs as runs_module
 from spatial_til.batch import stages as stages_module
 from spatial_til.errors import SpatialTilError, StudyError
 from spatial_til.io import atomic
@@ -18,34 +17,8 @@ from spatial_til.pipeline import measure as measure_module
 from spatial_til.report import pictures
 from spatial_til.report.html import write_report
 from spatial_til.study import load_study
-from spatial_til.workers import Outcome, describe
 from tests.batch_study import contents, make_study, table
-
-
-class Inline:
-    """A runner that does the work here, so that a test can reach into it."""
-
-    def __init__(self, workers):
-        self.workers = workers
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def __call__(self, stage, function, items, started):
-        for item in items:
-            started(item)
-            try:
-                yield item, Outcome(function(item))
-            except Exception as error:  # noqa: BLE001
-                yield item, Outcome(None, describe(error))
-
-
-@pytest.fixture(autouse=True)
-def inline(monkeypatch):
-    monkeypatch.setattr(runs_module, "LocalRunner", Inline)
+from tests.inline import stages_here  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +26,7 @@ def pristine(tmp_path_factory):
     """Three slides, their sheet and their scored folder."""
     folder = tmp_path_factory.mktemp("batch")
     sheet = make_study(folder / "study" / "in", slides=3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs_module, "LocalRunner", Inline)
-        score_study(load_study(sheet), folder / "study" / "out", quiet=True)
+    score_study(load_study(sheet), folder / "study" / "out", quiet=True)
     shutil.copytree(folder / "study", folder / "kept")
     return folder
 

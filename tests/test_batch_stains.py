@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from spatial_til.batch import rescore, score_study
-from spatial_til.batch import runs as runs_module
 from spatial_til.batch.checks import check_study
 from spatial_til.errors import ProtocolError
 from spatial_til.io.folder import ScoredFolder
@@ -17,15 +16,10 @@ from spatial_til.segmentation.stains import stain_matrix
 from spatial_til.study import load_study
 from spatial_til.synthetic import PRESET_VECTORS, Staining, render_brightfield, tilted_vectors, tissue_scene
 from tests.batch_study import PROTOCOL, table
-from tests.test_batch_runs import Inline
+from tests.inline import stages_here  # noqa: F401
 
 AUTO = PROTOCOL.replace('vector = "hematoxylin"', 'vector = "auto"').replace('vector = "dab"', 'vector = "auto"')
 TRUE = tilted_vectors(7, 42)
-
-
-@pytest.fixture(autouse=True)
-def inline(monkeypatch):
-    monkeypatch.setattr(runs_module, "LocalRunner", Inline)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +45,7 @@ def scored(tmp_path_factory):
         "properties": {"objectType": "annotation", "classification": {"name": "Tumor"}},
     }
     (folder / "tumor.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [tumor]}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs_module, "LocalRunner", Inline)
-        summary = score_study(load_study(folder / "study.csv"), folder / "out", quiet=True)
+    summary = score_study(load_study(folder / "study.csv"), folder / "out", quiet=True)
     return folder, summary
 
 

@@ -25,6 +25,7 @@ from spatial_til.review.session import open_session
 from spatial_til.study import load_study
 from spatial_til.units import PixelSize
 from tests.acceptance_study import command
+from tests.inline import stages_here  # noqa: F401
 from tests.painted import border_error_um, paint
 
 SAMPLES = Path(__file__).parents[1] / "sample_slides"

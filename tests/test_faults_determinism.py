@@ -12,29 +12,8 @@ import tifffile
 from spatial_til.batch import runs, score_study
 from spatial_til.segmentation import slide as segmentation
 from spatial_til.study import load_study
-from spatial_til.workers import Outcome, describe
 from tests.batch_study import command, contents, make_study
-
-
-class Inline:
-    """A runner in this process, so that a test may reach what the stages are made with."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def __call__(self, stage, function, items, started):
-        for item in reversed(items):
-            started(item)
-            try:
-                yield item, Outcome(function(item))
-            except Exception as error:  # noqa: BLE001 - as the runner that is replaced
-                yield item, Outcome(None, describe(error))
+from tests.inline import Inline
 
 
 def rewritten(folder: Path, other: Path) -> Path:

@@ -28,6 +28,7 @@ from spatial_til.review.state import replay
 from spatial_til.review.worklist import worklist
 from spatial_til.study import Job
 from tests.batch_study import table
+from tests.inline import stages_here  # noqa: F401
 from tests.scored_folder import PLANS, PROTOCOL, make_folder
 
 FIRST, SECOND = "A_base", "A_on"

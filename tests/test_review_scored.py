@@ -33,6 +33,7 @@ from spatial_til.review.session import (
 from spatial_til.review.state import ReviewState, replay
 from spatial_til.run_record import jobs_from_record
 from tests.batch_study import run, table
+from tests.inline import stages_here  # noqa: F401
 from tests.scored_folder import PLANS, TISSUE, make_folder
 
 SLIDE, OTHER = "A_base", "A_on"
