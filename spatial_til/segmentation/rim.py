@@ -79,16 +79,17 @@ def rim_stain(
 
 @njit(cache=True, nogil=True)
 def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked: Any, rays: Any, facing: Any) -> None:
-    """Write eight times the ridge of each marker on each ray (n, markers, RAYS), and the cell beyond (n, RAYS)."""
+    """Write eight times the ridge of each marker on each ray (n, markers, RAYS), and the cell beyond (n, RAYS).
+
+    What is known of each step on each ray lies in one row of numbers, step after step.
+    """
     m, rows, cols = planes.shape
     beyond, frame, half = steps[2], 4 * steps[5], steps[6]
     flat_keys = keys.reshape(-1), rows, cols
     ahead = steps[3] + half
-    profile = np.zeros((ahead + steps[5] + beyond + half + steps[1] + 2, RAYS + 2), dtype=np.int32)
-    line = np.zeros((len(profile), RAYS), dtype=np.int32)
-    band = np.zeros((len(profile), RAYS), dtype=np.int32)
-    at = np.zeros((len(profile), RAYS), dtype=np.int64)
-    rim, last = np.zeros(RAYS, dtype=np.int64), np.zeros(RAYS, dtype=np.int64)
+    room = (ahead + steps[5] + beyond + half + steps[1] + 2) * RAYS
+    at, stain, line = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    rim, last = np.zeros(RAYS, dtype=np.int64), np.zeros(RAYS, dtype=np.int32)
     for k in range(len(centre)):
         if not chosen[k]:
             continue
@@ -99,17 +100,12 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked
             rim[t], end, facing[k, t] = _extent(flat_keys, own, r, c, t, steps, inside)
             last[t] = end - rim[t] + steps[1]
             furthest = max(furthest, last[t])
-        used = ahead + furthest + beyond + half + 1
+        used = (ahead + furthest + beyond + half + 1) * RAYS
         _positions(at[:used], r, c, rim, ahead, rows, cols, inside)
         for p in range(m):
-            flat = planes[p].reshape(-1)
-            for s in range(used):
-                for t in range(RAYS):
-                    profile[s, t + 1] = flat[np.uint64(at[s, t])]
-                profile[s, 0], profile[s, RAYS + 1] = profile[s, RAYS], profile[s, 1]
-                for t in range(RAYS):
-                    line[s, t] = profile[s, t] + 2 * profile[s, t + 1] + profile[s, t + 2]
-            _ridge(line[:used], band, ahead, last, furthest, steps, rays[k, p])
+            _look_up(planes[p].reshape(-1), at[:used], stain)
+            _across(stain[:used], line)
+            _ridge(line[:used], stain, ahead, last, furthest, steps, rays[k, p])
         if m > 1:
             _without_leaks(rays[k], leaked)
 
@@ -147,43 +143,80 @@ def _extent(keys: Any, own: Any, r: int, c: int, t: int, steps: Any, inside: boo
 @njit(cache=True, nogil=True)
 def _positions(at: Any, r: int, c: int, rim: Any, before: int, rows: int, cols: int, inside: bool) -> None:
     """Write the place in a flat plane of each step from `before` steps ahead of the rim on each ray."""
-    for s in range(len(at)):
+    for s in range(len(at) // RAYS):
+        line = at[s * RAYS : (s + 1) * RAYS]
         for t in range(RAYS):
             u = max(rim[t] - before + s, 0)
             i, j = (r + u * _WAY[0, t]) >> 8, (c + u * _WAY[1, t]) >> 8
             if not inside:
                 i, j = min(max(i, 0), rows - 1), min(max(j, 0), cols - 1)
-            at[s, t] = i * cols + j
+            line[t] = i * cols + j
+
+
+@njit(cache=True, nogil=True)
+def _look_up(plane: Any, at: Any, stain: Any) -> None:
+    for j in range(len(at)):
+        stain[j] = plane[np.uint64(at[j])]
+
+
+@njit(cache=True, nogil=True)
+def _across(stain: Any, line: Any) -> None:
+    """Write each ray's stain twice plus that of the rays on both sides, step by step; the last is beside the first."""
+    left, here, right, out = stain[:-2], stain[1:-1], stain[2:], line[1:]
+    for j in range(len(here)):
+        out[j] = left[j] + 2 * here[j] + right[j]
+    for first in range(0, len(stain), RAYS):
+        last = first + RAYS - 1
+        line[first] = stain[last] + 2 * stain[first] + stain[first + 1]
+        line[last] = stain[last - 1] + 2 * stain[last] + stain[first]
 
 
 @njit(cache=True, nogil=True)
 def _ridge(line: Any, band: Any, rim: int, last: Any, furthest: int, steps: Any, out: Any) -> None:
-    """Write eight times the highest ridge on each ray; `line` holds four times the stain, by step and ray.
+    """Write eight times the highest ridge on each ray; `line` holds four times the stain, `band` is overwritten.
 
     Half how far a band of stain stands above the band beyond, half the same or how far above the band before,
     whichever is less: a cell full of stain still counts by half.
     """
-    off, beyond, before, half = steps[0], steps[2], steps[3], steps[6]
+    off, beyond, before, half = steps[0], steps[2] * RAYS, steps[3] * RAYS, steps[6]
     _bands(line, band, half)
     out[:] = 0
-    for s in range(rim + off, rim + furthest + 1):
-        here, outer, inner = band[s], band[s + beyond], band[s - before]
-        for t in range(RAYS):
-            drop = here[t] - outer[t]
-            ridge = drop + min(drop, here[t] - inner[t])
-            out[t] = max(out[t], ridge if s <= rim + last[t] else np.int32(0))
+    for s in range(off, furthest + 1):
+        at = (rim + s) * RAYS
+        _raise(out, band[at:], band[at + beyond :], band[at - before :], last, np.int32(s))
     for t in range(RAYS):
         out[t] //= 2 * half + 1
 
 
 @njit(cache=True, nogil=True)
+def _raise(out: Any, here: Any, outer: Any, inner: Any, last: Any, s: Any) -> None:
+    """Raise each ray's ridge to that of one step, where the ray is that long; apart so that it is vectorised."""
+    for t in range(RAYS):
+        drop = here[t] - outer[t]
+        ridge = drop + min(drop, here[t] - inner[t])
+        out[t] = max(out[t], ridge if s <= last[t] else np.int32(0))
+
+
+@njit(cache=True, nogil=True)
 def _bands(line: Any, band: Any, half: int) -> None:
     """Write the sums of 2 * half + 1 steps around each step that has them, on every ray at once."""
-    for s in range(half, len(line) - half):
-        band[s] = line[s - half]
-        for d in range(s - half + 1, s + half + 1):
-            for t in range(RAYS):
-                band[s, t] += line[d, t]
+    size = len(line) - 2 * half * RAYS
+    middle = band[half * RAYS :]
+    _set(middle, line[:size])
+    for d in range(1, 2 * half + 1):
+        _add(middle, line[d * RAYS : d * RAYS + size])
+
+
+@njit(cache=True, nogil=True)
+def _set(out: Any, values: Any) -> None:
+    for j in range(len(values)):
+        out[j] = values[j]
+
+
+@njit(cache=True, nogil=True)
+def _add(out: Any, values: Any) -> None:
+    for j in range(len(values)):
+        out[j] += values[j]
 
 
 @njit(cache=True, nogil=True)
