@@ -71,9 +71,15 @@ def bilinear(grid: NDArray[Any], rows: FloatArray, cols: FloatArray) -> FloatArr
 
 
 def above_surface(
-    plane: NDArray[np.int16], knots: NDArray[np.int16], corner: tuple[int, int], block: int, scratch: Scratch
+    plane: NDArray[np.int16],
+    knots: NDArray[np.int16],
+    corner: tuple[int, int],
+    block: int,
+    scratch: Scratch,
+    *,
+    out: NDArray[np.int16],
 ) -> None:
-    """Take the bilinear surface through `knots` at the centres of blocks off a plane, in place.
+    """Write a plane less the bilinear surface through `knots` at the centres of blocks.
 
     Parameters
     ----------
@@ -84,6 +90,8 @@ def above_surface(
     block
         Side of a block in pixels, a power of two: then every product is a whole number of
         1 / (2 block)**2, which the vectorised interpolation holds exactly, whatever the box.
+    out
+        Where to write; the plane itself or another.
     """
     import cv2
 
@@ -93,4 +101,4 @@ def above_surface(
     size = (near.shape[1] * block, near.shape[0] * block)
     fine = scratch.array("surface", size[::-1], np.int16)
     cv2.resize(near, size, dst=fine, interpolation=cv2.INTER_LINEAR)
-    cv2.subtract(plane, fine[block : block + rows, block : block + cols], dst=plane)
+    cv2.subtract(plane, fine[block : block + rows, block : block + cols], dst=out)

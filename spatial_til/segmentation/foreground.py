@@ -78,7 +78,7 @@ def nuclear_contrast(
     """
     out = scratch.array("contrast", signal.shape, np.int16)
     smooth(signal, settings.blur_um / px.mean_um, SCALE, out=out)
-    above_surface(out, floor, corner, FLOOR_PX, scratch)
+    above_surface(out, floor, corner, FLOOR_PX, scratch, out=out)
     return out
 
 
@@ -93,15 +93,22 @@ def above_level(
     block = block_px(settings, px_um)
     first, second = block_sums(contrast, block)
     radius = max(round(settings.local_um / px_um / block), 1)
-    level = tent(second, radius) * 64 / np.maximum(tent(first, radius), 1)
     floor = settings.typical_share * typical if settings.threshold is None else settings.threshold
     highest = settings.local_most * typical * SCALE
-    share = np.round(np.minimum(level, highest) * settings.local_share)
-    knots: NDArray[np.int16] = np.clip(share, round(floor * SCALE), 2**15 - 1).astype(np.int16)
+    knots = np.empty(first.shape, dtype=np.int16)
+    _cut_offs(tent(first, radius), tent(second, radius), highest, settings.local_share, round(floor * SCALE), knots)
     out = scratch.array("above", contrast.shape, np.int16)
-    out[:] = contrast
-    above_surface(out, knots, (0, 0), block, scratch)
+    above_surface(contrast, knots, (0, 0), block, scratch, out=out)
     return out
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cut_offs(first: Any, second: Any, highest: float, share: float, floor: int, out: Any) -> None:
+    """Write the share of the local level, of which no more than `highest` counts, and at least the floor."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            level = min(second[i, j] * 64 / max(first[i, j], 1.0), highest)
+            out[i, j] = np.int16(min(max(np.rint(level * share), floor), 2.0**15 - 1))
 
 
 @njit(cache=True, nogil=True)

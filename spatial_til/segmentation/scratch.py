@@ -10,7 +10,11 @@ from numpy.typing import DTypeLike, NDArray
 
 
 class Scratch:
-    """Named buffers that grow to the largest tile. An array is valid until the same name is asked for again."""
+    """Named buffers that grow to the largest tile. An array is valid until the same name is asked for again.
+
+    An eighth more is set aside than asked for, since tiles inside the slide have a wider rim than the first, in its
+    corner; what is never written to takes no memory.
+    """
 
     def __init__(self) -> None:
         self._buffers: dict[str, NDArray[np.uint8]] = {}
@@ -19,5 +23,5 @@ class Scratch:
         """Return an array of any content."""
         size = prod(shape) * np.dtype(dtype).itemsize
         if name not in self._buffers or self._buffers[name].size < size:
-            self._buffers[name] = np.empty(size, dtype=np.uint8)
+            self._buffers[name] = np.empty(size + size // 8, dtype=np.uint8)
         return self._buffers[name][:size].view(dtype).reshape(shape)
