@@ -16,10 +16,9 @@ from spatial_til.segmentation.scratch import Scratch
 
 
 @njit(cache=True, nogil=True)
-def block_sums(plane: Any, block: int) -> Any:
-    """Return the sums over blocks (int64) of values above 0, and of their squares in units of 8."""
-    rows, cols = (plane.shape[0] + block - 1) // block, (plane.shape[1] + block - 1) // block
-    total = np.zeros((2, rows, cols), dtype=np.int64)
+def block_sums(plane: Any, block: int, total: Any) -> None:
+    """Write the sums over blocks (2, rows, cols) of values above 0, and of their squares in units of 8."""
+    _, rows, cols = total.shape
     line = np.zeros((2, cols * block), dtype=np.int32)
     for r in range(rows):
         line[:] = 0
@@ -34,7 +33,6 @@ def block_sums(plane: Any, block: int) -> Any:
                 for j in range(c * block, (c + 1) * block):
                     part += line[k, j]
                 total[k, r, c] = part
-    return total
 
 
 def window_min(grid: NDArray[np.int16], radius: int) -> NDArray[np.int16]:
@@ -46,17 +44,15 @@ def window_min(grid: NDArray[np.int16], radius: int) -> NDArray[np.int16]:
     return np.asarray(cv2.erode(grid, square))
 
 
-def tent(grid: NDArray[Any], radius: int) -> FloatArray:
-    """Return the grid convolved with a tent of half-width `radius` + 1 on both axes, zero beyond the edge.
+def tent(grid: FloatArray, radius: int, out: FloatArray) -> None:
+    """Write the grid convolved with a tent of half-width `radius` + 1 on both axes, zero beyond the edge.
 
     Whole numbers below 2**53 stay exact in any order of summation.
     """
     import cv2
 
     weights = (radius + 1 - np.abs(np.arange(-radius, radius + 1))).astype(np.float64)
-    return np.asarray(
-        cv2.sepFilter2D(grid.astype(np.float64), cv2.CV_64F, weights, weights, borderType=cv2.BORDER_CONSTANT)
-    )
+    cv2.sepFilter2D(grid, cv2.CV_64F, weights, weights, dst=out, borderType=cv2.BORDER_CONSTANT)
 
 
 def bilinear(grid: NDArray[Any], rows: FloatArray, cols: FloatArray) -> FloatArray:

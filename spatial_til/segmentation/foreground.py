@@ -91,20 +91,29 @@ def above_level(
     wherever one lies near, however much of the window it covers.
     """
     block = block_px(settings, px_um)
-    first, second = block_sums(contrast, block)
+    sums, around = (
+        scratch.array(name, (2, *(-(-n // block) for n in contrast.shape)), np.float64) for name in ("sums", "around")
+    )
+    block_sums(contrast, block, sums)
     radius = max(round(settings.local_um / px_um / block), 1)
     floor = settings.typical_share * typical if settings.threshold is None else settings.threshold
     highest = settings.local_most * typical * SCALE
-    knots = np.empty(first.shape, dtype=np.int16)
-    _cut_offs(tent(first, radius), tent(second, radius), highest, settings.local_share, round(floor * SCALE), knots)
+    for total, level in zip(sums, around, strict=True):
+        tent(total, radius, level)
+    knots = np.empty(sums.shape[1:], dtype=np.int16)
+    _cut_offs(around, highest, settings.local_share, round(floor * SCALE), knots)
     out = scratch.array("above", contrast.shape, np.int16)
     above_surface(contrast, knots, (0, 0), block, scratch, out=out)
     return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _cut_offs(first: Any, second: Any, highest: float, share: float, floor: int, out: Any) -> None:
-    """Write the share of the local level, of which no more than `highest` counts, and at least the floor."""
+def _cut_offs(sums: Any, highest: float, share: float, floor: int, out: Any) -> None:
+    """Write the share of the local level, of which no more than `highest` counts, and at least the floor.
+
+    `sums`: (2, rows, cols) contrast and its squares in units of 8, see `block_sums`.
+    """
+    first, second = sums[0], sums[1]
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             level = min(second[i, j] * 64 / max(first[i, j], 1.0), highest)

@@ -45,7 +45,7 @@ class MeasuredSlide(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Cells of one tile."""
+    """Cells of one tile, along the last axis of each array."""
 
     row: NDArray[np.float64]
     col: NDArray[np.float64]
@@ -216,8 +216,9 @@ def _measure_tile(
     colour = np.zeros((len(row), N_SUMS), dtype=np.int64)
     if constants.density is not None and stained.any():
         colour = colour_sums(keys, centre, stained, pixels, constants.density, px_um=px.mean_um)
-    found_values = values[wanted].astype(np.float32)
-    return _Part(row[wanted], col[wanted], found.area_px[wanted], area[wanted], found_values, colour[wanted])
+    by_column = values[wanted].astype(np.float32).reshape(-1, values.shape[1] * values.shape[2]).T
+    kept = (row[wanted], col[wanted], found.area_px[wanted], area[wanted])
+    return _Part(*kept, np.ascontiguousarray(by_column), np.ascontiguousarray(colour[wanted].T))
 
 
 def cells_around(
@@ -261,20 +262,23 @@ def _without_doubles(parts: list[_Part], px: PixelSize) -> list[_Part]:
     row, col, area = (np.concatenate([part[k] for part in parts]) for k in range(3))
     tile = np.repeat(np.arange(len(parts)), [len(part.row) for part in parts])
     kept = ~seams.claimed_twice((col + 0.5) * px.x_um, (row + 0.5) * px.y_um, area, tile)
-    return [_Part(*(array[kept[tile == k]] for array in part)) for k, part in enumerate(parts)]
+
+    def without(array: NDArray[Any], k: int) -> Any:
+        return array[..., kept[tile == k]]
+
+    return [_Part(*(without(array, k) for array in part)) for k, part in enumerate(parts)]
 
 
 def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration, quality: QC) -> Cells:
     """Join the tiles' cells, ordered by y, then x."""
     px, markers = source.pixel_size, constants.settings.markers
-    joined: list[NDArray[Any]] = [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+    joined: list[NDArray[Any]] = [np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)]
     row, col, nucleus_px, cell_px, values, colour = joined
     order = np.lexsort((col, row))
     names = [name for marker in markers for name in column_names(marker)]
-    by_column = np.ascontiguousarray(values[order].reshape(len(order), len(names)).T)
-    columns: dict[str, NDArray[np.floating[Any]]] = dict(zip(names, by_column, strict=True))
+    columns: dict[str, NDArray[np.floating[Any]]] = dict(zip(names, values[:, order], strict=True))
     for k in constants.brown:
-        columns[f"{markers[k]}_membrane_pigment"] = pigment_of(colour[order], quality.stain_normal)
+        columns[f"{markers[k]}_membrane_pigment"] = pigment_of(colour[:, order].T, quality.stain_normal)
     return Cells(
         x_um=(col[order] + 0.5) * px.x_um,
         y_um=(row[order] + 0.5) * px.y_um,
