@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from numba import njit
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, Polygon
 
@@ -64,10 +65,19 @@ def tissue_brightfield(
 
 def _visible(rgb: NDArray[np.uint8], white: tuple[float, float, float]) -> FloatArray:
     """Return (rows, cols) how much each pixel differs from glass."""
-    known = optical_density(np.arange(256)[:, None], white)
-    red, green, blue = (np.ascontiguousarray(known[:, c])[rgb[..., c]] for c in range(3))
-    colour = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    return np.asarray(np.hypot((red + green + blue) / 3, _COLOUR_WEIGHT * colour), dtype=np.float64)
+    out = np.empty(rgb.shape[:2], dtype=np.float64)
+    _write_visible(rgb, optical_density(np.arange(256)[:, None], white), out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _write_visible(rgb: Any, density: Any, out: Any) -> None:
+    """Write how far from glass pixels are; `density` of each grey level in each colour (256, 3)."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            red, green, blue = density[rgb[i, j, 0], 0], density[rgb[i, j, 1], 1], density[rgb[i, j, 2], 2]
+            colour = max(red, green, blue) - min(red, green, blue)
+            out[i, j] = np.hypot((red + green + blue) / 3, _COLOUR_WEIGHT * colour)
 
 
 def tissue_fluorescence(
