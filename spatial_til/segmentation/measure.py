@@ -89,12 +89,21 @@ def _level_statistics(pieces: Any, out: Any) -> None:
             code, n = pieces.code[piece], np.uint64(pieces.held[piece])
             for p in range(m):
                 level, counts = pieces.value[piece, p], histogram[p]
-                top[p] = max(top[p], level[:n].max())
+                top[p] = max(top[p], _highest(level[: np.int64(n)]))
                 for j in range(n):
                     counts[(np.uint64(code[j]) << np.uint64(8)) | np.uint64(level[j])] += np.int32(1)
             piece = pieces.following[piece]
         for p in range(m):
             _from_histograms(histogram[p].reshape(8, 256)[:, : np.int64(top[p]) + 1], out[k, p])
+
+
+@njit(cache=True, nogil=True)
+def _highest(levels: Any) -> Any:
+    """Return the highest of some levels; vectorised, which `max` is not."""
+    highest = np.uint8(0)
+    for j in range(len(levels)):
+        highest = levels[j] if levels[j] > highest else highest
+    return highest
 
 
 @njit(cache=True, nogil=True)
