@@ -53,6 +53,35 @@ def write_record(
     changed = {k: {"old": before[k], "new": v} for k, v in now.items() if k in before and before[k] != v}
     if run.resumed and not changed:  # the run we go on with may have got as far as writing this
         changed = _table(earlier.get("thresholds_changed"))
+    record = {
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "protocol": study.protocol.resolved(),
+        "protocol_fingerprint": study.protocol.fingerprint(),
+        "stain_vectors": _earlier(stored.run).get("stain_vectors", []) if run.vectors is None else run.vectors,
+        "thresholds": now,
+        "thresholds_changed": changed,
+        "slides": _slides(run, study, stored, scored, made_with),
+        "study": {
+            "path": str(study.path) if study.path else None,
+            "extra_columns": list(study.extra_columns),
+            "jobs": [record_job(job) for job in study.jobs],
+        },
+    }
+    if review is not None:
+        digests = {slide_id: of.digest() for slide_id, of in review.corrections.items()}
+        record["review"] = {"reader": review.reader, "corrections": digests}
+    write_text(run.folder.run, json.dumps(record, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def _slides(
+    run: Run,
+    study: Study,
+    stored: ScoredFolder,
+    scored: Mapping[str, ScoredSlide],
+    made_with: Mapping[str, tuple[Mapping[str, MarkerCut], Widths]],
+) -> dict[str, dict[str, Any]]:
+    """Return what is recorded of each slide: its stages, what was read, and what it was scored with."""
     slides: dict[str, dict[str, Any]] = {}
     for job in study.jobs:
         stages = [] if job.slide_id in run.failures else ["measure"] if job.control else ["measure", "score"]
@@ -65,25 +94,7 @@ def write_record(
         if job.slide_id in scored:
             for row in scored[job.slide_id].rows.get("run", []):
                 slides[job.slide_id] |= row
-    record = {
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
-        "protocol": study.protocol.resolved(),
-        "protocol_fingerprint": study.protocol.fingerprint(),
-        "stain_vectors": _earlier(stored.run).get("stain_vectors", []) if run.vectors is None else run.vectors,
-        "thresholds": now,
-        "thresholds_changed": changed,
-        "slides": slides,
-        "study": {
-            "path": str(study.path) if study.path else None,
-            "extra_columns": list(study.extra_columns),
-            "jobs": [record_job(job) for job in study.jobs],
-        },
-    }
-    if review is not None:
-        digests = {slide_id: of.digest() for slide_id, of in review.corrections.items()}
-        record["review"] = {"reader": review.reader, "corrections": digests}
-    write_text(run.folder.run, json.dumps(record, indent=1, ensure_ascii=False, default=str) + "\n")
+    return slides
 
 
 def times_so_far(folder: ScoredFolder) -> dict[tuple[str, str], dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -69,17 +69,7 @@ def _pyramid(path: Path, files: dict[str, FileBytes], opened: ExitStack) -> Pyra
         check_directories(file)
         return opened.enter_context(tifffile.TiffFile(file))
 
-    companion = path if _is_xml(path) else _companion_of(open_tif(path), path)
-    if companion is None:
-        tif = open_tif(path)
-        ome = _ome_image(tif, path)
-        if tif.is_bif:
-            check_no_overlap(tif, path)
-        page_levels = choose_levels(tif, path)
-    else:
-        ome = read_companion(companion)
-        page_levels = companion_levels(companion, ome, open_tif)
-        tif = page_levels[0][0].parent
+    tif, ome, page_levels = _chosen(path, open_tif)
     check_alike(page_levels, path)
     page = page_levels[0][0]
     check_photometric(page, path, is_ome=ome is not None or bool(tif.is_imagej))
@@ -104,6 +94,20 @@ def _pyramid(path: Path, files: dict[str, FileBytes], opened: ExitStack) -> Pyra
         close=lambda: _close(files),
         premultiplied=bool(extra) and int(extra[0]) == 1,
     )
+
+
+def _chosen(path: Path, open_tif: Callable[[Path], Any]) -> tuple[Any, OmeImage | None, list[list[Any]]]:
+    """Return the file that describes the slide, its OME image, and the pages of each level."""
+    companion = path if _is_xml(path) else _companion_of(open_tif(path), path)
+    if companion is not None:
+        ome = read_companion(companion)
+        page_levels = companion_levels(companion, ome, open_tif)
+        return page_levels[0][0].parent, ome, page_levels
+    tif = open_tif(path)
+    found = _ome_image(tif, path)
+    if tif.is_bif:
+        check_no_overlap(tif, path)
+    return tif, found, choose_levels(tif, path)
 
 
 def _is_xml(path: Path) -> bool:
