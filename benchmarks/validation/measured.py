@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.validation.page import Bar, Run, Section, table
 
 NOT_RUN = "not run here"
+_HELD = ("memory_mib", "descriptors", "threads", "temporary")
 COMMANDS = {
     "fuzz.json": "make fuzz: python -m benchmarks.fuzz --json RESULTS/fuzz.json",
     "soak.json": "make soak: python -m benchmarks.soak --json RESULTS/soak.json",
@@ -68,7 +69,8 @@ def _fuzz(given: str) -> tuple[str, list[Bar]]:
         ),
         Bar("Memory of a mutated input", "≤ 1024 MiB", f"{total['most_mib']:.0f} MiB", total["most_mib"] <= 1024),
     ]
-    return f"Seed {told.get('seed')}.\n\n" + table(names, rows), bars
+    note = f" {told['note']}" if "note" in told else ""
+    return f"Seed {told.get('seed')}.{note}\n\n" + table(names, rows), bars
 
 
 def _stress(given: str) -> tuple[str, list[Bar]]:
@@ -82,10 +84,27 @@ def _stress(given: str) -> tuple[str, list[Bar]]:
 
 def _soak(given: str) -> tuple[str, list[Bar]]:
     told = json.loads(given)
-    flat = {k: v for k, v in told.items() if not isinstance(v, (list, dict))}
-    return table(
-        ("what", "found"), [(k.replace("_", " "), f"{v:.5g}" if isinstance(v, float) else v) for k, v in flat.items()]
-    ), []
+    samples, growth = told["samples"], told["growth"]
+    stages = {s["stage"]: [t for t in samples if t["stage"] == s["stage"]] for s in samples}
+    ranges = [
+        (stage, len(of), *(f"{min(s[k] for s in of):.0f} to {max(s[k] for s in of):.0f}" for k in _HELD))
+        for stage, of in stages.items()
+    ]
+    text = (
+        f"{told['slides']} small slides in one run, looked at from outside {len(samples)} times. Growth is that of the "
+        "median of the last third of a stage over that of its first third; "
+        + ", ".join(f"{what.replace('_mib', '')} {share:+.1%}" for what, share in growth.items())
+        + ".\n\n"
+        + table(("stage", "samples", "MiB", "files open", "threads", "temporary files"), ranges)
+    )
+    memory = max(share for what, share in growth.items() if "memory" in what)
+    others = max(share for what, share in growth.items() if "memory" not in what)
+    return text, [
+        Bar("Slides of one long run that were scored", "≥ 500", str(told["slides"]), told["slides"] >= 500),
+        Bar("Memory over a long run", "≤ +10 %", f"{memory:+.1%}", memory <= 0.1),
+        Bar("Open files and threads over a long run", "no growth", f"{others:+.1%}", others <= 0),
+        Bar("Temporary files left", "0", str(told["left"]), told["left"] == 0),
+    ]
 
 
 def _mutants(given: str) -> tuple[str, list[Bar]]:
@@ -116,12 +135,14 @@ def _mutants(given: str) -> tuple[str, list[Bar]]:
 
 
 def _coverage(given: str) -> tuple[str, list[Bar]]:
-    total = json.loads(given)["totals"]
+    told = json.loads(given)
+    total = told["totals"]
     lines = 100 * total["covered_lines"] / total["num_statements"]
     branches = 100 * total["covered_branches"] / max(total["num_branches"], 1)
     text = f"{lines:.1f} % of {total['num_statements']:,} statements and {branches:.1f} % of "
-    text += f"{total['num_branches']:,} branches. Kernels compiled by numba are not seen by this."
-    return text, []
+    text += f"{total['num_branches']:,} branches ({total['percent_covered']:.1f} % of both). "
+    text += "Kernels compiled by numba are not seen by this and left out."
+    return text + (f" {told['note']}" if "note" in told else ""), []
 
 
 def speed(run: Run) -> Section:
