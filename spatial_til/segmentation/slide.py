@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,8 +124,9 @@ def measure_slide(
                 progress(len(parts), len(tiles))
         if finder is not None:
             parts = _without_doubles(parts, source.pixel_size)
+        cells, colour = _assemble(parts, source, constants)
         found = quality.result()
-        cells = _assemble(parts, source, constants, found)
+        cells = _with_pigment(cells, colour, constants, found)
         return MeasuredSlide(cells, constants.tissue, found, other.result())
 
 
@@ -269,20 +271,25 @@ def _without_doubles(parts: list[_Part], px: PixelSize) -> list[_Part]:
     return [_Part(*(without(array, k) for array in part)) for k, part in enumerate(parts)]
 
 
-def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration, quality: QC) -> Cells:
-    """Join the tiles' cells, ordered by y, then x."""
+def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration) -> tuple[Cells, NDArray[np.int64]]:
+    """Join the tiles' cells, ordered by y, then x; return them and their colours (n, N_SUMS)."""
     px, markers = source.pixel_size, constants.settings.markers
     joined: list[NDArray[Any]] = [np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)]
     row, col, nucleus_px, cell_px, values, colour = joined
     order = np.lexsort((col, row))
     names = [name for marker in markers for name in column_names(marker)]
-    columns: dict[str, NDArray[np.floating[Any]]] = dict(zip(names, values[:, order], strict=True))
-    for k in constants.brown:
-        columns[f"{markers[k]}_membrane_pigment"] = pigment_of(colour[:, order].T, quality.stain_normal)
-    return Cells(
+    cells = Cells(
         x_um=(col[order] + 0.5) * px.x_um,
         y_um=(row[order] + 0.5) * px.y_um,
         nucleus_area_um2=nucleus_px[order] * px.area_um2,
         cell_area_um2=cell_px[order] * px.area_um2,
-        measurements=columns,
+        measurements=dict(zip(names, values[:, order], strict=True)),
     )
+    return cells, colour[:, order].T
+
+
+def _with_pigment(cells: Cells, colour: NDArray[np.int64], constants: Calibration, quality: QC) -> Cells:
+    """Return cells with how far the colour of each lies off the slide's stains, for markers that pigment looks like."""
+    markers = [constants.settings.markers[k] for k in constants.brown]
+    pigment = {f"{marker}_membrane_pigment": pigment_of(colour, quality.stain_normal) for marker in markers}
+    return replace(cells, measurements={**cells.measurements, **pigment})
