@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.journal import read_tiles
@@ -15,6 +16,10 @@ from spatial_til.io.journal import read_tiles
 if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
+
+
+Listener: TypeAlias = Callable[[str, int, int], None]
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 class Progress(Protocol):
@@ -39,11 +44,37 @@ class _Count:
         return f"{stage}: {counts} in {time.monotonic() - self.start:.0f} s"
 
 
+class _Heard:
+    """Tells a listener of each slide."""
+
+    def __init__(self, stage: str, total: int, listener: Listener) -> None:
+        self._stage, self._total, self._listener = stage, total, listener
+        self._done = 0
+        listener(stage, 0, total)
+
+    def step(self, slide_id: str, what: str) -> None:  # noqa: ARG002 - the listener counts
+        self._done += 1
+        self._listener(self._stage, self._done, self._total)
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """Let `listener(stage, done, total)` hear of each slide, of runs of this thread; what it raises ends the run."""
+    before = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
+
+
 @contextmanager
 def progress(stage: str, total: int, folder: ScoredFolder, *, quiet: bool) -> Iterator[Progress]:
     """Give the progress of one stage over `total` slides."""
     count = _Count()
-    if quiet or total == 0:
+    listener = _listener.get()
+    if listener is not None and total:
+        yield _Heard(stage, total, listener)
+    elif quiet or total == 0:
         yield count
     elif not sys.stderr.isatty():
         yield count

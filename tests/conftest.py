@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-from tests.gui import folder, patient_folder, read_folder, twice_read_folder  # noqa: F401
+from tests.gui import folder, new_dock, patient_folder, read_folder, twice_read_folder, window  # noqa: F401
 
 settings.register_profile("no clock", deadline=None)  # a busy machine is no failure
 settings.load_profile("no clock")

@@ -5,19 +5,26 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, box
 
-from spatial_til.batch import rescore
+from spatial_til.cli import main
 from spatial_til.phantoms.files import SlideFormat, write_slide
 from spatial_til.plugin.desk import Desk, compute
 from spatial_til.review.events import RegionEdit
 from tests.scored_folder import PLANS, PX, SIZE_UM, make_folder
+
+#: What napari and the window remember is kept here while tests run, apart from what the user has set.
+_OWN_SETTINGS = tempfile.TemporaryDirectory(prefix="spatial_til_settings_")
+SETTINGS = Path(_OWN_SETTINGS.name)
+os.environ["NAPARI_CONFIG"] = str(SETTINGS / "napari.yaml")  # read when napari is imported
 
 CHANNELS = ("DAPI", "A", "B", "C")
 #: One bright pixel block at a known place, in pixels: row, col of its first pixel, and its side.
@@ -42,6 +49,17 @@ def require_gui() -> None:
         pytest.fail(reason, pytrace=False)
     if reason:
         pytest.skip(reason, allow_module_level=True)
+    keep_settings_apart()
+
+
+def keep_settings_apart() -> None:
+    """Let napari, even where something has imported it already, and Qt keep settings in a folder of the tests."""
+    from napari.settings import NapariSettings
+    from qtpy.QtCore import QSettings
+
+    NapariSettings.model_fields["config_path"].default = SETTINGS / "napari.yaml"
+    for kind in (QSettings.Format.NativeFormat, QSettings.Format.IniFormat):
+        QSettings.setPath(kind, QSettings.Scope.UserScope, str(SETTINGS))
 
 
 @contextmanager
@@ -79,6 +97,39 @@ def one_viewer(**kwargs):
     init_qactions.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def window(qapp):
+    """Open the one viewer that all window tests share: an opening takes seconds."""
+    from spatial_til.plugin.widgets.window import spare_collection
+
+    spare_collection()  # as the command does: napari collects garbage at every layer
+    with one_viewer(show=True) as viewer:
+        viewer.window.resize(1300, 850)
+        yield viewer
+    gc.unfreeze()
+
+
+@contextmanager
+def docked(window):
+    """Put a dock of its own into the shared viewer, and take it out again with all it showed."""
+    from spatial_til.plugin.widgets.dock import ReviewDock
+
+    made = ReviewDock(window)
+    window.window.add_dock_widget(made, name="Review", area="right")
+    yield made
+    made.working.cancel()
+    made.leave_slide()
+    window.window.remove_dock_widget(made)
+    window.layers.clear()
+
+
+@pytest.fixture
+def new_dock(window):
+    """Return a dock that no test has used before."""
+    with docked(window) as made:
+        yield made
+
+
 def write_image(path):
     """Write the image of a slide of `scored_folder`: four dark channels with one bright square."""
     rows, cols = (round(side / PX.x_um) for side in reversed(SIZE_UM))
@@ -113,7 +164,9 @@ def twice_read_folder(patient_folder, tmp_path_factory):
         proposal = desk.edit(RegionEdit, "a change", region="tumor", geometry=tumor, why="it ends here")
         desk.accept(proposal, compute(desk.session, proposal.state))
         desk.close()
-        rescore(root, None, reader=reader, workers=1, quiet=True)
+        with pytest.raises(SystemExit) as ended:
+            main(["rescore", str(root), "--reader", reader, "--workers", "1", "--quiet"])
+        assert ended.value.code == 0
     return root
 
 

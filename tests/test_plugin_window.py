@@ -1,6 +1,5 @@
 """The window, driven as a reader would: draw, move the cut-off, flip a cell, save, reopen; and what is on screen."""
 
-import gc
 import json
 import shutil
 from itertools import pairwise
@@ -10,9 +9,8 @@ import pytest
 import shapely
 from shapely.geometry import Polygon
 
-from spatial_til.batch import rescore
 from spatial_til.io.tables import read_table
-from tests.gui import LANDMARK, one_viewer, require_gui
+from tests.gui import LANDMARK, docked, require_gui
 from tests.scored_folder import TUMOR
 
 require_gui()
@@ -22,36 +20,15 @@ from qtpy.QtGui import QMouseEvent  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from spatial_til.plugin.stage import DRAWING, MARK, PREVIEW  # noqa: E402
-from spatial_til.plugin.widgets.dock import ReviewDock  # noqa: E402
 from spatial_til.plugin.widgets.refreshing import shared_refresher  # noqa: E402
-from spatial_til.plugin.widgets.window import spare_collection  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # napari's, vispy's and Qt's own
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _spared():
-    """Leave what is loaded out of the many garbage collections of napari, as the command does."""
-    spare_collection()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(scope="module")
-def window(qapp):
-    with one_viewer(show=True) as viewer:
-        viewer.window.resize(1300, 850)
-        yield viewer
-
-
 @pytest.fixture(scope="module")
 def module_dock(window):
-    made = ReviewDock(window)
-    window.window.add_dock_widget(made, name="Review", area="right")
-    yield made
-    made.working.cancel()
-    made.leave_slide()
-    window.window.remove_dock_widget(made)
+    with docked(window) as made:
+        yield made
 
 
 @pytest.fixture
@@ -334,7 +311,7 @@ def test_regions_stand_where_they_are_and_their_parts_are_switched(looked_at, qt
 
 def test_a_region_is_drawn_committed_and_the_tables_follow(opened, folder, qtbot):
     before = opened.desk.density("CD8+", "core").area_mm2
-    opened.tabs.setCurrentIndex(1)
+    opened.tabs.show_page("Regions")
     press(qtbot, opened.regions.tool_buttons["replace"])
     assert opened.stage.viewer.layers.selection.active.name == DRAWING
     corners = [(500, 450), (1100, 450), (1100, 950), (500, 950)]
@@ -351,8 +328,11 @@ def test_a_region_is_drawn_committed_and_the_tables_follow(opened, folder, qtbot
     assert opened.stage.layer(PREVIEW) is None
     assert "drawn too wide" in opened.edits.list.item(0).text()
     shown = opened.desk.density("CD8+", "core")
-    opened.desk.close()
-    rescore(folder, None, reader="anna", workers=1, quiet=True)
+    opened.tabs.show_page("Edits")
+    press(qtbot, opened.edits.tables.write)
+    qtbot.waitUntil(lambda: not opened.edits.tables.working.is_busy, timeout=60_000)
+    assert str(folder / "reviewed" / "anna" / "tables") in opened.edits.tables.told.text()
+    assert opened.edits.tables.open_report.isVisible()
     rows = read_table(folder / "reviewed" / "anna" / "tables" / "density.csv")
     row = next(r for r in rows if (r["slide_id"], r["population"], r["compartment"]) == ("A_base", "CD8+", "core"))
     assert (int(row["n_cells"]), float(row["area_mm2"])) == (shown.n_cells, pytest.approx(shown.area_mm2, rel=1e-9))
@@ -405,7 +385,7 @@ def test_necrosis_becomes_a_hole_that_survives_reopening(opened, qtbot):
 
 
 def test_the_cut_off_is_dragged_and_the_cells_follow(opened, qtbot):
-    opened.tabs.setCurrentIndex(3)
+    opened.tabs.show_page("Cut-off")
     qtbot.wait(50)
     histogram = opened.cutoff.histogram
     opened.cutoff.marker.setCurrentText("CD8")

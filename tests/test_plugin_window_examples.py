@@ -1,6 +1,5 @@
 """Tumour by example in the window, driven as a reader would: paint, look, find, accept, reopen."""
 
-import gc
 import json
 
 import numpy as np
@@ -16,33 +15,20 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from spatial_til.plugin.example_picture import PROBABILITY, STROKES  # noqa: E402
 from spatial_til.plugin.stage import PREVIEW  # noqa: E402
-from spatial_til.plugin.widgets.dock import ReviewDock  # noqa: E402
-from spatial_til.plugin.widgets.window import spare_collection  # noqa: E402
 from tests.scored_folder import TUMOR  # noqa: E402
 from tests.stained import write_stains  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # napari's, vispy's and Qt's own
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _spared():
-    spare_collection()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture
-def opened(make_napari_viewer, folder, qtbot):
+def opened(new_dock, folder, qtbot):
     write_stains(folder, "A_base")
-    viewer = make_napari_viewer(show=True)
-    dock = ReviewDock(viewer)
-    viewer.window.add_dock_widget(dock, name="Review", area="right")
-    viewer.window.resize(1300, 850)
+    dock = new_dock
     dock.start(folder, "anna", "A_base")
     settle(dock, qtbot)
-    dock.tabs.setCurrentIndex(next(i for i in range(dock.tabs.count()) if dock.tabs.tabText(i) == "By example"))
-    yield dock
-    dock.leave_slide()
+    dock.tabs.show_page("By example")
+    return dock
 
 
 def settle(dock, qtbot):
@@ -129,7 +115,7 @@ def test_tumour_is_painted_found_accepted_and_there_again(opened, folder, qtbot,
     assert opened.stage.layer(STROKES) is not None
     assert tab.learned is not None
     assert opened.desk.found.numbers.regions.tumor.equals(found)
-    opened.tabs.setCurrentIndex(0)
+    opened.tabs.show_page("Result")
     assert not opened.stage.layer(PROBABILITY).visible  # the picture is left to the other tabs
     opened.open_slide("A_on")
     settle(opened, qtbot)

@@ -1,32 +1,23 @@
 """napari's own menus, driven as a user would: the dock, a slide, a scored folder, the sample slides."""
 
-import gc
 import warnings
+from pathlib import Path
 
 import pytest
 
-from tests.gui import LANDMARK, one_viewer, require_gui
+from tests.gui import LANDMARK, SETTINGS, require_gui
 
 require_gui()
 
 from napari.settings import get_settings  # noqa: E402
-from qtpy.QtCore import QPoint, Qt  # noqa: E402
+from qtpy.QtCore import QPoint, QSettings, Qt  # noqa: E402
 from qtpy.QtWidgets import QFileDialog  # noqa: E402
 
 from spatial_til.plugin.widgets.dock import ReviewDock  # noqa: E402
 from spatial_til.plugin.widgets.pacing import Pacer  # noqa: E402
 from spatial_til.plugin.widgets.refreshing import shared_refresher  # noqa: E402
-from spatial_til.plugin.widgets.window import spare_collection  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # napari's, vispy's and Qt's own
-
-
-@pytest.fixture(scope="module")
-def window(qapp):
-    spare_collection()
-    with one_viewer(show=True) as viewer:
-        yield viewer
-    gc.unfreeze()
 
 
 @pytest.fixture
@@ -93,3 +84,8 @@ def test_the_sample_slides_are_opened_from_the_menu(viewer):
     lefts = [layer.translate[1] for layer in viewer.layers]
     assert lefts == sorted(lefts)
     assert len({tuple(layer.scale) for layer in viewer.layers}) == 1
+
+
+def test_what_tests_set_is_kept_apart_from_the_users_own_settings(viewer):
+    assert Path(get_settings().config_path).parent == SETTINGS
+    assert Path(QSettings("spatial_til", "review").fileName()).is_relative_to(SETTINGS)

@@ -1,7 +1,5 @@
 """Worklist, blinded reading and two readers in the window, driven as a reader would."""
 
-import gc
-
 import numpy as np
 import pytest
 
@@ -13,28 +11,14 @@ from qtpy.QtCore import Qt  # noqa: E402
 from qtpy.QtWidgets import QComboBox, QLabel, QListWidget  # noqa: E402
 
 from spatial_til.plugin.stage import MARK  # noqa: E402
-from spatial_til.plugin.widgets.dock import ReviewDock  # noqa: E402
-from spatial_til.plugin.widgets.window import spare_collection  # noqa: E402
 from tests.test_plugin_readers import NAMES  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # napari's, vispy's and Qt's own
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _spared():
-    spare_collection()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture
-def dock(make_napari_viewer, qtbot):
-    viewer = make_napari_viewer(show=True)
-    made = ReviewDock(viewer)
-    viewer.window.add_dock_widget(made, name="Review", area="right")
-    viewer.window.resize(1300, 850)
-    yield made
-    made.leave_slide()
+def dock(new_dock):
+    return new_dock
 
 
 def settle(dock, qtbot):
@@ -45,7 +29,7 @@ def settle(dock, qtbot):
 
 
 def show(dock, title):
-    dock.tabs.setCurrentIndex([dock.tabs.tabText(i) for i in range(dock.tabs.count())].index(title))
+    dock.tabs.show_page(title)
 
 
 def click(qtbot, listed, row):

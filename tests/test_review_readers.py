@@ -149,7 +149,7 @@ def test_older_results_are_told_and_left_out(reviewed, tmp_path):
         journal.append(edited(session, ev.ThresholdEdit, who="ben", marker="CD8", value=0.3))
     readings, notices = read_readings(folder)
     assert [r.reader for r in readings] == ["anna"]
-    assert notices == ["no agreement with ben yet: run rescore --reader ben, their results are older"]
+    assert notices == ["no agreement with ben yet: their tables are older, write them anew (rescore --reader ben)"]
     result = rescore(folder.root, None, review=False, workers=1, quiet=True)
     assert notices[0] in result.lines
     assert not (folder.tables / "agreement.csv").exists()

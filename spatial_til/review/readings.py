@@ -64,7 +64,9 @@ def read_readings(folder: ScoredFolder) -> tuple[list[Reading], list[str]]:
         if _applied(folder.reviewed(reader).run, fingerprint) == _digests(folder, reading.states):
             found.append(reading)
         else:
-            notices.append(f"no agreement with {reader} yet: run rescore --reader {reader}, their results are older")
+            notices.append(
+                f"no agreement with {reader} yet: their tables are older, write them anew (rescore --reader {reader})"
+            )
     return found, notices
 
 

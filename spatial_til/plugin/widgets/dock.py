@@ -10,7 +10,7 @@ from typing import Any
 import napari
 from qtpy.QtCore import QEvent
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QComboBox, QLabel, QScrollArea, QSizePolicy, QStackedWidget, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
 from spatial_til.errors import SpatialTilError
 from spatial_til.plugin.convert import from_napari
@@ -23,6 +23,7 @@ from spatial_til.plugin.widgets.cells_tab import CellsTab
 from spatial_til.plugin.widgets.cutoff_tab import CutoffTab
 from spatial_til.plugin.widgets.edits_tab import EditsTab
 from spatial_til.plugin.widgets.examples_tab import ExamplesTab
+from spatial_til.plugin.widgets.pages import Pages
 from spatial_til.plugin.widgets.parts import button, row
 from spatial_til.plugin.widgets.readers_tab import ReadersTab
 from spatial_til.plugin.widgets.refreshing import shared_refresher
@@ -68,25 +69,13 @@ class ReviewDock(QWidget):
         self.slides.activated.connect(lambda _: self.open_slide(self.slides.currentData()))
         self.back = button("‹", partial(self.step, -1), "Slide before (Alt+Up)")
         self.next = button("›", partial(self.step, 1), "Next slide (Alt+Down)")
-        self.tabs = QTabWidget()
         self.result, self.regions, self.cells_tab = ResultTab(self), RegionsTab(self), CellsTab(self)
         self.cutoff, self.edits, self.timeline = CutoffTab(self), EditsTab(self), TimelineTab(self)
         self.examples, self.worklist, self.readers = ExamplesTab(self), WorklistTab(self), ReadersTab(self)
-        for title, tab in (
-            ("Result", self.result),
-            ("Regions", self.regions),
-            ("Cells", self.cells_tab),
-            ("Cut-off", self.cutoff),
-            ("Edits", self.edits),
-            ("Over time", self.timeline),
-            ("By example", self.examples),
-            ("Slides", self.worklist),
-            ("Readers", self.readers),
-        ):
-            area = QScrollArea()
-            area.setWidgetResizable(True)
-            area.setWidget(tab)
-            self.tabs.addTab(area, title)
+        slide = {"Result": self.result, "Regions": self.regions, "Cells": self.cells_tab, "Cut-off": self.cutoff}
+        slide |= {"By example": self.examples, "Edits": self.edits}
+        study = {"Slides": self.worklist, "Over time": self.timeline, "Readers": self.readers}
+        self.tabs = Pages({"Slide": slide, "Study": study})
         self.status = QLabel()
         self.status.setWordWrap(True)
         self.cancel = button("Cancel", self.working.cancel, "Stop computing; nothing is changed")
@@ -327,7 +316,8 @@ def _close(state: dict[str, Any]) -> None:
     callbacks = state["stage"].viewer.mouse_drag_callbacks
     if state["_mouse"] in callbacks:
         callbacks.remove(state["_mouse"])
-    for working in (state["working"], state["later"], *state["examples"].workings, state["worklist"].working):
+    tabs = (state["worklist"], state["edits"].tables, state["readers"].tables)
+    for working in (state["working"], state["later"], *state["examples"].workings, *(tab.working for tab in tabs)):
         working.cancel()
     if state["desk"] is not None:
         state["desk"].close()

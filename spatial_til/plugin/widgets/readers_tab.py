@@ -8,10 +8,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from spatial_til.errors import SpatialTilError
+from spatial_til.io.folder import ScoredFolder
 from spatial_til.plugin.comparing import Compared, Difference, compare_readers, open_consensus
 from spatial_til.plugin.convert import to_napari
 from spatial_til.plugin.widgets.parts import button, heading, text
+from spatial_til.plugin.widgets.tables_part import TablesPart
 from spatial_til.review.consensus import CONSENSUS
+from spatial_til.review.journal import readers
 
 if TYPE_CHECKING:
     from spatial_til.plugin.widgets.dock import ReviewDock
@@ -30,6 +33,8 @@ class ReadersTab(QWidget):
         self._desk: Any = None
         self._wanted: Difference | None = None
         self.compare = button("Compare the readers", self.compare_readers)
+        self.tables = TablesPart(dock, "Write every reader's tables", self._all_readers)
+        self.tables.written.connect(self.compare_readers)
         self.agreement = text()
         self.list = QListWidget()
         self.list.setWordWrap(True)
@@ -42,10 +47,11 @@ class ReadersTab(QWidget):
         layout = QVBoxLayout(self)
         for widget in (
             self.compare,
+            self.notices,
+            self.tables,
             self.agreement,
             heading("Seen differently: click to look"),
             self.list,
-            self.notices,
             self.consensus,
             text("The consensus is a reader of its own, with a journal and results of its own."),
         ):
@@ -58,11 +64,15 @@ class ReadersTab(QWidget):
         desk, session = self._dock.desk, self._dock.session
         if desk is not self._desk:
             self._desk = desk
+            self.tables.forget()
             self._show(Compared((), (), ()))
         wanted = self._wanted
         if wanted is not None and session is not None and session.job.slide_id == wanted.slide_id:
             self._wanted = None
             self._look_at(wanted)
+
+    def _all_readers(self) -> list[str]:
+        return [] if self._dock.desk is None else list(readers(ScoredFolder(self._dock.desk.root)))
 
     def compare_readers(self) -> None:
         """Read all journals and results."""

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
 from spatial_til.plugin.tiles import Loader, Picture, TiledLevel, TileKey, in_view
-from spatial_til.plugin.widgets.pacing import pace
+from spatial_til.plugin.widgets.pacing import Turn, pace
 
 _EVERY_MS = 150
 _shared: dict[str, Refresher] = {}
@@ -28,22 +28,24 @@ class Refresher(QObject):
         self.loader.on_loaded = self.loaded.emit
         self._viewers: weakref.WeakSet[Any] = weakref.WeakSet()
         self._come: dict[Picture | None, list[TileKey]] = {}
+        self._turn = Turn(self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_EVERY_MS)
-        self._timer.timeout.connect(self.draw)
+        self._drawing = self._turn.in_own_turn(self, self.draw)
+        self._timer.timeout.connect(self._drawing.start)
         self.loaded.connect(self._note)
 
     def watch(self, viewer: Any) -> None:
         """Draw the layers of this viewer too, whichever is in front, and its canvas once a turn of the event loop."""
         whole = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a wrapper without the canvas
         self._viewers.add(whole)
-        pace(whole)
+        pace(whole, self._turn)
 
     @property
     def is_due(self) -> bool:
         """Whether tiles have come that are not drawn yet."""
-        return bool(self._timer.isActive())
+        return bool(self._come)
 
     def _note(self, picture: Picture, key: TileKey) -> None:
         self._come.setdefault(picture, []).append(key)
