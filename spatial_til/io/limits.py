@@ -55,7 +55,7 @@ def _quota(folder: Path) -> float | None:
     try:
         quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
         return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         pass
     found, every = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
     return found / every if found and every and found > 0 else None

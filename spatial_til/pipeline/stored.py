@@ -29,17 +29,9 @@ def cuts_from_record(slide: Mapping[str, Any]) -> tuple[dict[str, MarkerCut], Wi
         Where they are not there: the slide was not measured, or an earlier version scored it.
     """
     try:
-        cuts = {
-            marker: MarkerCut(
-                Threshold(
-                    **{k: v for k, v in entry.items() if k not in {"verified", "flags"}}, flags=tuple(entry["flags"])
-                ),
-                entry["verified"],
-            )
-            for marker, entry in slide["cuts"].items()
-        }
+        cuts = {marker: _cut(**entry) for marker, entry in slide["cuts"].items()}
         return cuts, Widths(*slide["widths_um"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         msg = f"run.json does not say what the slide was scored with ({error}): run rescore first"
         raise SpatialTilError(msg) from None
 
