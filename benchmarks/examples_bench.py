@@ -25,9 +25,10 @@ ROUNDS = 3
 
 def _model(channels):
     n = len(feature_names(channels))
-    weights = np.vstack((np.zeros(n), np.random.default_rng(0).normal(size=n) / 5000))  # as of two classes learned
+    weights = np.random.default_rng(0).normal(size=(4, n)) / 5000  # as of two classes learned, two looks each
     low, high = np.zeros(n, np.int16), np.full(n, 9000, np.int16)
-    return TissueModel("brightfield", channels, (), ("Tumor", "Stroma"), weights, np.zeros(2), low, high)
+    look_of = np.array([0, 0, 1, 1])
+    return TissueModel("brightfield", channels, (), ("Tumor", "Stroma"), look_of, weights, np.zeros(4), low, high)
 
 
 def run():

@@ -13,7 +13,7 @@ from spatial_til.segmentation.examples.classifier import (
     squares_shape,
 )
 from spatial_til.segmentation.examples.features import feature_names, features_of, support_px
-from spatial_til.segmentation.examples.planes import StainPlanes, levels_of, reference_intensity
+from spatial_til.segmentation.examples.planes import StainPlanes, averaged, levels_of, reference_intensity
 from spatial_til.units import PixelSize
 
 PX = PixelSize(2.0, 2.0)
@@ -106,8 +106,9 @@ def model() -> TissueModel:
     random = np.random.default_rng(4)
     n = len(feature_names(["nuclei", "tumor"]))
     low, high = np.zeros(n, np.int16), np.full(n, 12_000, np.int16)
-    weights = random.normal(size=(3, n)) / 8000
-    return TissueModel("brightfield", ("nuclei", "tumor"), (), ("Tumor", "a", "b"), weights, np.zeros(3), low, high)
+    weights = random.normal(size=(4, n)) / 8000
+    classes, looks = ("Tumor", "a", "b"), np.array([0, 1, 1, 2])
+    return TissueModel("brightfield", ("nuclei", "tumor"), (), classes, looks, weights, np.zeros(4), low, high)
 
 
 def test_a_square_has_the_same_probability_in_every_tile(planes, model):
@@ -140,3 +141,16 @@ def test_tissue_unlike_the_training_is_told(planes, model):
     box = (0, 150, 0, 203)
     assert not classify_box(planes, model, box).unlike.any()
     assert classify_box(planes, narrow, box).unlike.all()
+
+
+def test_dim_noise_is_averaged_before_the_root_is_taken_and_the_same_in_every_box():
+    """Of intensities that are 0 or 100 by chance the root averages 5; of averages it comes near the root of 50."""
+    random = np.random.default_rng(6)
+    noise = (100.0 * random.integers(0, 2, (2, 120, 140))).astype(np.float16)
+    root = np.sqrt(averaged(noise).astype(float)).mean()
+    assert np.sqrt(noise.astype(float)).mean() < 5.1
+    assert 6.7 < root < np.sqrt(50)
+    planes = StainPlanes(noise, ("nuclei", "tumor"), "fluorescence", PX)
+    whole = features_in(planes, planes.channels, (100.0, 100.0), (0, 60, 0, 70))
+    part = features_in(planes, planes.channels, (100.0, 100.0), (21, 40, 33, 51))
+    assert np.array_equal(part, whole[:, 21:40, 33:51])

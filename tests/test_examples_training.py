@@ -24,7 +24,7 @@ CLASSES = ("Tumor", "Stroma", "Gland")
 def samples(n_classes: int = 3, n: int = 90, strokes: int = 3, seed: int = 0) -> Samples:
     random = np.random.default_rng(seed)
     of = np.repeat(np.arange(n_classes), n)
-    features = random.normal(500 + 120 * of[:, None] * np.array([1, -1] * 15), 150, (len(of), 30))
+    features = random.normal(500 + 175 * of[:, None] * np.array([1, -1] * 7), 150, (len(of), 14))
     stroke = of * strokes + np.tile(np.arange(n), n_classes) % strokes
     return Samples(np.round(features).astype(np.int16), of, stroke, stroke % 2)
 
@@ -57,7 +57,7 @@ def test_with_many_samples_probabilities_are_those_of_the_normal_distributions_d
     """Independent features, one spread: the log odds are sum((m_a - m_b) (x - (m_a + m_b) / 2)) / spread²."""
     random, spread, count = np.random.default_rng(1), 150.0, 20_000
     of = np.repeat(np.arange(n_classes), count)
-    means = 500 + 20 * np.arange(n_classes)[:, None] * np.array([1, -1] * 15)
+    means = 500 + 20 * np.arange(n_classes)[:, None] * np.array([1, -1] * 7)
     features = np.round(random.normal(means[of], spread)).astype(np.int16)
     drawn = Samples(features, of, of, of * 0)
     model = fit(drawn, CLASSES[:n_classes], modality="brightfield", channels=("nuclei",), references=())
@@ -97,8 +97,8 @@ def test_whole_strokes_are_held_out_not_squares():
     """Squares of a stroke are alike: a classifier that saw its neighbours would know them, and seem right."""
     random = np.random.default_rng(2)
     stroke = np.repeat(np.arange(12), 40)
-    look = random.integers(0, 900, (12, 30))  # of each stroke, with nothing to do with its class
-    features = (look[stroke] + random.normal(0, 5, (480, 30))).astype(np.int16)
+    look = random.integers(0, 900, (12, 14))  # of each stroke, with nothing to do with its class
+    features = (look[stroke] + random.normal(0, 5, (480, 14))).astype(np.int16)
     learned = Samples(features, stroke % 2, stroke, stroke * 0)
     model = fit(learned, CLASSES[:2], modality="brightfield", channels=("nuclei",), references=())
     assert (class_scores(features, model).argmax(axis=1) == learned.class_index).mean() == 1.0
@@ -192,13 +192,17 @@ SLIDE = {"slide_id": "a", "sha256": "0" * 64, "unlike": 0.0}
 HELD = {"by": "strokes", "accuracy": 1, "confusion": [[1] * 3] * 3}
 HOSTILE = {
     "another format": _set("format", to="pickle"),
-    "a later version": _set("version", to=2),
+    "a later version": _set("version", to=3),
+    "an earlier version": _set("version", to=1),
     "an unknown key": _set("loader", to="os.system"),
     "NaN": _set("weights", 0, 0, to=float("nan")),
     "infinity": _set("intercepts", 0, to=float("inf")),
     "a huge number": _set("weights", 0, 0, to=1e300),
     "text for a number": _set("weights", 0, 0, to="x"),
     "a short row": _set("weights", 0, to=[1.0]),
+    "a look of no class": _set("look_of", to=[0, 1, 3]),
+    "a class without a look": _set("look_of", to=[0, 1, 1]),
+    "looks below 0": _set("look_of", to=[0, 1, -1]),
     "a row too few": _set("intercepts", to=[0.0]),
     "features of another version": _set("features", 0, to="nuclei level, 5 um"),
     "features too many": _set("features", to=["x"] * 100_000),
@@ -258,3 +262,20 @@ def test_lines_and_areas_of_qupath_are_strokes(tmp_path):
     with pytest.raises(TrainingError) as caught:
         read_strokes(path, pixel_size=PX)
     assert len(caught.value.problems) == 2
+
+
+def test_a_class_of_two_looks_is_found_in_both():
+    """Stroma of two looks with tumour between them: its mean is that of tumour, so one look cannot tell them apart."""
+    random = np.random.default_rng(7)
+    look = np.repeat([-1, 0, 1, 0], 400)  # of stroma, tumour, stroma, tumour
+    features = np.round(600 + 150 * look[:, None] * np.ones(14) + random.normal(0, 60, (1600, 14))).astype(np.int16)
+    stroke = np.repeat(np.arange(16), 100)
+    learned = Samples(features, (look != 0).astype(np.intp), stroke, stroke * 0)
+    model = fit(learned, CLASSES[:2], modality="brightfield", channels=("nuclei",), references=())
+    assert model.look_of.tolist() == [0, 0, 1, 1]
+    scores = class_scores(features, model)
+    assert scores.sum(axis=1) == pytest.approx(1.0, abs=1e-6)
+    assert (scores.argmax(axis=1) == learned.class_index).mean() > 0.99
+    three = Samples(*(array[learned.stroke % 4 != 3] for array in learned))
+    few = fit(three._replace(stroke=three.stroke // 4), CLASSES[:2], modality="", channels=(), references=())
+    assert few.look_of.tolist() == [0, 1]  # two strokes a class are not divided

@@ -20,8 +20,9 @@ from spatial_til.segmentation.examples.planes import PLANE_UM
 
 #: A model of 32 channels and as many classes has less than half of this.
 MAX_BYTES = 4_000_000
-_FORMAT, _VERSION = "spatial-til tissue model", 1
+_FORMAT, _VERSION = "spatial-til tissue model", 2
 _MAX_NAMES = 32
+_MAX_LOOKS = 2 * _MAX_NAMES
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
@@ -77,12 +78,13 @@ class _File(_Part):
     """The file, as far as single values go."""
 
     format: Literal["spatial-til tissue model"]
-    version: Literal[1]
+    version: Literal[2]
     modality: Literal["brightfield", "fluorescence"]
     plane_um: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     channels: Annotated[tuple[Name, ...], Field(min_length=1, max_length=_MAX_NAMES)]
     references: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...]
     classes: Annotated[tuple[Name, ...], Field(min_length=2, max_length=_MAX_NAMES)]
+    look_of: Annotated[tuple[Count, ...], Field(min_length=2, max_length=_MAX_LOOKS)]
     features: tuple[Name, ...]
     weights: tuple[tuple[Number, ...], ...]
     intercepts: tuple[Number, ...]
@@ -92,7 +94,7 @@ class _File(_Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> _File:
-        n, k = len(self.features), len(self.classes)
+        n, k, looks = len(self.features), len(self.classes), len(self.look_of)
         tumors = [name for name in self.classes if meaning_of(name) == "tumor"]
         wrong = {
             "channels are named twice": len(set(self.channels)) < len(self.channels),
@@ -103,8 +105,9 @@ class _File(_Part):
                 len(self.references) != (len(self.channels) if self.modality == "fluorescence" else 0)
             ),
             "its features are not those of this version": self.features != feature_names(self.channels),
-            f"weights must be {k} x {n}": [len(row) for row in self.weights] != [n] * k,
-            f"there must be {k} intercepts": len(self.intercepts) != k,
+            "look_of must name every class by its index": set(self.look_of) != set(range(k)),
+            f"weights must be {looks} x {n}": [len(row) for row in self.weights] != [n] * looks,
+            f"there must be {looks} intercepts": len(self.intercepts) != looks,
             f"low and high must have {n} values each, low not above high": (
                 len(self.low) != n
                 or len(self.high) != n
@@ -133,6 +136,7 @@ def write_tissue_model(path: Path, trained: TrainedModel) -> None:
         "classes": list(model.classes),
         "training": trained.training.model_dump(mode="json"),
         "features": list(feature_names(model.channels)),
+        "look_of": model.look_of.tolist(),
         "weights": model.weights.tolist(),
         "intercepts": model.intercepts.tolist(),
         "low": model.low.tolist(),
@@ -167,6 +171,7 @@ def read_tissue_model(path: Path) -> TrainedModel:
         channels=file.channels,
         references=file.references,
         classes=file.classes,
+        look_of=np.array(file.look_of, dtype=np.intp),
         weights=np.array(file.weights, dtype=np.float64),
         intercepts=np.array(file.intercepts, dtype=np.float64),
         low=np.array(file.low, dtype=np.int16),

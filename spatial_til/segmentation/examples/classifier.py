@@ -1,4 +1,6 @@
-"""A classifier of tissue: a straight-line score of each class from the features of a square, and its softmax.
+"""A classifier of tissue: a straight-line score of each look of a class from the features of a square, and its softmax.
+
+A class may have two looks, as stroma has with and without lymphocytes; its probability is that of both.
 
 Of linear and tree-based classifiers trained on the same strokes none was clearly more accurate. A linear one is
 a handful of numbers, so a stored one can be read.
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray
 from spatial_til.segmentation.examples.features import SQUARE_PX, features_of, support_px
-from spatial_til.segmentation.examples.planes import StainPlanes, levels_of
+from spatial_til.segmentation.examples.planes import StainPlanes, averaged, levels_of
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.tiles import tile_grid
 from spatial_til.units import PixelSize
@@ -37,8 +39,10 @@ class TissueModel:
         What it looks at: see `StainPlanes` and `levels_of`.
     classes
         Their names, two or more.
+    look_of
+        (looks,) the class that each look is of, as its index; every class has one or more.
     weights, intercepts
-        (classes, features) and (classes,): the score of a class is their linear form of the features.
+        (looks, features) and (looks,): the score of a look is their linear form of the features.
     low, high
         (features,) range of each feature in training.
     """
@@ -47,6 +51,7 @@ class TissueModel:
     channels: tuple[str, ...]
     references: tuple[float, ...]
     classes: tuple[str, ...]
+    look_of: NDArray[np.intp]
     weights: FloatArray
     intercepts: FloatArray
     low: NDArray[np.int16]
@@ -102,7 +107,7 @@ def features_in(
     row0, row1, col0, col1 = (SQUARE_PX * n for n in box)
     read = (max(row0 - halo, 0), min(row1 + halo, rows), max(col0 - halo, 0), min(col1 + halo, cols))
     pixels = planes.select(channels)[:, read[0] : read[1], read[2] : read[3]]
-    levels = levels_of(pixels, planes.references(channels, references))
+    levels = levels_of(averaged(pixels), planes.references(channels, references))
     found = features_of(levels, planes.pixel_size, scratch)
     top, left = (row0 - read[0]) // SQUARE_PX, (col0 - read[2]) // SQUARE_PX
     return found[:, top : top + box[1] - box[0], left : left + box[3] - box[2]]
@@ -129,7 +134,7 @@ def classify_box(
     margin = RANGE_MARGIN * (model.high.astype(np.float64) - model.low)
     low, high = np.ceil(model.low - margin), np.floor(model.high + margin)  # of whole numbers, so whole as well
     low, high = (np.clip(bound, -32768, 32767).astype(np.int16) for bound in (low, high))
-    _classify(features, model.weights, model.intercepts, low, high, probability, unlike)
+    _classify(features, model.look_of, model.weights, model.intercepts, low, high, probability, unlike)
     return TissueMap(probability, unlike, box[0], box[2], square_size(planes.pixel_size))
 
 
@@ -173,24 +178,26 @@ def class_scores(features: NDArray[np.int16], model: TissueModel) -> FloatArray:
     shape = (len(model.classes), 1, len(features))
     probability, unlike = np.empty(shape, dtype=np.float64), np.empty(shape[1:], dtype=np.bool_)
     columns = np.ascontiguousarray(features.T)[:, None, :]
-    _classify(columns, model.weights, model.intercepts, model.low, model.high, probability, unlike)
+    _classify(columns, model.look_of, model.weights, model.intercepts, model.low, model.high, probability, unlike)
     return np.asarray(probability[:, 0].T)
 
 
 @njit(cache=True, nogil=True)
-def _classify(features: Any, weights: Any, intercepts: Any, low: Any, high: Any, probability: Any, unlike: Any) -> None:
-    """Write the softmax of the linear scores of every square, and whether a feature is out of range.
+def _classify(
+    features: Any, look_of: Any, weights: Any, intercepts: Any, low: Any, high: Any, probability: Any, unlike: Any
+) -> None:
+    """Write the softmax of the linear scores of every square, summed over the looks of a class, and what is unlike.
 
     Scores are single precision: twice as many at a time, and 1e-5 is nothing to a probability.
     """
     count, rows, cols = features.shape
-    classes = len(intercepts)
-    score = np.empty((classes, cols), dtype=np.float32)
+    looks = len(intercepts)
+    score = np.empty((looks, cols), dtype=np.float32)
     total, highest = np.empty(cols, dtype=np.float32), np.empty(cols, dtype=np.float32)
     out = np.empty(cols, dtype=np.int16)
     line = np.empty(cols, dtype=np.float32)
     for i in range(rows):
-        for k in range(classes):
+        for k in range(looks):
             for j in range(cols):
                 score[k, j] = intercepts[k]
         out[:] = 0
@@ -198,7 +205,7 @@ def _classify(features: Any, weights: Any, intercepts: Any, low: Any, high: Any,
             whole = features[f, i]
             for j in range(cols):
                 line[j] = whole[j]
-            for k in range(classes):
+            for k in range(looks):
                 weight = np.float32(weights[k, f])
                 if weight != 0:
                     for j in range(cols):
@@ -208,16 +215,18 @@ def _classify(features: Any, weights: Any, intercepts: Any, low: Any, high: Any,
                 out[j] |= np.int16(whole[j] < below) | np.int16(whole[j] > above)
         for j in range(cols):
             highest[j] = score[0, j]
-        for k in range(1, classes):
+        for k in range(1, looks):
             for j in range(cols):
                 highest[j] = max(highest[j], score[k, j])
         total[:] = 0.0
-        for k in range(classes):
+        for k in range(looks):
             for j in range(cols):
                 score[k, j] = np.exp(score[k, j] - highest[j])
                 total[j] += score[k, j]
-        for k in range(classes):
+        probability[:, i] = 0.0
+        for k in range(looks):
+            shares = probability[look_of[k], i]
             for j in range(cols):
-                probability[k, i, j] = score[k, j] / total[j]
+                shares[j] += score[k, j] / total[j]
         for j in range(cols):
             unlike[i, j] = out[j] != 0

@@ -1,11 +1,12 @@
 """What a neighbourhood looks like: level, edges and texture of stains at several scales, as whole numbers.
 
-Each stain is smoothed at 2.5, 5 and 10 µm. At each of these scales three responses are taken: the gradient (edges),
+Each stain is smoothed at 2.5 and 5 µm. At each of these scales three responses are taken: the gradient (edges),
 the trace of the Hessian (spots and gaps) and the difference of its eigenvalues (strands). Their means around a
 place tell tissues apart that have the same colour: round nuclei from spindles, dense from loose. The quantities
-are those of scikit-image's ``multiscale_basic_features``, averaged over neighbourhoods of 4, 8 and 16 µm, for
-squares of two pixels. Derivatives are normalised by their scale (Lindeberg 1998, doi:10.1023/A:1008045108935), so
-that they do not depend on the pixel size.
+are those of scikit-image's ``multiscale_basic_features``, averaged over neighbourhoods of 4 and 16 µm, for
+squares of two pixels. A third scale of 10 µm and a third neighbourhood of 8 µm found tumours no better.
+Derivatives are normalised by their scale (Lindeberg 1998, doi:10.1023/A:1008045108935), so that they do not
+depend on the pixel size.
 
 Everything is rounded to whole numbers whose sums are exact, so that a square has the same features in every tile
 and on every machine.
@@ -26,12 +27,12 @@ from spatial_til.units import PixelSize
 
 #: Pixels in a side of a square that gets features.
 SQUARE_PX = 2
-#: Smoothing before responses are taken: the first at the planes' own pixels, the others at twice their size.
-SCALES_UM = (2.5, 5.0, 10.0)
+#: Smoothing before responses are taken: the first at the planes' own pixels, the second at twice their size.
+SCALES_UM = (2.5, 5.0)
 #: Pixels of the planes in a side of one of each scale (1, or the square), and the parts of a level it is kept in.
-_SIZES, _SIZE_PARTS = (1, 2, 2), (1, 4, 4)
+_SIZES, _SIZE_PARTS = (1, 2), (1, 4)
 #: Neighbourhoods over which levels and responses are averaged.
-POOLS_UM = (4.0, 8.0, 16.0)
+POOLS_UM = (4.0, 16.0)
 RESPONSES = ("edge", "spot", "strand")
 #: Highest level of a plane; parts of a level in smoothed planes, in levels and responses of a square, in features.
 TOP_LEVEL = 511
@@ -45,8 +46,8 @@ def feature_names(channels: Sequence[str]) -> tuple[str, ...]:
     Examples
     --------
     >>> names = feature_names(["nuclei"])
-    >>> len(names), names[0], names[3]
-    (30, 'nuclei level, 4 um', 'nuclei edge 2.5 um, 4 um')
+    >>> len(names), names[0], names[2]
+    (14, 'nuclei level, 4 um', 'nuclei edge 2.5 um, 4 um')
     """
     kinds = ["level", *(f"{response} {scale:g} um" for scale in SCALES_UM for response in RESPONSES)]
     return tuple(f"{name} {kind}, {pool:g} um" for name in channels for kind in kinds for pool in POOLS_UM)
@@ -58,6 +59,7 @@ def support_px(px: PixelSize) -> int:
     reach = 0
     for size, scale in zip(_SIZES, SCALES_UM, strict=True):
         reach = max(reach, size * (len(gaussian_weights(scale / (side * size))) // 2 + 1))
+    reach += 1  # intensities are averaged over 3 x 3 pixels
     reach += SQUARE_PX * max(len(gaussian_weights(pool / (side * SQUARE_PX))) // 2 for pool in POOLS_UM)
     return -(-reach // SQUARE_PX) * SQUARE_PX
 

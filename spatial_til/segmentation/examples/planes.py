@@ -143,13 +143,26 @@ class _Amounts:
         return np.moveaxis(planes[: self.table.n_planes - 1], 0, -1)
 
 
+def averaged(planes: NDArray[Any]) -> NDArray[Any]:
+    """Return intensities averaged over 3 x 3 pixels (weights 1, 2, 1 along each axis); optical density as it is.
+
+    The level of a channel is the square root of its intensity, and the root of noise is less than that of its mean.
+    Sums are taken in one order, so that a pixel has the same average in every tile.
+    """
+    if planes.dtype == np.uint8:
+        return planes
+    framed = np.pad(planes.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    down = framed[:, :-2] + 2 * framed[:, 1:-1] + framed[:, 2:]
+    return np.asarray((down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]) / np.float32(16))
+
+
 def levels_of(planes: NDArray[Any], references: tuple[float, ...]) -> NDArray[Any]:
     """Return planes as levels from 0 to 511: optical density in steps of 0.01, intensity by its square root.
 
     Parameters
     ----------
     planes
-        (channels, rows, cols) as stored.
+        (channels, rows, cols) as `averaged`.
     references
         The intensity of level 128 of each channel; none for brightfield.
 

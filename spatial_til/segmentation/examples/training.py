@@ -5,6 +5,9 @@ average. That is what draws a border where it is. A place at the border is looke
 of it the one tissue and half the other, so its features are about halfway too. Nobody paints such places, and a
 classifier that only has to tell strokes apart (logistic regression was tried) may put even odds anywhere in the
 gap between them: from one draw of strokes to the next the tumour's area then varied twice as much.
+
+The average of stroma with and without lymphocytes is neither. So the strokes of a class are divided into two looks,
+and even odds lie halfway between tumour and the look that is near.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from spatial_til.segmentation.examples.strokes import Samples
 
 #: Least to learn a class from: strokes, so that some can be held out, and squares of 4 µm. Project defaults.
 MIN_STROKES, MIN_SQUARES = 3, 60
+#: A class painted with so many strokes or more is divided into so many looks. Project defaults.
+_MIN_TO_DIVIDE, _LOOKS = 4, 2
 #: Strokes are dealt to so many parts, each held out in turn; no more than a class has strokes.
 _FOLDS = 5
 
@@ -77,25 +82,27 @@ def fit(
 ) -> TissueModel:
     """Return the classifier of some samples; the same samples give the same numbers.
 
-    Classes weigh alike, however much of each was painted. The covariance within classes is shrunk as far as the
-    number of samples asks for (Ledoit and Wolf 2004, doi:10.1016/S0047-259X(03)00096-4).
+    Classes weigh alike, however much of each was painted, and the looks of a class as much as was painted of them.
+    The covariance within looks is shrunk as far as the number of samples asks for (Ledoit and Wolf 2004,
+    doi:10.1016/S0047-259X(03)00096-4).
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from threadpoolctl import threadpool_limits
 
     x = samples.features.astype(np.float64)
     mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-    learner = LinearDiscriminantAnalysis(
-        solver="lsqr", shrinkage="auto", priors=np.full(len(classes), 1 / len(classes))
-    )
     with threadpool_limits(1):  # sums in one order
-        learner.fit((x - mean) / scale, samples.class_index)
-    weights, intercepts = _per_class(learner, len(classes))
+        look, look_of = _looks((x - mean) / scale, samples, len(classes))
+        painted = np.bincount(look) / np.bincount(samples.class_index)[look_of]
+        learner = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=painted / len(classes))
+        learner.fit((x - mean) / scale, look)
+    weights, intercepts = _per_look(learner, len(look_of))
     return TissueModel(
         modality=modality,
         channels=channels,
         references=references,
         classes=tuple(classes),
+        look_of=look_of,
         weights=weights / scale,
         intercepts=intercepts - (weights / scale) @ mean,
         low=samples.features.min(axis=0),
@@ -103,10 +110,31 @@ def fit(
     )
 
 
-def _per_class(learner: Any, n_classes: int) -> tuple[FloatArray, FloatArray]:
-    """Return weights and intercepts of each class; of two classes the first scores 0."""
+def _looks(x: FloatArray, samples: Samples, n_classes: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the look of each square, and the class of each look.
+
+    The strokes of a class are parted by what they look like on average (Ward 1963, doi:10.1080/01621459.1963.10500845).
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    look = np.zeros(len(x), dtype=np.intp)
+    look_of: list[int] = []
+    for k in range(n_classes):
+        strokes, owner = np.unique(samples.stroke[samples.class_index == k], return_inverse=True)
+        part = np.zeros(len(strokes), dtype=np.intp)
+        if len(strokes) >= _MIN_TO_DIVIDE:
+            mine = x[samples.class_index == k]
+            means = np.array([mine[owner == s].mean(axis=0) for s in range(len(strokes))])
+            part = fcluster(linkage(means, "ward"), _LOOKS, "maxclust").astype(np.intp) - 1
+        look[samples.class_index == k] = part[owner] + len(look_of)
+        look_of += [k] * (int(part.max()) + 1)
+    return look, np.array(look_of, dtype=np.intp)
+
+
+def _per_look(learner: Any, n_looks: int) -> tuple[FloatArray, FloatArray]:
+    """Return weights and intercepts of each look; of two looks the first scores 0."""
     weights, intercepts = learner.coef_, learner.intercept_
-    if n_classes == 2:
+    if n_looks == 2:
         weights, intercepts = np.vstack((0 * weights, weights)), np.append(0.0, intercepts)
     return np.asarray(weights, dtype=np.float64), np.asarray(intercepts, dtype=np.float64)
 
