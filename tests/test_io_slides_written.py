@@ -113,6 +113,23 @@ def test_multifile_ome_opens_from_its_companion_or_any_part(tmp_path, name):
         assert np.array_equal(whole(slide, 0.5), np.moveaxis(GREY, 0, -1))
 
 
+@pytest.mark.parametrize("options", [{"byteorder": ">"}, {"compression": "zlib"}, {"rowsperstrip": 300}])
+def test_channels_in_files_of_their_own_may_be_stored_in_ways_of_their_own(tmp_path, options):
+    """The first lies unbroken in its file and is read as it lies: the others are not, or in another byte order."""
+    write_multifile(tmp_path)
+    for c in range(3):
+        ways = {"rowsperstrip": 300} | (options if c else {})
+        with tifffile.TiffFile(tmp_path / f"c{c}.ome.tif") as tif:
+            text = tif.pages.first.description.encode()
+        order = {"byteorder": ways.pop("byteorder", "<")}
+        tifffile.imwrite(
+            tmp_path / f"c{c}.ome.tif", GREY[c], photometric="minisblack", metadata=None, description=text,
+            **order, **ways,
+        )  # fmt: skip
+    with open_slide(tmp_path / "m.companion.ome") as slide:
+        assert np.array_equal(whole(slide, 0.5), np.moveaxis(GREY, 0, -1))
+
+
 def test_multifile_ome_with_a_part_missing_says_which(tmp_path):
     write_multifile(tmp_path)
     (tmp_path / "c1.ome.tif").unlink()

@@ -124,13 +124,19 @@ def _companion_of(tif: Any, path: Path) -> Path | None:
 
 def _level(pages: Sequence[Any], file_of: Any, fill: int) -> Level:
     key = pages[0].keyframe
-    whole = not key.is_tiled and key.rowsperstrip >= key.imagelength and key.planarconfig == 1
-    plain = key.compression == 1 and key.fillorder == 1 and key.bitspersample == 8 * np.dtype(key.dtype).itemsize
-    if whole and plain:
-        dtype = np.dtype(key.dtype).newbyteorder(key.parent.byteorder)
+    order = key.parent.byteorder
+    if all(_is_unbroken(page.keyframe) and page.keyframe.parent.byteorder == order for page in pages):
+        dtype = np.dtype(key.dtype).newbyteorder(order)
         planes = [(file_of(page), int(page.dataoffsets[0])) for page in pages]
         return RawLevel((int(key.imagelength), int(key.imagewidth)), dtype, int(key.samplesperpixel), planes)
     return TiffLevel(pages, file_of, fill)
+
+
+def _is_unbroken(key: Any) -> bool:
+    """Say whether the pixels of a page lie uncompressed and in one piece."""
+    whole = not key.is_tiled and key.rowsperstrip >= key.imagelength and key.planarconfig == 1
+    plain = key.compression == 1 and key.fillorder == 1 and key.bitspersample == 8 * np.dtype(key.dtype).itemsize
+    return bool(whole and plain)
 
 
 def _ome_image(tif: Any, path: Path) -> OmeImage | None:
