@@ -39,7 +39,7 @@ def join_basins(
 
 
 @njit(cache=True, nogil=True)
-def _roundness(n: float, sums: Any, other: Any, y: float, x: float) -> float:
+def roundness(n: float, sums: Any, other: Any, y: float, x: float) -> float:
     """Return area over that of the ellipse with the same second moments, for one object or two.
 
     1 for any ellipse, 0.89 for two touching discs. `y`, `x`: peak of the second seen from the first.
@@ -62,7 +62,7 @@ def _likeness(peak: Any, sums: Any, a: int, b: int, px: float, step: int, weight
     y, x = float(peak[b, 0] - peak[a, 0]), float(peak[b, 1] - peak[a, 1])
     apart = np.sqrt(y * y + x * x)
     radii = (peak[a, 2] + peak[b, 2]) / step
-    round_ = min(_roundness(float(sums[a, 0] + sums[b, 0]), sums[a], sums[b], y, x), 1.0)
+    round_ = min(roundness(float(sums[a, 0] + sums[b, 0]), sums[a], sums[b], y, x), 1.0)
     one, two = sums[a, 6] / sums[a, 0], sums[b, 6] / sums[b, 0]
     level = abs(np.log(max(one, 1.0) / max(two, 1.0)))
     return (

@@ -17,6 +17,7 @@ from spatial_til.segmentation.clefts import open_clefts
 from spatial_til.segmentation.foreground import SCALE, STEP, above_level, depth_in, fill_holes
 from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.merge import join_basins
+from spatial_til.segmentation.overlaps import part_overlaps
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NucleusSettings
 from spatial_til.segmentation.smooth import smooth
@@ -84,24 +85,27 @@ def find_nuclei(
     smooth(depth, settings.landscape_blur_um / px_um, 1, out=landscape)
     basins = find_basins(landscape, above, contrast, round(settings.max_radius_um / px_um), scratch)
     root, sums = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
+    root, sums, peak = part_overlaps(basins, root, sums, contrast, px_um=px_um, typical=typical)
     cut = np.round(settings.edge_level * sums[:, 6] / np.maximum(sums[:, 0], 1)).astype(np.int32)
     tally = np.column_stack((sums[:, :3], np.zeros((len(sums), 2), dtype=np.int64)))
-    grown, owner = _settle(basins.labels, root, contrast, cut, basins.peak, tally)
+    grown, owner = _settle(basins.labels, root, contrast, cut, peak, tally)
     area_um2 = tally[:, 0] * px_um**2
     edge = tally[:, 4] / np.maximum(tally[:, 3], 1) / (2 * px_um) / (SCALE * typical)
     keep = (root == np.arange(len(root))) & (area_um2 >= settings.min_area_um2)
     keep &= (area_um2 <= settings.max_area_um2) & ((edge >= settings.edge_share) | (tally[:, 3] == 0))
     keep[0] = False
-    number = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
+    kept = np.flatnonzero(keep)
+    kept = kept[np.lexsort((peak[kept, 1], peak[kept, 0]))]
+    number = np.zeros(len(root), dtype=np.int32)
+    number[kept] = np.arange(1, len(kept) + 1)
     labels = basins.labels
     _relabel(labels, number[root])
     labels.reshape(-1)[grown] = number[owner]
-    kept = np.flatnonzero(keep)
     area = tally[kept, 0]
     return Nuclei(
         labels=labels,
-        peak_row=basins.peak[kept, 0],
-        peak_col=basins.peak[kept, 1],
+        peak_row=peak[kept, 0],
+        peak_col=peak[kept, 1],
         area_px=area.astype(np.int32),
         row=tally[kept, 1] / area,
         col=tally[kept, 2] / area,
