@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from spatial_til.batch import rescore, score_study, status_lines
+from spatial_til.batch import scoring as scoring_module
 from spatial_til.batch import stages as stages_module
 from spatial_til.errors import SpatialTilError, StudyError
 from spatial_til.io import atomic
@@ -318,3 +319,43 @@ def test_errors_are_in_the_order_of_the_sheet(study):
     score(study)
     with (study / "out" / "errors.csv").open(newline="") as file:
         assert [row["slide_id"] for row in csv.DictReader(file)] == ["S000", "S002"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"key": '])
+def test_a_damaged_score_is_made_again_and_the_tables_stay_the_same(study, text):
+    before = contents(study / "out", history=False)
+    (study / "out" / "scores" / "S001.json").write_text(text)
+    score(study)
+    assert contents(study / "out", history=False) == before
+
+
+def test_an_annotation_that_changes_while_it_is_read_fails_its_slide(study, monkeypatch):
+    """The score would be of the one outline, and its key of the other."""
+    real, sheet = stages_module.score, study / "in" / "study.csv"
+
+    def redrawn(task):
+        report = real(task)
+        if task.job.slide_id == "S002":
+            (study / "in" / "tumor.geojson").touch()
+        return report
+
+    monkeypatch.setattr(stages_module, "score", redrawn)
+    summary = score_study(load_study(sheet), study / "out", rerun="all", quiet=True)
+    assert [row["slide_id"] for row in table(study / "out" / "errors.csv")] == ["S002"]
+    assert not (study / "out" / "scores" / "S002.json").exists()
+    assert summary is not None
+
+
+def test_an_annotation_that_vanishes_before_scoring_fails_its_slides_in_words(study, monkeypatch):
+    real = scoring_module.identify
+
+    def gone(path, *more):
+        if path.suffix == ".geojson":
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+        return real(path, *more)
+
+    monkeypatch.setattr(scoring_module, "identify", gone)
+    score(study)
+    said = {row["message"] for row in table(study / "out" / "errors.csv")}
+    assert len(said) == 1
+    assert "tumor.geojson: No such file or directory: put the file back and run again" in said.pop()

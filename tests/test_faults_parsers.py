@@ -4,12 +4,14 @@ import bz2
 import gzip
 import json
 import lzma
+import math
 import struct
 import zlib
 from pathlib import Path
 
 import numcodecs
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -42,7 +44,7 @@ from spatial_til.io.slides.ome_zarr import ZarrLevel
 from spatial_til.io.slides.tiff_series import check_alike
 from spatial_til.io.slides.zarr_chunks import check_unpacked
 from spatial_til.io.stain_planes import read_stain_planes, write_stain_planes
-from spatial_til.io.tables import read_table
+from spatial_til.io.tables import cell_text, read_table
 from spatial_til.model import Cells
 from spatial_til.protocol import load_protocol
 from spatial_til.review.journal import read_journal
@@ -376,8 +378,10 @@ def test_a_pixel_of_a_size_that_none_has(tmp_path, side):
     tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8), metadata={"axes": "YXS", "PhysicalSizeX": side})
     with open_slide(path) as opened:
         assert opened.pixel_size is None
-    with pytest.raises(SlideError, match=r"pixel_size_um must lie between 0\.001 and 1000"):
+    with pytest.raises(SlideError, match=r"pixel_size_um must lie between 0\.001 and 1000") as refused:
         open_slide(path, pixel_size_um=side)
+    # while the error, and with it the frame that opened the file, still lives
+    assert str(path) not in {file.path for file in psutil.Process().open_files()}, refused
 
 
 def test_scored_cells_whose_compartments_are_all_empty(tmp_path):
@@ -513,3 +517,23 @@ def test_a_heap_of_text_that_hdf5_would_walk_for_ever(tmp_path):
     path.write_bytes(data)
     with pytest.raises(CellTableError, match="a heap of text is damaged"):
         check_heaps(path)
+
+
+def test_a_slide_that_is_cut_short_while_it_is_open_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.ones((600, 600), np.uint16), photometric="minisblack", metadata=None, rowsperstrip=600)
+    with open_slide(path, pixel_size_um=0.5) as opened:
+        with path.open("r+b") as file:
+            file.truncate(5000)
+        with pytest.raises(SlideError, match=r"the file ends before byte .* cut short"):
+            opened.at(0.5).read(0, 600, 0, 600)
+
+
+def test_a_picture_of_less_than_a_header_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(SlideError, match="the PNG has no header"):
+        slide(tmp_path / "a.png")
+
+
+def test_infinity_in_a_table_is_told_apart_from_what_is_missing():
+    assert [cell_text(v) for v in (math.inf, -math.inf, math.nan, None, -0.0)] == ["inf", "-inf", "", "", "0"]

@@ -130,6 +130,31 @@ def test_channels_in_files_of_their_own_may_be_stored_in_ways_of_their_own(tmp_p
         assert np.array_equal(whole(slide, 0.5), np.moveaxis(GREY, 0, -1))
 
 
+def test_a_channel_of_another_size_than_declared_is_refused(tmp_path):
+    write_multifile(tmp_path)
+    with tifffile.TiffFile(tmp_path / "c1.ome.tif") as tif:
+        text = tif.pages.first.description.encode()
+    tifffile.imwrite(tmp_path / "c1.ome.tif", GREY[1][:200], photometric="minisblack", metadata=None, description=text)
+    with pytest.raises(SlideError, match=r"c1\.ome\.tif: the page is not of the size m\.companion\.ome declares"):
+        open_slide(tmp_path / "m.companion.ome")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('FirstC="2"', 'FirstC="1"', "3 channels are declared and 2 have pages"),
+        ('SizeX="500"', 'SizeX="five"', "the OME metadata are damaged"),
+        ("</OME>", '<Image ID="Image:1"><Pixels SizeX="500" SizeY="300"/></Image></OME>', "describes 2 images"),
+    ],
+)
+def test_a_companion_that_contradicts_itself_is_refused(tmp_path, old, new, says):
+    write_multifile(tmp_path)
+    path = tmp_path / "m.companion.ome"
+    path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
+    with pytest.raises(SlideError, match=says):
+        open_slide(path)
+
+
 def test_multifile_ome_with_a_part_missing_says_which(tmp_path):
     write_multifile(tmp_path)
     (tmp_path / "c1.ome.tif").unlink()

@@ -20,13 +20,14 @@ from spatial_til.metrics.pointpatterns.spread import Tiles, _binned_quartiles, i
 from spatial_til.metrics.pointpatterns.window import overlap_with_itself
 from spatial_til.metrics.pooled_values import pooled_values
 from spatial_til.metrics.rank_correlation import cluster_spearman, spearman
-from spatial_til.metrics.rank_tests import EXACT_UP_TO, rank_sum_quantile, sign_flip
+from spatial_til.metrics.rank_tests import EXACT_UP_TO, rank_sum_quantile, sign_flip, signed_rank_quantile
 from spatial_til.metrics.ratios import Gates, ratio_percent, share_percent
 from spatial_til.metrics.reasons import numbers
 from spatial_til.metrics.resampling import TileSums
 from spatial_til.metrics.resistance import resistance
 from spatial_til.metrics.simulate import simulate_slide
 from spatial_til.metrics.squares import divide_into_squares
+from spatial_til.metrics.tiles import _square_of_points
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
 from tests.longitudinal_keys import KEYS
 
@@ -250,3 +251,42 @@ def test_a_poor_core_that_is_not_poorer_than_its_margin_was_not_excluded(referen
 def test_a_response_of_no_months_is_none_whatever_its_label():
     metas = [SlideMeta("s", "P", "progression", "A", response_months=0.0)]
     assert resistance(metas).kind == "innate"
+
+
+def test_the_normal_quantile_of_many_signed_ranks_is_near_the_exact_one():
+    """Just beyond and just within what is counted in full: nothing may jump where one takes over from the other."""
+    exact, normal = (signed_rank_quantile(n, 0.025) for n in (EXACT_UP_TO, EXACT_UP_TO + 1))
+    n = EXACT_UP_TO + 1
+    assert normal == math.floor(n * (n + 1) / 4 - stats.norm.ppf(0.975) * math.sqrt(n * (n + 1) * (2 * n + 1) / 24))
+    assert exact < normal < exact + n
+
+
+def test_responses_that_contradict_each_other_are_no_response():
+    metas = [SlideMeta("a", "P", "baseline", "A", response=of) for of in ("PR", "PD")]
+    assert resistance(metas) == ("unknown", "the sheet gives more than one response for this patient")
+    months = [SlideMeta("a", "P", "progression", "A", response_months=of) for of in (3.0, 9.0)]
+    assert resistance(months).kind == "unknown"
+
+
+def test_immune_area_of_cells_without_an_area_is_not_known_and_not_zero():
+    n = 240
+    immune = np.arange(n) < 40
+    cells = Pdl1Cells(
+        compartment=np.zeros(n, dtype=np.int8),
+        tile=np.arange(n) % 10,
+        pdl1=immune,
+        tumor_cell=~immune,
+        immune=immune,
+        cell_area_um2=np.where(immune, np.nan, 200.0),
+    )
+    found = immune_area(cells, "core", {"core": np.full(10, 0.04)}, GATES)
+    assert (found.value.value, found.value.reason) == (None, "the areas of cells are not known")
+
+
+def test_a_point_in_a_square_without_tissue_counts_in_the_nearest_that_has_some():
+    region = box(0, 0, 100, 100)
+    squares = divide_into_squares(region, 50.0)
+    used = np.flatnonzero(squares.area_um2.ravel() > 0)
+    inside = np.array([(25.0, 25.0), (75.0, 75.0)])
+    assert _square_of_points(squares, used, inside).tolist() == [0, 3]
+    assert _square_of_points(squares, used[1:], inside)[0] in {0, 1}  # of the three left, one beside it

@@ -36,7 +36,12 @@ def open_slide(path: str | Path, *, pixel_size_um: float | None = None) -> Slide
         The file is missing, damaged, of an unknown kind, or holds what cannot be scored.
     """
     path = Path(path)
-    return Slide(path, _opener(path)(path), pixel_size_um, open_slide)
+    pyramid = _opener(path)(path)
+    try:
+        return Slide(path, pyramid, pixel_size_um, open_slide)
+    except SlideError:
+        pyramid.close()
+        raise
 
 
 def _opener(path: Path) -> Callable[[Path], Pyramid]:
