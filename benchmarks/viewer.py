@@ -144,9 +144,18 @@ def main(n_cells: int = CELLS, steps: int = STEPS, *, regions: bool = True) -> d
     found["median of blocks above 20 ms"] = float(np.median(blocks[blocks > 0.02]))
     found["blocks above 100 ms"] = float((blocks > BAR_S).sum())
 
+    anew = show_cells(opened, xy_um, members, refresher.loader, ["CD8+", "all"])
+    heart.run(0.1)
+    heart.blocks()
+    if painted is not None:
+        stage.show_regions(painted)
+    stage.show_cells(anew)
+    heart.run(0.5)
+    found["longest block when shown anew, after an edit"] = float(heart.blocks().max())
+
     start = time.perf_counter()
-    cells.show(["CD8+"])
-    stage.repaint_cells(cells)
+    anew.show(["CD8+"])
+    stage.repaint_cells(anew)
     app.processEvents()
     found["a population switched off"] = time.perf_counter() - start
 

@@ -326,6 +326,8 @@ def test_a_region_is_drawn_committed_and_the_tables_follow(opened, folder, qtbot
     assert opened.desk.density("CD8+", "core").area_mm2 < before
     assert opened.stage.layer(DRAWING) is None
     assert opened.stage.layer(PREVIEW) is None
+    regions = opened.stage.layer("Regions").data[-1]
+    assert np.array_equal(regions[:, :], opened.painted.regions.picture.levels[-1][:, :])  # the new ones are shown
     assert "drawn too wide" in opened.edits.list.item(0).text()
     shown = opened.desk.density("CD8+", "core")
     opened.tabs.show_page("Edits")
