@@ -84,8 +84,8 @@ def measure_slide(
     finder
         A network that finds nuclei, see `networks.find_nuclei_with`; with None they are found by shape.
     threads, tile_px
-        How the work is cut: tiles have this many rows, and twice as many columns, since each is read with a rim
-        around it. The result does not depend on them. A network has tiles of its own (see `networks.seams`).
+        How the work is cut: tiles are squares of this side, each read with a rim around it. The result does not
+        depend on them. A network has tiles of its own (see `networks.seams`).
     progress
         Called with tiles done and tiles in all.
     beside
@@ -101,7 +101,7 @@ def measure_slide(
     constants = calibrate(sampled, overview, settings, tissue, picture)
     if labels is None:
         check_not_blank(sampled, constants)
-    finder, tile = finder if labels is None else None, (tile_px, 2 * tile_px)
+    finder, tile = finder if labels is None else None, (tile_px, tile_px)
     reach_um = constants.settings.guided_expansion_um if constants.guided else 0.0
     halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um, reach_um)
     if finder is not None:
