@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import shapely
@@ -256,8 +257,11 @@ def test_images_that_are_no_labels_of_this_slide(tmp_path, image, reason):
     kind = "rgb" if image.shape[-1] == 3 else "minisblack"
     tifffile.imwrite(tmp_path / "l.tif", image, photometric=kind)
     tifffile.imwrite(tmp_path / "i.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
-    with open_slide(tmp_path / "i.tif", pixel_size_um=0.5) as slide, pytest.raises(CellTableError, match=reason):
-        open_labels(tmp_path / "l.tif", slide=slide, like=slide.at(0.5))
+    with open_slide(tmp_path / "i.tif", pixel_size_um=0.5) as slide:
+        with pytest.raises(CellTableError, match=reason) as refused:
+            open_labels(tmp_path / "l.tif", slide=slide, like=slide.at(0.5))
+        # while the error, and with it the frame that opened the file, still lives
+        assert str(tmp_path / "l.tif") not in {file.path for file in psutil.Process().open_files()}, refused
 
 
 # --- the vendor's masks

@@ -48,13 +48,13 @@ class LabelImage:
         level = self._pyramid.levels[0]
         self.shape = level.shape
         self.dtype = level.dtype
-        self._plane = _only_plane(path, level.planes * level.samples, plane, is_rgb=self._pyramid.is_rgb)
         self._cache = TileCache(cache_bytes(level))
-        if self.dtype.kind not in "ui":
-            msg = (
-                f"{path}: a label image must hold whole numbers; found {self.dtype}. Save it as 16- or 32-bit integers."
-            )
-            raise CellTableError(msg)
+        try:
+            self._plane = _only_plane(path, level.planes * level.samples, plane, is_rgb=self._pyramid.is_rgb)
+            _check_whole(path, self.dtype)
+        except CellTableError:
+            self._pyramid.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -62,6 +62,10 @@ class LabelImage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._pyramid.close()
 
     def read(self, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
@@ -72,6 +76,12 @@ class LabelImage:
         if level.planes == 1:
             return read_box(level, 0, box, [0], self._cache)[0, ..., self._plane]
         return read_box(level, 0, box, [self._plane], self._cache)[0, ..., 0]
+
+
+def _check_whole(path: Path, dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in "ui":
+        msg = f"{path}: a label image must hold whole numbers; found {dtype}. Save it as 16- or 32-bit integers."
+        raise CellTableError(msg)
 
 
 def _only_plane(path: Path, planes: int, plane: int | None, *, is_rgb: bool) -> int:
@@ -129,6 +139,7 @@ def open_labels(path: Path, *, slide: Slide, like: PixelSource) -> LabelGrid:
     """
     labels = LabelImage(path)
     if labels.shape not in {slide.shape, like.shape}:
+        labels.close()
         msg = (
             f"{path}: labels must lie on the slide's grid of {slide.shape[0]} x {slide.shape[1]} px; found "
             f"{labels.shape[0]} x {labels.shape[1]}. Export them at full resolution."

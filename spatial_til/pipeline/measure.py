@@ -249,6 +249,7 @@ def open_labels(path: Path, slide: Slide) -> LabelImage:
     """
     labels = LabelImage(path)
     if labels.shape != slide.shape:
+        labels.close()
         found, needed = (f"{cols} x {rows}" for rows, cols in (labels.shape, slide.shape))
         msg = f"{path}: labels must have the image's {needed} pixels, found {found}: give this image's labels"
         raise CellTableError(msg)
