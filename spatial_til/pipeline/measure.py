@@ -22,7 +22,7 @@ from spatial_til.io.annotations import read_annotations
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import identify, stamp
 from spatial_til.io.journal import tell_tiles
-from spatial_til.io.labels import LabelImage
+from spatial_til.io.labels import LabelGrid, LabelImage
 from spatial_til.io.measured import Measured, read_made_of, read_source, write_measured
 from spatial_til.io.overview import write_overview
 from spatial_til.io.slides import Slide, open_slide, select_channels
@@ -256,18 +256,11 @@ def open_labels(path: Path, slide: Slide) -> LabelImage:
     return labels
 
 
-class _LabelGrid:
-    """A label image on the working grid: the label at the middle of each of its pixels, (rows, cols, 1) when read."""
-
-    def __init__(self, labels: LabelImage, slide: Slide, grid: PixelSource) -> None:
-        self.labels, self.shape, self.pixel_size, self.channels = labels, grid.shape, grid.pixel_size, ("labels",)
-        px = slide.require_pixel_size()
-        self.step = round(grid.pixel_size.y_um / px.y_um), round(grid.pixel_size.x_um / px.x_um)
-
-    def read(self, row0: int, row1: int, col0: int, col1: int) -> np.ndarray[Any, Any]:
-        dy, dx = self.step
-        full = self.labels.read(row0 * dy, row1 * dy, col0 * dx, col1 * dx)
-        return full[dy // 2 :: dy, dx // 2 :: dx, None]
+def _on_grid(labels: LabelImage, slide: Slide, grid: PixelSource) -> LabelGrid:
+    """Return a label image of the slide's own pixels on the working grid, whose pixels are whole blocks of them."""
+    px = slide.require_pixel_size()
+    step = round(grid.pixel_size.y_um / px.y_um), round(grid.pixel_size.x_um / px.x_um)
+    return LabelGrid(labels, grid, step)
 
 
 def _vector_flags(job: Job) -> tuple[str, ...]:
@@ -282,7 +275,7 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
     grid = working_grid(slide, job, seg.pixel_size_um)
-    labels = None if job.labels is None else _LabelGrid(open_labels(job.labels, slide), slide, grid)
+    labels = None if job.labels is None else _on_grid(open_labels(job.labels, slide), slide, grid)
     found = measure_slide(
         grid,
         working_grid(slide, job, OVERVIEW_UM),
