@@ -128,6 +128,30 @@ def test_lesions_are_averaged_and_count_once():
     assert row.effect.sigma is not None  # the patients were resampled
 
 
+def test_patients_are_resampled_only_where_one_has_several_lesions():
+    one_each = falling(8)
+    more = falling(1, lesion="B")
+    paired = [
+        pick(rows_of(scores), comparison="time point", metric="log2_fold_core_cd8").effect
+        for scores in (one_each, [*one_each, *more])
+    ]
+    assert [effect.sigma is None for effect in paired] == [True, False]
+    assert paired[0].ci_low <= paired[0].value <= paired[0].ci_high
+    between = pick(rows_of(two_arms(5, 5, 1000)), comparison="response", metric="cd8_core_per_mm2").effect
+    assert (between.sigma, between.ci_low, between.ci_high) == (None, 970, 1030)
+
+
+def test_two_patients_make_a_group_and_three_a_correlation():
+    assert pick(rows_of(two_arms(2, 2, 1000)), comparison="response", metric="cd8_core_per_mm2").n_a == 2
+    scores = [
+        slide(f"P{i}", when, 100 + 20 * i, 400, extra={"tmb": str(i)})
+        for i, when in enumerate(["baseline"] * 2 + ["progression"] * 3)
+    ]
+    row = pick(rows_of(scores), comparison="tmb", metric="cd8_core_per_mm2")
+    assert (row.timepoint, row.n_a, row.effect.value) == ("progression", 3, pytest.approx(1.0))
+    assert row.p_value is None
+
+
 def test_numbers_are_correlated():
     scores = [
         slide(f"P{i}", "baseline", 100 + 20 * i, 400, extra={"tmb": str(2 * i + (i == 3) * 3)}) for i in range(12)
@@ -135,6 +159,8 @@ def test_numbers_are_correlated():
     row = pick(rows_of(scores), comparison="tmb", metric="cd8_core_per_mm2")
     assert row.effect.value > 0.9
     assert row.effect.ci_low > 0.7
+    half = 1.959964 * math.sqrt((1 + row.effect.value**2 / 2) / 9)  # one lesion each: no draws
+    assert math.atanh(row.effect.ci_high) - math.atanh(row.effect.value) == pytest.approx(half)
     assert row.p_value < 1e-4
     assert row.test.startswith("Spearman")
 

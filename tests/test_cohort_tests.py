@@ -85,6 +85,12 @@ def test_nothing_but_zeros_is_no_difference():
     assert sign_flip(np.zeros(8)).p_value == 1.0
 
 
+@pytest.mark.parametrize("n", [2, EXACT_UP_TO])
+def test_groups_that_are_all_alike_do_not_differ_few_or_many(n):
+    found = rank_sum(np.ones(n), np.ones(n))
+    assert (found.p_value, found.smallest, found.exact) == (1.0, 1.0, n == 2)
+
+
 def test_p_is_at_most_alpha_that_often_where_nothing_differs():
     p = [rank_sum(RANDOM.normal(size=6), RANDOM.normal(size=7)).p_value for _ in range(2000)]
     assert np.mean(np.array(p) <= 0.05) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 2000)

@@ -8,10 +8,11 @@ from scipy.optimize import brentq
 from scipy.stats import ncx2
 from shapely.geometry import MultiPolygon, box
 
+from spatial_til.geometry.compartments import build_compartments
 from spatial_til.geometry.coverage import Grid, grid_over
 from spatial_til.geometry.density import density_grid, value_at
 from spatial_til.geometry.mapped import _REACH, _smoothed, likely_region
-from spatial_til.geometry.sectors import _TILT
+from spatial_til.geometry.sectors import _TILT, border_sectors, n_sectors
 from spatial_til.geometry.tumor import clean_region, dense_region
 from spatial_til.units import PixelSize
 
@@ -78,3 +79,17 @@ def test_no_cells_have_no_dense_region_and_a_reference_of_nothing() -> None:
 def test_rows_of_the_sampling_lattice_climb_by_one_over_the_golden_ratio() -> None:
     golden = (1 + np.sqrt(5)) / 2
     assert np.tan(_TILT) == pytest.approx(1 / golden)
+
+
+def test_a_border_has_the_nearest_whole_number_of_arcs_and_never_none() -> None:
+    tissue, tumor = MultiPolygon([box(0, 0, 4000, 2000)]), MultiPolygon([box(0, 0, 2000, 2000)])
+    options = {"image_box": None, "inner_um": 500, "outer_um": 500, "edge_tolerance_um": 0}
+    halved = build_compartments(tissue=tissue, tumor=tumor, **options)
+    assert halved.border.evaluable.length == pytest.approx(2000)
+    assert [n_sectors(halved, arc_um=arc) for arc in (1e9, 1400, 1300, 500)] == [1, 1, 2, 4]
+    y = np.array([0.0, 499, 501, 999, 1001, 1499, 1501, 2000])
+    found = border_sectors(np.column_stack((np.full(8, 1990.0), y)), halved, arc_um=500).tolist()
+    assert found in ([0, 0, 1, 1, 2, 2, 3, 3], [3, 3, 2, 2, 1, 1, 0, 0])  # whichever way the line runs
+    whole = build_compartments(tissue=tissue, tumor=tissue, **options)
+    assert n_sectors(whole, arc_um=500) == 0
+    assert border_sectors(np.array([[1990.0, 5.0]]), whole, arc_um=500).tolist() == [-1]

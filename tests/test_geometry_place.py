@@ -139,6 +139,8 @@ def test_no_cells() -> None:
 def test_cells_without_a_position_are_refused() -> None:
     with pytest.raises(CellTableError, match="2 of 3 have not"):
         place_cells(np.array([[0.0, np.nan], [np.inf, 1.0], [1.0, 1.0]]), awkward(0))
+    with pytest.raises(CellTableError, match="1 of 3 have not"):
+        place_cells(np.array([[np.nan, np.nan], [2.0, 1.0], [1.0, 1.0]]), awkward(0))
 
 
 def test_locate_tells_disjoint_groups_apart() -> None:

@@ -109,6 +109,13 @@ def test_nothing_is_found_where_nothing_is() -> None:
     assert found.reference_per_mm2 is not None
 
 
+def test_the_density_that_the_bound_is_half_of_is_told_per_mm2() -> None:
+    field = tissue(box(0, 0, 600, 600))
+    found = find_tumor(lattice(0, 0, 600, 600, 10), field, bandwidth_um=H, min_area_mm2=0.01, max_hole_mm2=0.005)
+    assert found.reference_per_mm2 == pytest.approx(10_000, rel=1e-3)
+    assert clean_region(field, field, min_area_mm2=0.01, max_hole_mm2=0.005).reference_per_mm2 is None
+
+
 def test_nests_and_the_stroma_between_them() -> None:
     """Stripes 100 µm wide of 6,400 cells/mm² in a tumour: half of it is nest."""
     stripes = [lattice(x, 0, x + 100, 1000, 12.5) for x in range(0, 1000, 200)]

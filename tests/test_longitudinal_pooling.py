@@ -125,6 +125,16 @@ def test_serial_sections_with_one_marker_each_serve():
     assert pooled.gates["core_mm2"] == pytest.approx(0.4)
 
 
+def test_the_area_of_a_slide_without_the_marker_opens_no_gate_for_it():
+    cd8, pdl1 = even_slide("a", 16, 16, tiles=4), even_slide("b", 16, 16, population="PD-L1+")
+    assert pdl1.gates["core_mm2"] == pytest.approx(0.4)  # alone, where no slide counts CD8
+    pooled = pool_slides([cd8, pdl1], KEYS)
+    assert pooled.gates["core_mm2"] == pytest.approx(0.16)
+    assert pooled.phenotype.call == "not_evaluable"
+    assert "core_too_small" in pooled.flags
+    assert [pooled.activity[marker].call == "not_evaluable" for marker in ("cd8", "pdl1")] == [True, False]
+
+
 def test_what_no_slide_knows_stays_unknown():
     unknown = [replace(even_slide(name, 16, 16), tiles={}, gates={"tumor_mm2": None}) for name in "ab"]
     pooled = pool_slides(unknown, KEYS)

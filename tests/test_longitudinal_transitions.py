@@ -9,7 +9,7 @@ from scipy import stats
 
 from spatial_til.metrics.groups import biopsies, unused_slides
 from spatial_til.metrics.patients import patients
-from spatial_til.metrics.records import patient_record, transition_record
+from spatial_til.metrics.records import UNSPECIFIED, patient_record, transition_record
 from spatial_til.metrics.transitions import transitions
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
 from tests.longitudinal_keys import RULES
@@ -441,6 +441,21 @@ def test_records_have_the_columns_of_the_contract():
     assert record["transition"] == "baseline->progression"
     patient = patient_record(patient_of([slide("baseline", 400, 400), slide("progression", 40, 400)]))
     assert {"patient_id", "resistance", "pattern"} <= set(patient)
+
+
+@pytest.mark.parametrize(
+    ("courses", "told"),
+    [
+        ({"A": "inflamed → desert"}, "inflamed → desert"),
+        ({"": "desert"}, "desert"),
+        ({"": "desert", "A": "inflamed"}, f"{UNSPECIFIED}: desert | A: inflamed"),
+        ({}, ""),
+    ],
+)
+def test_lesions_are_named_where_there_are_several(courses, told):
+    row = replace(patient_of([slide("baseline", 400, 400)]), phenotypes=courses)
+    record = patient_record(row)
+    assert (record["immunophenotype_trajectory"], record["n_lesions"]) == (told, len(courses))
 
 
 @pytest.mark.parametrize(

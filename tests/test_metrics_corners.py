@@ -9,7 +9,7 @@ from shapely.geometry import box
 
 from spatial_til.metrics.changes import difference, log2_density
 from spatial_til.metrics.density import density_of_count
-from spatial_til.metrics.depth import band_edges
+from spatial_til.metrics.depth import _compartment_at, band_edges
 from spatial_til.metrics.location_shifts import cluster_shift_paired
 from spatial_til.metrics.longitudinal import CutOffs, Infiltrate, Shift, longitudinal_call
 from spatial_til.metrics.pdl1 import Pdl1Cells, immune_area
@@ -25,7 +25,7 @@ from spatial_til.metrics.ratios import Gates, ratio_percent, share_percent
 from spatial_til.metrics.reasons import numbers
 from spatial_til.metrics.resampling import TileSums
 from spatial_til.metrics.resistance import resistance
-from spatial_til.metrics.simulate import simulate_slide
+from spatial_til.metrics.simulate import _tile_areas, simulate_slide
 from spatial_til.metrics.squares import divide_into_squares
 from spatial_til.metrics.tiles import _square_of_points
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
@@ -94,21 +94,37 @@ def test_a_density_without_area_or_tiles_has_no_error_and_no_degrees_of_freedom(
     assert log2_density(few) == (pytest.approx(math.log2(15)), None, 0)
 
 
+def slide_of_share(name, cells, percent, **changes):
+    """Return a slide on which a share of so many tumour cells was found."""
+    return SlideScore(
+        SlideMeta(name, "P", "baseline", "A"),
+        estimates={("tumor", "tumor"): Estimate(cells, 1.0, float(cells), None, None, 0.1, 9)},
+        values={"tps_percent": Value(percent, **({"sigma": 0.1, "dof": 9} | changes))},
+        tiles={},
+        phenotype=Call("", "", {}),
+        activity={},
+        gates={},
+        settings={},
+    )
+
+
+def test_shares_of_slides_without_tumour_cells_are_not_averaged():
+    found = pooled_values([slide_of_share(name, 0, 10.0) for name in "ab"], confidence=0.95)["tps_percent"]
+    assert (found.value, found.reason) == (None, "several slides, and nothing to weight them by")
+    one = pooled_values([slide_of_share("a", 0, 10.0), slide_of_share("b", 1, 30.0)], confidence=0.95)["tps_percent"]
+    assert one.value == 30.0
+
+
+@pytest.mark.parametrize("unknown", [{"sigma": None}, {"dof": 0}])
+def test_shares_of_two_slides_of_which_one_has_no_error_have_no_interval(unknown):
+    slides = [slide_of_share("a", 100, 10.0, **unknown), slide_of_share("b", 100, 30.0)]
+    found = pooled_values(slides, confidence=0.95)["tps_percent"]
+    assert (found.value, found.ci_low, found.reason) == (20.0, None, "no interval on every slide")
+
+
 def test_shares_of_three_slides_that_differ_have_the_error_between_slides():
     """Weights 1/4, 1/2, 1/4 of 10, 30 and 80 %: mean 37.5, 3/2 of the sum of (weight x distance)²."""
-    slides = [
-        SlideScore(
-            SlideMeta(name, "P", "baseline", "A"),
-            estimates={("tumor", "tumor"): Estimate(cells, 1.0, float(cells), None, None, 0.1, 9)},
-            values={"tps_percent": Value(share, sigma=0.1, dof=9)},
-            tiles={},
-            phenotype=Call("", "", {}),
-            activity={},
-            gates={},
-            settings={},
-        )
-        for name, cells, share in (("a", 100, 10.0), ("b", 200, 30.0), ("c", 100, 80.0))
-    ]
+    slides = [slide_of_share(name, *of) for name, *of in (("a", 100, 10.0), ("b", 200, 30.0), ("c", 100, 80.0))]
     found = pooled_values(slides, confidence=0.95)["tps_percent"]
     sigma = math.sqrt(1.5 * ((0.25 * 27.5) ** 2 + (0.5 * 7.5) ** 2 + (0.25 * 42.5) ** 2))
     assert (found.value, found.dof) == (37.5, 2)
@@ -290,3 +306,27 @@ def test_a_point_in_a_square_without_tissue_counts_in_the_nearest_that_has_some(
     inside = np.array([(25.0, 25.0), (75.0, 75.0)])
     assert _square_of_points(squares, used, inside).tolist() == [0, 3]
     assert _square_of_points(squares, used[1:], inside)[0] in {0, 1}  # of the three left, one beside it
+
+
+@pytest.mark.parametrize(
+    ("at_um", "compartment"),
+    [
+        (-500.1, "core"),
+        (-500.0, "inner_margin"),
+        (-0.5, "inner_margin"),
+        (0.0, "inner_margin"),
+        (0.5, "outer_margin"),
+        (400.0, "outer_margin"),
+        (400.1, "outside"),
+    ],
+)
+def test_a_distance_lies_in_the_compartment_of_a_cell_at_it(at_um, compartment):
+    assert _compartment_at(at_um, 500.0, 400.0) == compartment
+
+
+@pytest.mark.parametrize(
+    ("area_mm2", "n"), [(0.36, 9), (0.32, 8), (0.28, 28), (0.08, 8), (0.07, 28), (0.02, 8), (0.01, 1)]
+)
+def test_simulated_tiles_are_halved_twice_at_most_until_there_are_eight(area_mm2, n):
+    """200 µm, 100 µm or 50 µm: 0.04, 0.01 or 0.0025 mm²; too small an area is one tile."""
+    assert _tile_areas(area_mm2, 8).tolist() == pytest.approx([area_mm2 / n] * n)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from spatial_til.metrics.density import combine_strata, estimate, estimate_table, summarise_stratum
+from spatial_til.metrics import density as densities
+from spatial_til.metrics.density import combine_strata, dispersion, estimate, estimate_table, summarise_stratum
 from spatial_til.metrics.intervals import garwood, poisson_ratio, t_quantile, welch_dof
 from spatial_til.metrics.log_ratios import log2_ratio, log2_ratios
 from spatial_til.metrics.seeding import seeded_generator
@@ -119,8 +120,44 @@ class TestEstimate:
         assert "low_count" not in density(clustered).flags
         assert "low_count" in density(tile_counts([0, 8] * 5)).flags  # 40 cells, ratio 4.4: 67 needed
 
-    def test_enlarged_tiles_are_said(self):
-        assert "tiles_enlarged" in density(tile_counts([9] * 10, flags=("tiles_enlarged",))).flags
+    def test_enlarged_tiles_are_said_even_of_one_stratum(self):
+        enlarged = tile_counts([9] * 10, flags=("tiles_enlarged",))
+        as_asked = tile_counts([9] * 10, compartment="inner_margin")
+        assert "tiles_enlarged" in density(enlarged).flags
+        assert "tiles_enlarged" in density(enlarged, as_asked).flags
+        assert "tiles_enlarged" not in density(as_asked).flags
+
+    def test_tiles_are_few_below_the_number_asked_for_in_all_strata_together(self):
+        seven, eight = tile_counts([9] * 7), tile_counts([9] * 8)
+        assert ("few_tiles" in density(seven).flags, "few_tiles" in density(eight).flags) == (True, False)
+        four = tile_counts([9] * 4)
+        assert "few_tiles" not in density(four, replace(four, compartment="inner_margin")).flags
+
+    def test_dispersion_is_pearsons_for_each_population_and_one_where_nothing_was_found(self):
+        counts = {"a": np.array([5, 15] * 5), "none": np.zeros(10, dtype=np.int64), "even": np.full(10, 7)}
+        tiles = replace(tile_counts([0] * 10), counts=counts)
+        assert dispersion(tiles) == pytest.approx({"a": 25 / 9, "none": 1.0, "even": 0.0})
+        assert summarise_stratum(tiles, bootstrap=10, seed=0).quasi == pytest.approx([25 / 9 * 100, 0, 0])
+        assert dispersion(tile_counts([3, 5])) == pytest.approx({"CD8+": 0.5})
+        assert np.isnan(dispersion(tile_counts([3]))["CD8+"])
+
+    @pytest.mark.parametrize("at_once", [3, 8, 20, 4_000_000])
+    def test_bootstrap_is_the_variance_over_draws_however_many_are_held_at_once(self, monkeypatch, at_once):
+        """Of 12 draws of 8 tiles; with 3 weights at once not even one draw would be held."""
+        monkeypatch.setattr(densities, "_WEIGHTS_AT_ONCE", at_once)
+        tiles = tile_counts([1, 40, 3, 22, 9, 0, 17, 30], [0.04, 0.01] * 4)
+        chosen = seeded_generator(0, "S1", "core").integers(8, size=(12, 8), dtype=np.int32)
+        drawn = tiles.counts["CD8+"][chosen].sum(axis=1) / tiles.area_mm2[chosen].sum(axis=1)
+        found = summarise_stratum(tiles, bootstrap=12, seed=0).bootstrap
+        assert found == pytest.approx([drawn.var(ddof=1) * tiles.area_mm2.sum() ** 2])
+
+    def test_a_stratum_of_two_tiles_has_a_variance_of_its_own(self):
+        parts = tile_counts([5, 15] * 5), tile_counts([5, 25], compartment="inner_margin")
+        quasi = 25 / 9 * 100 + 2 * 10**2 / 15 * 30
+        resampled = sum(summarise_stratum(part, bootstrap=2000, seed=0).bootstrap[0] for part in parts)
+        e = density(*parts)
+        assert quasi > resampled
+        assert np.log(e.ci_high / e.density_per_mm2) == pytest.approx(t_quantile(e.dof, 0.95) * np.sqrt(quasi) / 130)
 
     def test_strata_add_their_variances(self):
         inner, outer = (

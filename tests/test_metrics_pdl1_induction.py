@@ -95,6 +95,13 @@ def test_below_a_gate_there_is_no_value_and_the_reason_counts(groups, words):
     assert words in value.reason
 
 
+def test_just_enough_cells_and_tiles_are_enough():
+    groups = [(CORE, 20.0, True, 9), (CORE, 20.0, False, 91), (CORE, 200.0, True, 1), (CORE, 200.0, False, 99)]
+    value = run(build(groups, n_tiles=8)).log2
+    assert value.value == pytest.approx(np.log2(9 * 99 / 91))
+    assert value.ci_low is not None
+
+
 def test_too_few_tiles_is_not_evaluable():
     value = run(build(TABLE, n_tiles=7)).log2
     assert (value.value, value.flags) == (None, ("few_tiles",))
@@ -128,6 +135,8 @@ def test_spill_over_from_positive_neighbours_is_left_out_of_the_sensitivity_valu
     result = run(touched)
     assert result.log2.value > 2
     assert result.log2_without_spill.value == pytest.approx(0.0)
+    touched.spill_distance_um[:300] = 10.001
+    assert run(touched).log2_without_spill.value == result.log2.value
 
 
 def test_profile_bins_hold_their_upper_edge():

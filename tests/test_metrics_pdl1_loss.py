@@ -54,6 +54,10 @@ def test_few_control_cells_are_no_control():
     assert "9 non-tumour cells" in losses([(CORE, True, False, 200), (CORE, False, True, 9)])["core"].percent.reason
 
 
+def test_just_enough_cells_of_either_kind_are_enough():
+    assert losses([(CORE, True, False, 100), (CORE, False, True, 10)])["core"].percent.value == 100.0
+
+
 @pytest.mark.parametrize("n_tumor", [0, 99])
 def test_few_tumor_cells_are_not_evaluable(n_tumor):
     loss = losses([(CORE, True, False, n_tumor), (CORE, False, True, 50)])["core"]
