@@ -10,6 +10,7 @@ import pytest
 from spatial_til.metrics.cohort import cohort
 from spatial_til.metrics.groups import biopsies
 from spatial_til.metrics.records import cohort_record
+from spatial_til.metrics.sheet_columns import label_columns
 from spatial_til.metrics.transitions import transitions
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore
 from tests.longitudinal_keys import RULES
@@ -111,6 +112,14 @@ def test_three_labels_are_compared_two_by_two():
 def test_a_label_that_only_one_patient_has_is_left_out():
     scores = [*two_arms(4, 4, 0), slide("Q", "baseline", 100, 100, response="NE")]
     assert {(r.group_a, r.group_b) for r in rows_of(scores) if r.comparison == "response"} == {("CR", "PD")}
+
+
+@pytest.mark.parametrize(("n", "columns"), [(1, []), (2, ["therapy"]), (8, ["therapy"]), (9, [])])
+def test_a_grouping_has_two_to_eight_labels_that_two_patients_share(n, columns):
+    scores = [slide(f"P{i}-{k}", "baseline", 100, 400, therapy=f"T{i}") for i in range(n) for k in range(2)]
+    scores += [slide(f"Q{i}", "baseline", 100, 400, therapy=f"alone{i}") for i in range(3)]
+    groups = biopsies(scores, timepoints=TIMEPOINTS, pool=lambda s: s[0])
+    assert [column.name for column in label_columns(groups)] == columns
 
 
 def test_a_name_for_each_patient_is_no_grouping():

@@ -70,6 +70,13 @@ def test_an_island_of_just_the_least_size_is_kept_and_not_listed_as_dropped() ->
     assert found.dropped_islands_mm2 == (64 * 64 / 1e6,)
 
 
+def test_a_hole_of_just_the_largest_size_is_kept_and_not_listed_as_filled() -> None:
+    region = MultiPolygon([box(0, 0, 400, 400) - box(50, 50, 150, 100) - box(200, 200, 264, 264)])
+    found = clean_region(region, MultiPolygon([box(0, 0, 400, 400)]), min_area_mm2=0.0, max_hole_mm2=0.005)
+    assert found.region.area == 400**2 - 5000
+    assert found.filled_holes_mm2 == (64 * 64 / 1e6,)
+
+
 def test_no_cells_have_no_dense_region_and_a_reference_of_nothing() -> None:
     region, reference = dense_region(np.zeros((0, 2)), MultiPolygon([box(0, 0, 9, 9)]), bandwidth_um=50.0, level=0.5)
     assert region.is_empty

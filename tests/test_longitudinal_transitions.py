@@ -10,6 +10,7 @@ from scipy import stats
 from spatial_til.metrics.groups import biopsies, unused_slides
 from spatial_til.metrics.patients import patients
 from spatial_til.metrics.records import UNSPECIFIED, patient_record, transition_record
+from spatial_til.metrics.timing import circumstance_flags
 from spatial_til.metrics.transitions import transitions
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
 from tests.longitudinal_keys import RULES
@@ -368,6 +369,22 @@ def test_circumstances_are_flagged(timepoint, change, flag):
     row = by_transition(compare(list(pair.values())))["baseline->on_treatment"]
     assert flag not in clean.flags
     assert flag in row.flags
+
+
+@pytest.mark.parametrize(
+    ("timepoint", "day", "flags"),
+    [
+        ("baseline", date(2024, 1, 1), ()),  # 90 days before
+        ("baseline", date(2023, 12, 31), ("baseline_early",)),
+        ("on_treatment", date(2024, 5, 30), ()),  # 60 days after
+        ("on_treatment", date(2024, 5, 31), ("late_on_treatment",)),
+        ("progression", date(2025, 5, 31), ()),
+    ],
+)
+def test_the_last_day_allowed_is_allowed(timepoint, day, flags):
+    meta = SlideMeta("s", "P", timepoint, "A", biopsy_date=day, treatment_start=date(2024, 3, 31))
+    limits = {"max_baseline_days": 90, "early_on_treatment_days": 60}
+    assert circumstance_flags(meta, timepoints=TIMEPOINTS, **limits) == flags
 
 
 def test_progression_is_never_late_on_treatment():

@@ -7,10 +7,13 @@ import pytest
 from scipy import stats
 from shapely.geometry import box
 
-from spatial_til.metrics.changes import difference, log2_density
+from spatial_til.metrics import rank_correlation, resampling
+from spatial_til.metrics.activity import SITES, _classify
+from spatial_til.metrics.changes import difference, interval, log2_density
 from spatial_til.metrics.density import density_of_count
 from spatial_til.metrics.depth import _compartment_at, band_edges
-from spatial_til.metrics.location_shifts import cluster_shift_paired
+from spatial_til.metrics.levels import Levels
+from spatial_til.metrics.location_shifts import _draws, cluster_shift_paired
 from spatial_til.metrics.longitudinal import CutOffs, Infiltrate, Shift, longitudinal_call
 from spatial_til.metrics.pdl1 import Pdl1Cells, immune_area
 from spatial_til.metrics.penetration import depth_fraction
@@ -23,7 +26,7 @@ from spatial_til.metrics.rank_correlation import cluster_spearman, spearman
 from spatial_til.metrics.rank_tests import EXACT_UP_TO, rank_sum_quantile, sign_flip, signed_rank_quantile
 from spatial_til.metrics.ratios import Gates, ratio_percent, share_percent
 from spatial_til.metrics.reasons import numbers
-from spatial_til.metrics.resampling import TileSums
+from spatial_til.metrics.resampling import TileSums, bootstrap_totals
 from spatial_til.metrics.resistance import resistance
 from spatial_til.metrics.simulate import _tile_areas, simulate_slide
 from spatial_til.metrics.squares import divide_into_squares
@@ -330,3 +333,52 @@ def test_a_distance_lies_in_the_compartment_of_a_cell_at_it(at_um, compartment):
 def test_simulated_tiles_are_halved_twice_at_most_until_there_are_eight(area_mm2, n):
     """200 µm, 100 µm or 50 µm: 0.04, 0.01 or 0.0025 mm²; too small an area is one tile."""
     assert _tile_areas(area_mm2, 8).tolist() == pytest.approx([area_mm2 / n] * n)
+
+
+@pytest.mark.parametrize("dof", range(1, 41))
+@pytest.mark.parametrize("sigma", [0.05, 0.07, 0.1, 0.3])
+def test_rounding_takes_no_degree_of_freedom(dof, sigma):
+    """Terms of one error have the sum of their degrees of freedom, one term has its own."""
+    assert interval(0.0, [(sigma, dof)], 0.95).dof == dof
+    assert interval(0.0, [(sigma, dof), (sigma, dof)], 0.95).dof == 2 * dof
+
+
+@pytest.mark.parametrize("at_once", [1, 6, 256])
+def test_totals_of_drawn_tiles_are_those_of_each_compartment_however_many_are_held(monkeypatch, at_once):
+    monkeypatch.setattr(resampling, "_DRAWS_AT_ONCE", at_once)
+    sums = np.arange(14.0).reshape(7, 2)
+    found = bootstrap_totals(TileSums(sums, np.array([0] * 4 + [2] * 3)), 20, np.random.default_rng(4))
+    random = np.random.default_rng(4)
+    first, second = random.integers(4, size=(20, 4)), random.integers(3, size=(20, 3))
+    assert found.tolist() == (sums[:4][first].sum(axis=1) + sums[4:][second].sum(axis=1)).tolist()
+
+
+def test_many_patients_are_drawn_less_often_and_never_under_200_times(monkeypatch):
+    assert [_draws(1000, n) for n in (10, 20_000, 50_000, 10**9)] == [1000, 1000, 400, 200]
+    assert _draws(150, 10**9) == 150
+    x = np.random.default_rng(0).normal(size=(2, 20))
+
+    def found(bootstrap):
+        return cluster_spearman(*x, confidence=0.95, bootstrap=bootstrap, random=np.random.default_rng(1))
+
+    expected = {most: found(draws) for most, draws in ((20 * 300, 300), (1, 200))}
+    for most, wanted in expected.items():
+        monkeypatch.setattr(rank_correlation, "_RANKS_AT_MOST", most)
+        assert found(1000) == wanted
+
+
+@pytest.mark.parametrize(
+    ("core", "margin", "log2_ratio", "expected"),
+    [
+        (99.9, 99.9, 0.0, "none"),
+        (100.0, 99.9, 0.0, "both"),
+        (99.9, 100.0, 0.0, "both"),
+        (50.0, 100.0, -1.0, "margin"),
+        (50.0, 100.0, -0.99, "both"),
+        (100.0, 50.0, 1.0, "core"),
+        (100.0, 50.0, 0.99, "both"),
+    ],
+)
+def test_the_floor_and_the_ratio_of_a_site_are_reached_by_equality(core, margin, log2_ratio, expected):
+    levels = Levels(*(np.array([value]) for value in (core, margin, 0.0, log2_ratio)))
+    assert SITES[_classify(levels, 100.0)[0]] == expected

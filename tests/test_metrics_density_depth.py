@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from spatial_til.metrics.density import dispersion
 from spatial_til.metrics.depth import band_edges, depth_profile
 from spatial_til.metrics.penetration import depth_fraction, penetration_index
+from spatial_til.metrics.seeding import seeded_generator
 from spatial_til.model import TileCounts
 
 R = 1500.0
@@ -124,6 +126,18 @@ class TestPenetration:
         assert clumped.sigma == pytest.approx(alone.sigma)
         assert alone.sigma == pytest.approx(depth.std(ddof=1) / np.sqrt(20), rel=0.05)
         assert clumped.dof == 19
+
+    def test_error_is_that_of_the_ratio_over_drawn_sectors_by_hand(self):
+        cells = np.arange(1, 9)  # by sector
+        fraction = np.linspace(0.3, 0.7, cells.sum())
+        found = penetration_index(fraction, np.repeat(np.arange(8), cells), **PDI | {"bootstrap": 10})
+        sums = np.add.reduceat(fraction, np.cumsum(cells) - cells)
+        chosen = seeded_generator(0, "S1", "penetration").integers(8, size=(10, 8))
+        drawn = sums[chosen].sum(axis=1) / cells[chosen].sum(axis=1)
+        assert (found.value, found.dof) == (pytest.approx(0.5), 7)
+        assert found.sigma == pytest.approx(drawn.std(ddof=1) * np.sqrt(8 / 7))
+        assert found.ci_high - found.value == pytest.approx(stats.t.ppf(0.975, 7) * found.sigma)
+        assert found.value - found.ci_low == pytest.approx(stats.t.ppf(0.975, 7) * found.sigma)
 
     def test_unknown_and_few(self):
         assert penetration_index(np.zeros(0), np.zeros(0, int), **PDI).value is None

@@ -4,9 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.contingency_tables import StratifiedTable
 
-from spatial_til.metrics.induction import InductionCells, distance_to_um, induction, mantel_haenszel_log2
+from spatial_til.metrics.induction import (
+    InductionCells,
+    _count_tables,
+    distance_to_um,
+    induction,
+    mantel_haenszel_log2,
+)
 from spatial_til.metrics.ratios import Gates
 from spatial_til.metrics.resampling import TileSums, bootstrap_totals
 
@@ -165,6 +172,17 @@ def test_distance_is_to_another_cell_in_the_tissue():
         [10.0, np.hypot(94, 8), np.hypot(94, 8), 5.0]
     )
     assert np.isinf(distance_to_um(xy_um, np.zeros(4, dtype=bool), compartment)).all()
+
+
+def test_error_is_the_deviation_over_draws_of_tiles_of_either_compartment():
+    cells = build([*TABLE, *((INNER, distance, positive, count) for _, distance, positive, count in TABLE)])
+    tiles = _count_tables(cells, cells.cd8_distance_um <= 30, cells.cd8_distance_um > 100)
+    drawn = bootstrap_totals(tiles, 12, np.random.default_rng(0)).reshape(12, 2, 4)
+    found = induction(cells, GATES, draws=12, random=np.random.default_rng(0)).log2
+    assert found.dof == 10 + 10 - 2
+    assert found.sigma == pytest.approx(mantel_haenszel_log2(drawn).std(ddof=1))
+    assert found.ci_high - found.value == pytest.approx(stats.t.ppf(0.975, 18) * found.sigma)
+    assert found.value - found.ci_low == pytest.approx(stats.t.ppf(0.975, 18) * found.sigma)
 
 
 def test_same_generator_same_interval():

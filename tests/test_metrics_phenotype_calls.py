@@ -152,6 +152,8 @@ LIMITS = {"min_core_mm2": 0.25, "min_margin_mm2": 0.1, "min_border_um": 1000, "m
         ({"tumor_mm2": 0.0, "border_um": 0.0}, ["no_tumor_region"]),
         ({"tumor_mm2": None}, ["no_tumor_region"]),
         ({"border_um": 0.0, "core_mm2": 0.0, "inner_margin_mm2": 0.0}, ["no_border"]),
+        ({"border_um": 1000.0, "core_mm2": 0.25, "inner_margin_mm2": 0.1, "outer_margin_mm2": 0.1}, []),
+        ({"artefact_fraction": 0.3}, []),
         ({"border_um": 999.0}, ["short_border"]),
         ({"core_mm2": 0.24}, ["core_too_small"]),
         ({"inner_margin_mm2": 0.05, "outer_margin_mm2": 0.05}, ["margin_too_small", "margin_too_small"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from spatial_til.metrics.intervals import t_quantile, welch_dof
+from spatial_til.metrics.intervals import t_quantile, welch_dof, whole_dof
 from spatial_til.model import Estimate, Value
 
 #: Added to every count before its logarithm, so that no cells at all still has one.
@@ -39,7 +39,7 @@ def interval(value: float, parts: Sequence[tuple[float, int]], confidence: float
     sigma = math.sqrt(sum(variances))
     dof = welch_dof(variances, [dof for _, dof in parts])
     half = t_quantile(dof, confidence) * sigma if sigma > 0 else 0.0
-    return Value(value, value - half, value + half, sigma=sigma, dof=int(dof))
+    return Value(value, value - half, value + half, sigma=sigma, dof=whole_dof(dof))
 
 
 def log2_density(estimate: Estimate) -> tuple[float, float | None, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spatial_til.metrics.intervals import garwood, t_quantile, welch_dof
+from spatial_til.metrics.intervals import garwood, t_quantile, welch_dof, whole_dof
 from spatial_til.metrics.seeding import seeded_generator
 from spatial_til.model import AGGREGATES, COMPARTMENTS, Estimate, FloatArray, TileCounts
 
@@ -244,7 +244,7 @@ def _estimate(
         sigma = float(np.log(high / HALF_COUNT)) / t_quantile(dof, confidence) if dof else None
         return Estimate(0, area, 0.0, 0.0, high / area, sigma, dof, ("zero_count", "low_count", *flags))
     variance = float(variances.sum())
-    dof = int(welch_dof(variances, dofs) + 1e-9) if np.isfinite(variance) else 0
+    dof = whole_dof(welch_dof(variances, dofs)) if np.isfinite(variance) else 0
     if variance == 0 and np.isfinite(variance):  # counts exactly proportional to areas
         dof = sum(dofs)
     sigma = None

@@ -85,3 +85,14 @@ def welch_dof(variances: ArrayLike, dofs: ArrayLike) -> float:
     used = (v > 0) & (nu > 0)
     spread = float((v[used] ** 2 / nu[used]).sum())
     return float(v[used].sum()) ** 2 / spread if spread > 0 else 0.0
+
+
+def whole_dof(dof: float) -> int:
+    """Return degrees of freedom cut to whole ones; what only rounding put below a whole number is that number.
+
+    Examples
+    --------
+    >>> whole_dof(17.999999999999996), whole_dof(17.9)
+    (18, 17)
+    """
+    return int(dof + 1e-9)

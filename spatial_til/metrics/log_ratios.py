@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from spatial_til.metrics.intervals import poisson_ratio, t_quantile, welch_dof
+from spatial_til.metrics.intervals import poisson_ratio, t_quantile, welch_dof, whole_dof
 from spatial_til.model import Estimate, Value
 
 _HALF_COUNT = 0.5
@@ -62,4 +62,4 @@ def log2_ratio(above: Estimate, below: Estimate, *, confidence: float) -> Value:
     high = None if high is None else max(high, value + half)
     reach = [abs(limit - value) for limit in (low, high) if limit is not None]
     reason = "" if len(reach) == 2 else "no cells on one side: one limit only"
-    return Value(value, low, high, sum(reach) / len(reach) / t, int(dof + 1e-9), reason, flags)
+    return Value(value, low, high, sum(reach) / len(reach) / t, whole_dof(dof), reason, flags)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spatial_til.metrics.deltas import column_name
-from spatial_til.metrics.intervals import t_quantile, welch_dof
+from spatial_til.metrics.intervals import t_quantile, welch_dof, whole_dof
 from spatial_til.metrics.pooled_estimates import ENOUGH_SLIDES
 from spatial_til.model import FloatArray, SlideScore, Value
 
@@ -53,7 +53,7 @@ def _pooled(name: str, slides: Sequence[SlideScore], confidence: float) -> Value
     if sigma is None:
         return Value(mean, reason="no interval on every slide", flags=flags)
     half = t_quantile(dof, confidence) * sigma
-    return Value(mean, mean - half, mean + half, sigma, int(dof), flags=flags)
+    return Value(mean, mean - half, mean + half, sigma, whole_dof(dof), flags=flags)
 
 
 def _weight(name: str, slide: SlideScore) -> float:
