@@ -52,6 +52,20 @@ def test_small_slides_and_failures_give_no_class():
     assert call(inflamed=20, failures=[Failure("no_border", "none")]).call == "not_evaluable"
 
 
+@pytest.mark.parametrize(
+    ("nest", "stroma", "expected"),
+    [(107, 0, "inflamed"), (106, 358, "excluded"), (106, 357, "desert")],
+)
+def test_squares_have_more_than_the_cut_off_not_as_much(nest, stroma, expected):
+    eight = GridCounts(np.full(8, nest), np.ones(8), np.full(8, stroma), np.ones(8))
+    assert grid_phenotype(eight, **OPTIONS).call == expected
+
+
+def test_a_square_of_just_enough_tumour_is_judged():
+    eight = GridCounts(np.zeros(8, int), np.full(8, 0.1), np.zeros(8, int), np.zeros(8))
+    assert grid_phenotype(eight, **OPTIONS).call == "desert"
+
+
 def test_squares_without_nests_are_judged_by_stroma():
     nothing = GridCounts(np.zeros(10, int), np.zeros(10), np.full(10, 400), np.ones(10))
     assert grid_phenotype(nothing, **OPTIONS).call == "excluded"
