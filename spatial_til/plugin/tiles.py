@@ -132,7 +132,7 @@ class Loader:
                 tile = picture.fetch(key)
             except (SlideError, OSError) as error:
                 # shown coarse from now on: a damaged tile must not be asked for again and again
-                tile = picture.coarse(key)
+                tile = picture.coarse(key, picture.box_of(key))
                 self.on_error(str(error))
             self._done(key, tile)
             if not self._closed:
@@ -220,13 +220,14 @@ class Picture:
             for col in range(col0 // TILE_PX, -(-col1 // TILE_PX)):
                 key = TileKey(self._number, level, row, col)
                 tile = self._loader.cached(key)
+                top, left, bottom, right = row * TILE_PX, col * TILE_PX, (row + 1) * TILE_PX, (col + 1) * TILE_PX
+                y0, x0, y1, x1 = max(row0, top), max(col0, left), min(row1, bottom), min(col1, right)
                 if tile is None:
                     missing.append(key)
-                    tile = self.coarse(key)
-                top, left = row * TILE_PX, col * TILE_PX
-                y0, x0 = max(row0, top), max(col0, left)
-                y1, x1 = min(row1, top + tile.shape[0]), min(col1, left + tile.shape[1])
-                out[y0 - row0 : y1 - row0, x0 - col0 : x1 - col0] = tile[y0 - top : y1 - top, x0 - left : x1 - left]
+                    seen = self.coarse(key, (y0, y1, x0, x1))
+                else:
+                    seen = tile[y0 - top : y1 - top, x0 - left : x1 - left]
+                out[y0 - row0 : y1 - row0, x0 - col0 : x1 - col0] = seen
         self._loader.ask(missing)
         return out
 
@@ -238,12 +239,11 @@ class Picture:
 
     def fetch(self, key: TileKey) -> Image:
         """Return a tile, read from the slide."""
-        row0, row1, col0, col1 = self._box_of(key)
+        row0, row1, col0, col1 = self.box_of(key)
         return self._sources[key.level].read(row0, row1, col0, col1)
 
-    def coarse(self, key: TileKey) -> Image:
-        """Return a tile as the finest coarser picture in memory shows it, enlarged."""
-        row0, row1, col0, col1 = self._box_of(key)
+    def coarse(self, key: TileKey, box: tuple[int, int, int, int]) -> Image:
+        """Return a box of a tile as the finest coarser picture in memory shows it, enlarged."""
         for up in range(1, len(self._sources) - key.level):
             level, half = key.level + up, TILE_PX >> up
             if level == len(self._sources) - 1 or half == 0:
@@ -251,12 +251,11 @@ class Picture:
             parent = TileKey(key.picture, level, key.row >> up, key.col >> up)
             tile = self._loader.cached(parent) if self._loader else None
             if tile is not None:
-                top, left = parent.row * TILE_PX, parent.col * TILE_PX
-                return _enlarge(tile, up, (row0, row1, col0, col1), (top, left))
-        up = len(self._sources) - 1 - key.level
-        return _enlarge(self._coarsest, up, (row0, row1, col0, col1), (0, 0))
+                return _enlarge(tile, up, box, (parent.row * TILE_PX, parent.col * TILE_PX))
+        return _enlarge(self._coarsest, len(self._sources) - 1 - key.level, box, (0, 0))
 
-    def _box_of(self, key: TileKey) -> tuple[int, int, int, int]:
+    def box_of(self, key: TileKey) -> tuple[int, int, int, int]:
+        """Return the rows and columns (start, stop each) of a tile."""
         rows, cols = self._sources[key.level].shape
         top, left = key.row * TILE_PX, key.col * TILE_PX
         return top, min(top + TILE_PX, rows), left, min(left + TILE_PX, cols)
@@ -310,13 +309,13 @@ def _enlarge(image: Image, up: int, box: tuple[int, int, int, int], corner: tupl
     import cv2
 
     row0, row1, col0, col1 = box
-    factor = 1 << up
     top, left = (row0 >> up) - corner[0], (col0 >> up) - corner[1]
-    part = image[top : top + -(-(row1 - row0) // factor), left : left + -(-(col1 - col0) // factor)]
-    aligned = row0 % factor == col0 % factor == 0
-    if aligned and part.shape[0] * factor >= row1 - row0 and part.shape[1] * factor >= col1 - col0:
-        size = (part.shape[1] * factor, part.shape[0] * factor)
-        return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_NEAREST)[: row1 - row0, : col1 - col0])
+    bottom, right = -(-row1 >> up) - corner[0], -(-col1 >> up) - corner[1]
+    if bottom <= image.shape[0] and right <= image.shape[1]:
+        size = ((right - left) << up, (bottom - top) << up)
+        whole = cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_NEAREST)
+        y, x = row0 & ((1 << up) - 1), col0 & ((1 << up) - 1)
+        return np.asarray(whole[y : y + row1 - row0, x : x + col1 - col0])
     # at edges where resolutions do not divide, the last pixel is repeated
     rows = np.minimum((np.arange(row0, row1) >> up) - corner[0], image.shape[0] - 1)
     cols = np.minimum((np.arange(col0, col1) >> up) - corner[1], image.shape[1] - 1)
