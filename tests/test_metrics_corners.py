@@ -25,7 +25,7 @@ from spatial_til.metrics.pooled_values import pooled_values
 from spatial_til.metrics.rank_correlation import cluster_spearman, spearman
 from spatial_til.metrics.rank_tests import EXACT_UP_TO, rank_sum_quantile, sign_flip, signed_rank_quantile
 from spatial_til.metrics.ratios import Gates, ratio_percent, share_percent
-from spatial_til.metrics.reasons import numbers
+from spatial_til.metrics.reasons import _moved, _times, numbers
 from spatial_til.metrics.resampling import TileSums, bootstrap_totals
 from spatial_til.metrics.resistance import resistance
 from spatial_til.metrics.simulate import _tile_areas, simulate_slide
@@ -133,6 +133,7 @@ def test_shares_of_three_slides_that_differ_have_the_error_between_slides():
     assert (found.value, found.dof) == (37.5, 2)
     assert found.sigma == pytest.approx(sigma)
     assert found.ci_high - found.value == pytest.approx(stats.t.ppf(0.975, 2) * sigma)
+    assert found.value - found.ci_low == pytest.approx(stats.t.ppf(0.975, 2) * sigma)
     two = pooled_values(slides[:2], confidence=0.95)["tps_percent"]
     assert two.sigma == pytest.approx(math.hypot(0.1 / 3, 0.2 / 3))
 
@@ -382,3 +383,9 @@ def test_many_patients_are_drawn_less_often_and_never_under_200_times(monkeypatc
 def test_the_floor_and_the_ratio_of_a_site_are_reached_by_equality(core, margin, log2_ratio, expected):
     levels = Levels(*(np.array([value]) for value in (core, margin, 0.0, log2_ratio)))
     assert SITES[_classify(levels, 100.0)[0]] == expected
+
+
+def test_a_change_without_an_interval_is_told_as_a_factor_alone():
+    assert _moved(100.0, 200.0, Value(1.0)) == "100 → 200 CD8+ per mm² (no interval)"
+    assert _times(Value(1.0)) == "× 2"
+    assert _times(Value(1.0, 0.5, 1.5)) == "× 2, interval 1.4 to 2.8"
