@@ -17,6 +17,7 @@ require_gui()
 
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QTimer  # noqa: E402
 from qtpy.QtGui import QMouseEvent  # noqa: E402
+from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from spatial_til.plugin.stage import DRAWING, MARK, PREVIEW  # noqa: E402
@@ -131,7 +132,7 @@ def drag(native, place):
     at, none, held = QPointF(place), Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton
     move = QMouseEvent(QEvent.Type.MouseMove, at, native.mapToGlobal(at), none, held, Qt.KeyboardModifier.NoModifier)
     QApplication.sendEvent(native, move)
-    QApplication.processEvents()  # napari takes no more than one move a turn
+    QTest.qWait(20)  # napari takes no more than one move a turn, and a frame is drawn in a turn of its own
 
 
 def press(qtbot, widget):
