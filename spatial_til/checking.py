@@ -7,11 +7,11 @@ from pathlib import Path
 
 from spatial_til.errors import ModelError, SpatialTilError
 from spatial_til.io.annotations import read_annotations
+from spatial_til.io.labels import open_labels
 from spatial_til.io.slides import open_slide, select_channels
 from spatial_til.io.tissue_model import read_tissue_model
 from spatial_til.pipeline.calls import require_markers
 from spatial_til.pipeline.examples import fit_problems, panel_planes
-from spatial_til.pipeline.measure import open_labels
 from spatial_til.pipeline.tables_in import measure_cell_table
 from spatial_til.study import Job
 from spatial_til.units import PixelSize
@@ -55,7 +55,7 @@ def _check_image(job: Job, image: Path, problems: list[str]) -> None:
             _collect(problems, slide.require_pixel_size)
             labels = job.labels
             if labels is not None:
-                _collect(problems, lambda: open_labels(labels, slide))
+                _collect(problems, lambda: open_labels(labels, slide).close())
             if slide.pixel_size is not None and job.annotations:
                 px = slide.pixel_size
                 _collect(

@@ -1,6 +1,10 @@
 """The protocol's defaults that pooling and transitions take, written out: a changed default must show in the tests."""
 
+import numpy as np
+
 from spatial_til.metrics.pooling import PoolingKeys
+from spatial_til.metrics.simulate import simulate_slide
+from spatial_til.model import SlideMeta, SlideScore
 
 KEYS = PoolingKeys(
     min_core_mm2=0.25,
@@ -28,3 +32,16 @@ RULES = {
     "excluded_log2_ratio": KEYS.excluded_log2_ratio,
     "confidence": KEYS.confidence,
 }
+
+
+def simulated() -> SlideScore:
+    """Return a slide of 100 CD8+ per mm² everywhere, always the same."""
+    return simulate_slide(
+        SlideMeta("s", "P", "baseline", "A"),
+        {"CD8+": (100.0, 100.0, 100.0)},
+        core_mm2=2.0,
+        margin_mm2=6.0,
+        vmr=1,
+        random=np.random.default_rng(0),
+        keys=KEYS,
+    )

@@ -20,7 +20,7 @@ from spatial_til.geometry.place import unplaced
 from spatial_til.geometry.polygons import polygonal
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.cells import read_cells, write_cells
-from spatial_til.io.labels import LabelImage, open_labels, write_labels
+from spatial_til.io.labels import LabelImage, labels_on_grid, open_labels, write_labels
 from spatial_til.io.regions import read_regions, write_regions
 from spatial_til.io.slides import open_slide
 from spatial_til.io.thumbnails import write_thumbnail
@@ -237,7 +237,7 @@ def test_labels_lie_on_the_working_grid(tmp_path, um, factor):
     tifffile.imwrite(tmp_path / "i.tif", np.zeros((203, 301, 3), np.uint8), photometric="rgb")
     with open_slide(tmp_path / "i.tif", pixel_size_um=um) as slide:
         grid = slide.at(0.5)
-        found = open_labels(tmp_path / "l.tif", slide=slide, like=grid)
+        found = labels_on_grid(open_labels(tmp_path / "l.tif", slide), slide, grid)
         assert (found.shape, found.pixel_size) == (grid.shape, grid.pixel_size)
         middle = np.ix_(*(np.arange(n) * factor + factor // 2 for n in grid.shape))
         assert np.array_equal(found.read(0, grid.shape[0], 0, grid.shape[1])[..., 0], labels[middle])
@@ -250,7 +250,7 @@ def test_labels_lie_on_the_working_grid(tmp_path, um, factor):
         (np.zeros((20, 30), np.float32), "whole numbers"),
         (np.zeros((20, 30, 3), np.uint8), "colour picture"),
         (np.zeros((2, 20, 30), np.uint16), "has 2"),
-        (np.zeros((21, 30), np.uint16), "slide's grid of 20 x 30 px; found 21 x 30"),
+        (np.zeros((21, 30), np.uint16), "image's 30 x 20 pixels, found 30 x 21"),
     ],
 )
 def test_images_that_are_no_labels_of_this_slide(tmp_path, image, reason):
@@ -259,7 +259,7 @@ def test_images_that_are_no_labels_of_this_slide(tmp_path, image, reason):
     tifffile.imwrite(tmp_path / "i.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
     with open_slide(tmp_path / "i.tif", pixel_size_um=0.5) as slide:
         with pytest.raises(CellTableError, match=reason) as refused:
-            open_labels(tmp_path / "l.tif", slide=slide, like=slide.at(0.5))
+            open_labels(tmp_path / "l.tif", slide)
         # while the error, and with it the frame that opened the file, still lives
         assert str(tmp_path / "l.tif") not in {file.path for file in psutil.Process().open_files()}, refused
 

@@ -28,11 +28,11 @@ from spatial_til.metrics.ratios import Gates, ratio_percent, share_percent
 from spatial_til.metrics.reasons import _moved, _times, numbers
 from spatial_til.metrics.resampling import TileSums, bootstrap_totals
 from spatial_til.metrics.resistance import resistance
-from spatial_til.metrics.simulate import _tile_areas, simulate_slide
+from spatial_til.metrics.simulate import _tile_areas
 from spatial_til.metrics.squares import divide_into_squares
 from spatial_til.metrics.tiles import _square_of_points
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
-from tests.longitudinal_keys import KEYS
+from tests.longitudinal_keys import simulated
 
 GATES = Gates(min_tumor_cells=100, min_tiles=8, confidence=0.95)
 
@@ -74,15 +74,7 @@ def test_a_perfect_rank_correlation_of_many_is_one_order_of_all_each_way():
 
 
 def test_a_simulated_slide_has_the_border_of_its_outer_margin():
-    slide = simulate_slide(
-        SlideMeta("s", "P", "baseline", "A"),
-        {"CD8+": (100.0, 100.0, 100.0)},
-        core_mm2=2.0,
-        margin_mm2=6.0,
-        vmr=1,
-        random=np.random.default_rng(0),
-        keys=KEYS,
-    )
+    slide = simulated()
     assert slide.gates["border_um"] == pytest.approx(6000)  # 3 mm² of outer margin, 500 µm wide
     assert slide.gates["tumor_mm2"] == pytest.approx(5)
     assert slide.tiles["core"].tile_um == pytest.approx(200)

@@ -23,7 +23,6 @@ from spatial_til.io.measured import (
     write_measured,
 )
 from spatial_til.io.scores import ScoredSlide, read_score, write_score
-from spatial_til.metrics.simulate import simulate_slide
 from spatial_til.model import Cells, SlideMeta, Threshold
 from spatial_til.pipeline.calls import MarkerCut
 from spatial_til.pipeline.divide import Widths
@@ -34,7 +33,7 @@ from spatial_til.segmentation.settings import Channel, MeasureSettings, NucleusS
 from spatial_til.study import Job
 from spatial_til.units import PixelSize
 from tests.batch_study import PROTOCOL
-from tests.longitudinal_keys import KEYS
+from tests.longitudinal_keys import simulated
 
 PROTOCOL_VALUES = tomllib.loads(PROTOCOL)
 BOX = shapely.MultiPolygon([shapely.box(0, 0, 9, 9)])
@@ -42,15 +41,7 @@ BOX = shapely.MultiPolygon([shapely.box(0, 0, 9, 9)])
 
 @pytest.fixture
 def score():
-    return simulate_slide(
-        SlideMeta("s", "P", "baseline", "A"),
-        {"CD8+": (100.0, 100.0, 100.0)},
-        core_mm2=2.0,
-        margin_mm2=6.0,
-        vmr=1,
-        random=np.random.default_rng(0),
-        keys=KEYS,
-    )
+    return simulated()
 
 
 def damaged(path, change):

@@ -30,7 +30,7 @@ from spatial_til.io.annotations.strokes import read_strokes
 from spatial_til.io.cell_tables import read_cell_table
 from spatial_til.io.cells import read_cells
 from spatial_til.io.folder import ScoredFolder
-from spatial_til.io.labels import LabelImage, open_labels
+from spatial_til.io.labels import LabelImage, labels_on_grid, open_labels
 from spatial_til.io.measured import read_key, read_made_of, read_measured, read_pixel_size, read_source
 from spatial_til.io.overview import read_overview
 from spatial_til.io.regions import read_regions
@@ -120,7 +120,7 @@ def _labels(path: Path) -> None:
         labels.read(0, min(labels.shape[0], 300), 0, min(labels.shape[1], 300))
     with open_slide(path.with_name("slide.ome.tif")) as slide:
         grid = slide.at(0.5)
-        open_labels(path, slide=slide, like=grid).read(0, grid.shape[0], 0, grid.shape[1])
+        labels_on_grid(open_labels(path, slide), slide, grid).read(0, grid.shape[0], 0, grid.shape[1])
 
 
 def _journal(path: Path) -> None:

@@ -103,7 +103,7 @@ class LabelGrid:
 
     channels = ("labels",)
 
-    def __init__(self, labels: LabelImage, like: PixelSource, step: tuple[float, float]) -> None:
+    def __init__(self, labels: LabelImage, like: PixelSource, step: tuple[int, int]) -> None:
         self.labels = labels
         self.shape = like.shape
         self.pixel_size = like.pixel_size
@@ -113,41 +113,35 @@ class LabelGrid:
         """Return (rows, cols, 1) labels of a box of the grid."""
         check_box((row0, row1, col0, col1), self.shape)
         rows, cols = (
-            np.floor((np.arange(start, stop) + 0.5) * step).astype(np.intp)
+            np.arange(start, stop) * step + step // 2
             for start, stop, step in zip((row0, col0), (row1, col1), self._step, strict=True)
         )
         box = self.labels.read(rows[0], rows[-1] + 1, cols[0], cols[-1] + 1)
         return box[np.ix_(rows - rows[0], cols - cols[0])][..., np.newaxis]
 
 
-def open_labels(path: Path, *, slide: Slide, like: PixelSource) -> LabelGrid:
-    """Open a label image, numbers above 65,535 included, on the grid that a slide is worked on.
-
-    Parameters
-    ----------
-    path
-        An integer TIFF of any layout, on the slide's full-resolution grid or on the working grid.
-    slide
-        The slide it belongs to.
-    like
-        The working grid; labels are taken at the centres of its pixels.
+def open_labels(path: Path, slide: Slide) -> LabelImage:
+    """Open the label image of a slide, numbers above 65,535 included.
 
     Raises
     ------
     CellTableError
-        It is no label image, or its grid is not the slide's.
+        Where it is none, or has another number of pixels than the slide.
     """
     labels = LabelImage(path)
-    if labels.shape not in {slide.shape, like.shape}:
+    if labels.shape != slide.shape:
         labels.close()
-        msg = (
-            f"{path}: labels must lie on the slide's grid of {slide.shape[0]} x {slide.shape[1]} px; found "
-            f"{labels.shape[0]} x {labels.shape[1]}. Export them at full resolution."
-        )
+        found, needed = (f"{cols} x {rows}" for rows, cols in (labels.shape, slide.shape))
+        msg = f"{path}: labels must have the image's {needed} pixels, found {found}: give this image's labels"
         raise CellTableError(msg)
-    px, grid_px = slide.require_pixel_size(), like.pixel_size
-    step = (grid_px.y_um / px.y_um, grid_px.x_um / px.x_um) if labels.shape == slide.shape else (1.0, 1.0)
-    return LabelGrid(labels, like, step)
+    return labels
+
+
+def labels_on_grid(labels: LabelImage, slide: Slide, grid: PixelSource) -> LabelGrid:
+    """Return the labels of a slide's own pixels on its working grid, whose pixels are whole blocks of them."""
+    px = slide.require_pixel_size()
+    step = round(grid.pixel_size.y_um / px.y_um), round(grid.pixel_size.x_um / px.x_um)
+    return LabelGrid(labels, grid, step)
 
 
 def write_labels(path: Path, labels: NDArray[np.integer[Any]], *, pixel_size: PixelSize, name: str = "labels") -> None:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -17,12 +18,12 @@ import numpy as np
 import shapely
 from shapely.geometry import MultiPolygon
 
-from spatial_til.errors import CellTableError, SlideError
+from spatial_til.errors import SlideError
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import identify, stamp
 from spatial_til.io.journal import tell_tiles
-from spatial_til.io.labels import LabelGrid, LabelImage
+from spatial_til.io.labels import labels_on_grid, open_labels
 from spatial_til.io.measured import Measured, read_made_of, read_source, write_measured
 from spatial_til.io.overview import write_overview
 from spatial_til.io.slides import Slide, open_slide, select_channels
@@ -239,30 +240,6 @@ class _Named:
         return self.source.read(row0, row1, col0, col1)
 
 
-def open_labels(path: Path, slide: Slide) -> LabelImage:
-    """Open the label image of a slide.
-
-    Raises
-    ------
-    CellTableError
-        Where it is none, or has another number of pixels than the slide.
-    """
-    labels = LabelImage(path)
-    if labels.shape != slide.shape:
-        labels.close()
-        found, needed = (f"{cols} x {rows}" for rows, cols in (labels.shape, slide.shape))
-        msg = f"{path}: labels must have the image's {needed} pixels, found {found}: give this image's labels"
-        raise CellTableError(msg)
-    return labels
-
-
-def _on_grid(labels: LabelImage, slide: Slide, grid: PixelSource) -> LabelGrid:
-    """Return a label image of the slide's own pixels on the working grid, whose pixels are whole blocks of them."""
-    px = slide.require_pixel_size()
-    step = round(grid.pixel_size.y_um / px.y_um), round(grid.pixel_size.x_um / px.x_um)
-    return LabelGrid(labels, grid, step)
-
-
 def _vector_flags(job: Job) -> tuple[str, ...]:
     """Return the flag of stains left to the slides whose presets stand (see `pipeline.vectors`)."""
     panel = job.protocol.panel
@@ -275,18 +252,21 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
     grid = working_grid(slide, job, seg.pixel_size_um)
-    labels = None if job.labels is None else _on_grid(open_labels(job.labels, slide), slide, grid)
-    found = measure_slide(
-        grid,
-        working_grid(slide, job, OVERVIEW_UM),
-        settings=measure_settings(job.protocol),
-        tissue=tissue,
-        labels=labels,
-        finder=None if seg.method == "watershed" else find_nuclei_with(seg.method, seg.weights),
-        threads=task.threads,
-        progress=tell_tiles(task.folder.tiles(job.slide_id)),
-        beside=lambda constants: _write_pictures(task, slide, constants),
-    )
+    with ExitStack() as opened:
+        labels = None
+        if job.labels is not None:
+            labels = labels_on_grid(opened.enter_context(open_labels(job.labels, slide)), slide, grid)
+        found = measure_slide(
+            grid,
+            working_grid(slide, job, OVERVIEW_UM),
+            settings=measure_settings(job.protocol),
+            tissue=tissue,
+            labels=labels,
+            finder=None if seg.method == "watershed" else find_nuclei_with(seg.method, seg.weights),
+            threads=task.threads,
+            progress=tell_tiles(task.folder.tiles(job.slide_id)),
+            beside=lambda constants: _write_pictures(task, slide, constants),
+        )
     numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": found.beside}
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}

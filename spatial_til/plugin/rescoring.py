@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spatial_til.batch import rescore
+from spatial_til.io.folder import ScoredFolder
 from spatial_til.progress import heard_by
 from spatial_til.review.session import Cancelled
 
@@ -61,5 +62,5 @@ def write_tables(
         with heard_by(heard):
             summary = rescore(root, None, reader=reader, workers=workers, quiet=True)
         failures = tuple(str(failure) for failure in summary.failures)
-        found.append(Written(reader, root / "reviewed" / reader, failures))
+        found.append(Written(reader, ScoredFolder(root).reviewed(reader).root, failures))
     return found

@@ -81,6 +81,7 @@ def _join(peak: Any, sums: Any, pairs: Any, px: float, step: int, max_area: floa
     sums = sums.copy()
     best = np.zeros(n)
     partner = np.zeros(n, dtype=np.int32)
+    moved = np.zeros(7, dtype=np.int64)
     for _ in range(rounds):
         best[:] = 0.0
         partner[:] = 0
@@ -102,7 +103,7 @@ def _join(peak: Any, sums: Any, pairs: Any, px: float, step: int, max_area: floa
             if b == 0 or partner[b] != a or b < a:
                 continue
             keep, gone = (a, b) if peak[a, 2] >= peak[b, 2] else (b, a)
-            _absorb(sums, peak, keep, gone)
+            _absorb(sums, peak, keep, gone, moved)
             root[gone] = keep
             joined = True
         if not joined:
@@ -114,14 +115,18 @@ def _join(peak: Any, sums: Any, pairs: Any, px: float, step: int, max_area: floa
 
 
 @njit(cache=True, nogil=True)
-def _absorb(sums: Any, peak: Any, keep: int, gone: int) -> None:
+def _absorb(sums: Any, peak: Any, keep: int, gone: int, moved: Any) -> None:
     """Add the sums of one object to another's, seen from the other's peak."""
-    y, x = np.int64(peak[gone, 0] - peak[keep, 0]), np.int64(peak[gone, 1] - peak[keep, 1])
-    m = sums[gone, 0]
-    sums[keep, 3] += sums[gone, 3] + 2 * y * sums[gone, 1] + m * y * y
-    sums[keep, 4] += sums[gone, 4] + 2 * x * sums[gone, 2] + m * x * x
-    sums[keep, 5] += sums[gone, 5] + y * sums[gone, 2] + x * sums[gone, 1] + m * x * y
-    sums[keep, 1] += sums[gone, 1] + m * y
-    sums[keep, 2] += sums[gone, 2] + m * x
-    sums[keep, 0] += m
-    sums[keep, 6] += sums[gone, 6]
+    seen_from(moved, sums[gone], peak[keep, 0] - peak[gone, 0], peak[keep, 1] - peak[gone, 1])
+    for t in range(7):
+        sums[keep, t] += moved[t]
+
+
+@njit(cache=True, nogil=True)
+def seen_from(out: Any, sums: Any, y: int, x: int) -> None:
+    """Write an object's sums as seen from (y, x), given from where they are seen now."""
+    n, sy, sx = sums[0], sums[1], sums[2]
+    out[0], out[1], out[2], out[6] = n, sy - n * y, sx - n * x, sums[6]
+    out[3] = sums[3] - 2 * y * sy + n * y * y
+    out[4] = sums[4] - 2 * x * sx + n * x * x
+    out[5] = sums[5] - y * sx - x * sy + n * y * x

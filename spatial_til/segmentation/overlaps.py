@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spatial_til.segmentation.basins import Basins
 from spatial_til.segmentation.foreground import SCALE
-from spatial_til.segmentation.merge import roundness
+from spatial_til.segmentation.merge import roundness, seen_from
 
 #: Levels between the palest and the darkest pixel of an object among which the cut is looked for.
 _LEVELS = 32
@@ -103,9 +103,9 @@ def _part(
             continue
         label = len(root) + new
         row, col = _list_dark(inside, here, level, top * cols + left, cols, label, found, owner)
-        _move(gained[new], dark, row, col)
+        seen_from(gained[new], dark, row, col)
         gained[new, 7], gained[new, 8] = row + top, col + left
-        _move(pale, dark, peak[k, 0] - top, peak[k, 1] - left)
+        seen_from(pale, dark, peak[k, 0] - top, peak[k, 1] - left)
         for t in range(7):
             sums[k, t] -= pale[t]
         new += 1
@@ -126,16 +126,6 @@ def _list_dark(
                 if contrast[i, j] > most:
                     most, row, col = contrast[i, j], i, j
     return row, col
-
-
-@njit(cache=True, nogil=True)
-def _move(out: Any, of: Any, y: int, x: int) -> None:
-    """Write sums as seen from (y, x)."""
-    n, sy, sx = of[0], of[1], of[2]
-    out[0], out[1], out[2], out[6] = n, sy - n * y, sx - n * x, of[6]
-    out[3] = of[3] - 2 * y * sy + n * y * y
-    out[4] = of[4] - 2 * x * sx + n * x * x
-    out[5] = of[5] - y * sx - x * sy + n * y * x
 
 
 @njit(cache=True, nogil=True)
