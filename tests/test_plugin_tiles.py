@@ -75,6 +75,36 @@ def test_the_next_coarser_tile_stands_in_where_it_is_in_memory(loader):
     sources[0].gate.set()
 
 
+def test_every_pixel_is_the_finest_in_memory_whichever_tiles_have_come(loader):
+    rng = np.random.default_rng(5)
+    full = rng.integers(
+        0, 200, (2051, 1837), dtype=np.uint8
+    )  # odd sizes: the last row and column have no coarser pixel
+    levels = [full]
+    while len(levels) < 4:
+        rows, cols = (n // 2 for n in levels[-1].shape)
+        levels.append(levels[-1][: 2 * rows : 2, : 2 * cols : 2])
+    sources = [Pixels(level) for level in levels]
+    picture = Picture(sources, levels[-1], loader)
+    expected = levels[-1]
+    for level in (2, 1, 0):
+        array = levels[level]
+        rows, cols = (np.minimum(np.arange(n) // 2, m - 1) for n, m in zip(array.shape, expected.shape, strict=True))
+        expected = expected[rows[:, None], cols].copy()
+        n_rows, n_cols = (-(-n // TILE_PX) for n in array.shape)
+        for row, col in {(int(rng.integers(n_rows)), int(rng.integers(n_cols))) for _ in range(3)}:
+            tile = np.s_[row * TILE_PX : (row + 1) * TILE_PX, col * TILE_PX : (col + 1) * TILE_PX]
+            picture.levels[level][tile]
+            assert loader.wait()
+            expected[tile] = array[tile]
+    for source in sources:
+        source.gate.clear()
+    for view in (np.s_[:, :], np.s_[301:1999, 77:1836], np.s_[2040:2051, 1830:1837], np.s_[2050:2051, :5]):
+        assert np.array_equal(picture.levels[0][view], expected[view])
+    for source in sources:
+        source.gate.set()
+
+
 def test_each_tile_is_read_once(loader):
     picture, sources, _ = make(loader)
     for _ in range(3):

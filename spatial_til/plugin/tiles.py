@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +31,8 @@ _THREADS = 2
 _NICE = 10
 
 Image: TypeAlias = NDArray[Any]
+#: Rows and columns: first, one past the last, of each.
+Box: TypeAlias = tuple[int, int, int, int]
 
 
 class Source(Protocol):
@@ -132,7 +135,7 @@ class Loader:
                 tile = picture.fetch(key)
             except (SlideError, OSError) as error:
                 # shown coarse from now on: a damaged tile must not be asked for again and again
-                tile = picture.coarse(key, picture.box_of(key))
+                tile = picture.coarse(key.level, picture.box_of(key))
                 self.on_error(str(error))
             self._done(key, tile)
             if not self._closed:
@@ -214,22 +217,34 @@ class Picture:
             return self._coarsest[row0:row1, col0:col1]
         if self._loader is None:
             return self._sources[level].read(row0, row1, col0, col1)
-        out = np.empty((row1 - row0, col1 - col0, *self.samples), self.dtype)
-        missing = []
-        for row in range(row0 // TILE_PX, -(-row1 // TILE_PX)):
-            for col in range(col0 // TILE_PX, -(-col1 // TILE_PX)):
-                key = TileKey(self._number, level, row, col)
-                tile = self._loader.cached(key)
-                top, left, bottom, right = row * TILE_PX, col * TILE_PX, (row + 1) * TILE_PX, (col + 1) * TILE_PX
-                y0, x0, y1, x1 = max(row0, top), max(col0, left), min(row1, bottom), min(col1, right)
-                if tile is None:
-                    missing.append(key)
-                    seen = self.coarse(key, (y0, y1, x0, x1))
-                else:
-                    seen = tile[y0 - top : y1 - top, x0 - left : x1 - left]
-                out[y0 - row0 : y1 - row0, x0 - col0 : x1 - col0] = seen
+        out, missing = self._in_memory(level, (row0, row1, col0, col1))
         self._loader.ask(missing)
         return out
+
+    def _in_memory(self, level: int, box: Box) -> tuple[Image, list[TileKey]]:
+        """Return a box as the finest pictures in memory show it, and the tiles of its level that are not there."""
+        row0, row1, col0, col1 = box
+        if level == len(self._sources) - 1 or self._loader is None:
+            return self._coarsest[row0:row1, col0:col1], []
+        out = np.empty((row1 - row0, col1 - col0, *self.samples), self.dtype)
+        tiles = {key: self._loader.cached(key) for key in self._tiles_of(level, box)}
+        missing = [key for key, tile in tiles.items() if tile is None]
+        if missing:
+            # enlarged once for all of them: what is painted too much is covered by the tiles there are
+            around = np.array([_overlap(self.box_of(key), box) for key in missing])
+            y0, y1, x0, x1 = (int(f(side)) for f, side in zip((min, max, min, max), around.T, strict=True))
+            out[y0 - row0 : y1 - row0, x0 - col0 : x1 - col0] = self.coarse(level, (y0, y1, x0, x1))
+        for key, tile in tiles.items():
+            if tile is not None:
+                y0, y1, x0, x1 = _overlap(self.box_of(key), box)
+                top, left = key.row * TILE_PX, key.col * TILE_PX
+                out[y0 - row0 : y1 - row0, x0 - col0 : x1 - col0] = tile[y0 - top : y1 - top, x0 - left : x1 - left]
+        return out, missing
+
+    def _tiles_of(self, level: int, box: Box) -> list[TileKey]:
+        rows = range(box[0] // TILE_PX, -(-box[1] // TILE_PX))
+        cols = range(box[2] // TILE_PX, -(-box[3] // TILE_PX))
+        return [TileKey(self._number, level, row, col) for row in rows for col in cols]
 
     def replace(self, coarsest: Image) -> None:
         """Take a new picture: the sources changed, so that no tile in memory holds any more."""
@@ -242,19 +257,20 @@ class Picture:
         row0, row1, col0, col1 = self.box_of(key)
         return self._sources[key.level].read(row0, row1, col0, col1)
 
-    def coarse(self, key: TileKey, box: tuple[int, int, int, int]) -> Image:
-        """Return a box of a tile as the finest coarser picture in memory shows it, enlarged."""
-        for up in range(1, len(self._sources) - key.level):
-            level, half = key.level + up, TILE_PX >> up
-            if level == len(self._sources) - 1 or half == 0:
-                break
-            parent = TileKey(key.picture, level, key.row >> up, key.col >> up)
-            tile = self._loader.cached(parent) if self._loader else None
-            if tile is not None:
-                return _enlarge(tile, up, box, (parent.row * TILE_PX, parent.col * TILE_PX))
-        return _enlarge(self._coarsest, len(self._sources) - 1 - key.level, box, (0, 0))
+    def coarse(self, level: int, box: Box) -> Image:
+        """Return a box of a level as the next coarser one shows it in memory, enlarged twice."""
+        row0, row1, col0, col1 = box
+        rows, cols = self.levels[level + 1].shape[:2]
+        # where rows or columns are odd the coarser picture has none for the last: the one before is repeated
+        top, left = min(row0 >> 1, rows - 1), min(col0 >> 1, cols - 1)
+        seen, _ = self._in_memory(level + 1, (top, min(-(-row1 >> 1), rows), left, min(-(-col1 >> 1), cols)))
+        twice = cv2.resize(seen, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+        y, x = min(row0 - 2 * top, twice.shape[0] - 1), min(col0 - 2 * left, twice.shape[1] - 1)
+        part = twice[y : y + row1 - row0, x : x + col1 - col0]
+        short = (row1 - row0 - part.shape[0], col1 - col0 - part.shape[1])
+        return np.pad(part, [(0, n) for n in short] + [(0, 0)] * len(self.samples), "edge") if any(short) else part
 
-    def box_of(self, key: TileKey) -> tuple[int, int, int, int]:
+    def box_of(self, key: TileKey) -> Box:
         """Return the rows and columns (start, stop each) of a tile."""
         rows, cols = self._sources[key.level].shape
         top, left = key.row * TILE_PX, key.col * TILE_PX
@@ -304,19 +320,5 @@ def _span(key: Any, size: int) -> slice:
     return slice(start, max(start, stop))
 
 
-def _enlarge(image: Image, up: int, box: tuple[int, int, int, int], corner: tuple[int, int]) -> Image:
-    """Return the part of a picture 2**up times coarser that covers a box, each pixel repeated."""
-    import cv2
-
-    row0, row1, col0, col1 = box
-    top, left = (row0 >> up) - corner[0], (col0 >> up) - corner[1]
-    bottom, right = -(-row1 >> up) - corner[0], -(-col1 >> up) - corner[1]
-    if bottom <= image.shape[0] and right <= image.shape[1]:
-        size = ((right - left) << up, (bottom - top) << up)
-        whole = cv2.resize(image[top:bottom, left:right], size, interpolation=cv2.INTER_NEAREST)
-        y, x = row0 & ((1 << up) - 1), col0 & ((1 << up) - 1)
-        return np.asarray(whole[y : y + row1 - row0, x : x + col1 - col0])
-    # at edges where resolutions do not divide, the last pixel is repeated
-    rows = np.minimum((np.arange(row0, row1) >> up) - corner[0], image.shape[0] - 1)
-    cols = np.minimum((np.arange(col0, col1) >> up) - corner[1], image.shape[1] - 1)
-    return np.asarray(image[rows[:, None], cols[None, :]])
+def _overlap(one: Box, other: Box) -> Box:
+    return max(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), min(one[3], other[3])
