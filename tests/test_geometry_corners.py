@@ -12,7 +12,7 @@ from spatial_til.geometry.compartments import build_compartments
 from spatial_til.geometry.coverage import Grid, grid_over
 from spatial_til.geometry.density import density_grid, value_at
 from spatial_til.geometry.mapped import _REACH, _smoothed, likely_region
-from spatial_til.geometry.sectors import _TILT, border_sectors, n_sectors
+from spatial_til.geometry.sectors import _TILT, border_sectors, n_sectors, sample_depths
 from spatial_til.geometry.tumor import clean_region, dense_region
 from spatial_til.units import PixelSize
 
@@ -100,3 +100,10 @@ def test_a_border_has_the_nearest_whole_number_of_arcs_and_never_none() -> None:
     whole = build_compartments(tissue=tissue, tumor=tissue, **options)
     assert n_sectors(whole, arc_um=500) == 0
     assert border_sectors(np.array([[1990.0, 5.0]]), whole, arc_um=500).tolist() == [-1]
+
+
+def test_no_tumour_has_no_depths() -> None:
+    options = {"image_box": None, "inner_um": 500, "outer_um": 500, "edge_tolerance_um": 0}
+    nothing = build_compartments(tissue=MultiPolygon([box(0, 0, 99, 99)]), tumor=MultiPolygon(), **options)
+    found = sample_depths(nothing, arc_um=200, n_samples=100)
+    assert (len(found.depth_um), len(found.sector), found.area_mm2) == (0, 0, 0.0)

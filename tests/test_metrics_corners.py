@@ -130,6 +130,28 @@ def test_shares_of_three_slides_that_differ_have_the_error_between_slides():
     assert two.sigma == pytest.approx(math.hypot(0.1 / 3, 0.2 / 3))
 
 
+@pytest.mark.parametrize("positive", [0.0, 50.0])
+def test_a_share_of_none_or_all_is_not_certain_in_a_change_or_a_sum_of_slides(positive):
+    """No tile differs, yet another 500 cells could have held one: as much as the exact interval allows."""
+    share = share_percent(TileSums(np.tile([positive, 50.0], (10, 1)), np.zeros(10, dtype=np.int64)), GATES)
+    width = share.ci_high - share.ci_low
+    assert 0.7 < width < 1.1  # Clopper-Pearson of 0 in 500 is 0.735 %; 10 tiles, so wider
+    still = difference(share, share, 0.95)
+    half = stats.t.ppf(0.975, 18) * math.sqrt(2) * width / stats.t.ppf(0.975, 9)
+    assert (still.value, still.ci_low, still.ci_high) == (0.0, pytest.approx(-half), pytest.approx(half))
+    slides = [slide_of_share(name, 500, share.value, sigma=share.sigma, dof=share.dof) for name in "abc"]
+    for n in (2, 3):  # of three, those between which nothing differs are no surer for it
+        pooled = pooled_values(slides[:n], confidence=0.95)["tps_percent"]
+        assert (pooled.value, pooled.dof) == (pytest.approx(share.value), 9 * n)
+        assert pooled.sigma == pytest.approx(share.sigma / math.sqrt(n))
+
+
+def test_slides_that_are_alike_and_without_any_error_have_no_degrees_of_freedom_and_no_nan():
+    slides = [slide_of_share(name, 100, 25.0, sigma=0.0) for name in "abcd"]
+    found = pooled_values(slides, confidence=0.95)["tps_percent"]
+    assert (found.value, found.ci_low, found.ci_high, found.sigma, found.dof) == (25.0, 25.0, 25.0, 0.0, 0)
+
+
 def test_a_quartile_that_is_just_reached_is_one():
     share, edges = np.array([[0.25, 0.5, 0.75]]), np.array([0.0, 1.0, 2.0, 3.0])
     assert _binned_quartiles(share, edges).tolist() == [[1.0, 2.0, 3.0]]

@@ -5,7 +5,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from shapely.geometry import MultiPolygon, Point, box
+from shapely.geometry import MultiPolygon, Point, Polygon, box
 from statsmodels.stats.inter_rater import cohens_kappa as independent_kappa
 from statsmodels.stats.proportion import proportion_confint
 
@@ -94,6 +94,13 @@ def test_a_bump_is_found_where_it_is_and_the_mean_is_by_length():
     # bump: two sides of 100 at 0 to 100, and an end of 40 at 100
     integral = 400 + 2 * 100**2 / 2 + 40 * 100
     assert found.mean_um == pytest.approx(integral / (4000 + 4200 - 40 + 40), rel=2e-3)
+
+
+def test_an_outline_shorter_than_a_step_is_looked_at_in_its_middle():
+    shell, hole = [(0, 0), (900, 0), (900, 900), (0, 900)], [(450, 450), (450, 451), (451, 451), (451, 450)]
+    found = outline_distance(MultiPolygon([Polygon(shell)]), MultiPolygon([Polygon(shell, [hole])]), step_um=5.0)
+    assert (found.x_um, found.y_um) == hole[2]  # two of four µm along
+    assert found.farthest_um == 449
 
 
 @given(st.integers(0, 10_000))

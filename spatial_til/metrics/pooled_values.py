@@ -52,7 +52,7 @@ def _pooled(name: str, slides: Sequence[SlideScore], confidence: float) -> Value
     flags = tuple(dict.fromkeys(flag for slide in having for flag in slide.values[name].flags))
     if sigma is None:
         return Value(mean, reason="no interval on every slide", flags=flags)
-    half = t_quantile(dof, confidence) * sigma
+    half = t_quantile(dof, confidence) * sigma if sigma > 0 else 0.0
     return Value(mean, mean - half, mean + half, sigma, whole_dof(dof), flags=flags)
 
 

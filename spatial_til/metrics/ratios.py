@@ -40,7 +40,9 @@ def share_percent(tiles: TileSums, gates: Gates) -> Value:
     -----
     The exact binomial interval at the effective number of cells, n_eff = p(1 - p) / var(p), never more
     than the cells there are; var(p) by linearisation over tiles, and n_eff reduced by the squared ratio
-    of Student's t at n - 1 and at tiles - strata degrees of freedom.
+    of Student's t at n - 1 and at tiles - strata degrees of freedom. Where no cell or every cell is
+    positive, tiles cannot vary, and a standard error of 0 would make the share certain in changes and in
+    sums of slides: it is the width of the exact interval over t.
 
     References
     ----------
@@ -63,7 +65,8 @@ def share_percent(tiles: TileSums, gates: Gates) -> Value:
     if total > 1:
         effective *= (student_t(int(total) - 1, gates.confidence) / student_t(tiles.dof, gates.confidence)) ** 2
     low, high = _binomial_interval(share * effective, effective, gates.confidence)
-    return Value(100 * share, 100 * low, 100 * high, 100 * float(np.sqrt(variance)), tiles.dof)
+    sigma = float(np.sqrt(variance)) if variance > 0 else (high - low) / student_t(tiles.dof, gates.confidence)
+    return Value(100 * share, 100 * low, 100 * high, 100 * sigma, tiles.dof)
 
 
 def ratio_percent(tiles: TileSums, gates: Gates, *, one: float) -> Value:
