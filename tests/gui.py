@@ -100,7 +100,7 @@ def one_viewer(**kwargs):
 @pytest.fixture(scope="session")
 def window(qapp):
     """Open the one viewer that all window tests share: an opening takes seconds."""
-    from spatial_til.plugin.widgets.window import spare_collection
+    from spatial_til.plugin.widgets.refreshing import spare_collection
 
     spare_collection()  # as the command does: napari collects garbage at every layer
     with one_viewer(show=True) as viewer:

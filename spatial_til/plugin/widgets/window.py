@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 
 import napari
 
 from spatial_til.plugin.widgets.dock import ReviewDock
+from spatial_til.plugin.widgets.refreshing import spare_collection
 
 
 def make_window(
@@ -23,16 +23,6 @@ def make_window(
     if reader:
         dock.start(root, reader, slide_id, blinded=blinded)
     return dock
-
-
-def spare_collection() -> None:
-    """Leave what is loaded by now out of garbage collection, before a window is opened.
-
-    napari collects at every layer it removes, that is at every edit and several times at every change of slide:
-    with all libraries loaded that takes a third of a second a layer.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def run_window(root: Path, slide_id: str | None, reader: str | None, *, blinded: bool = False) -> None:
