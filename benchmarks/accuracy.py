@@ -133,7 +133,7 @@ def outline(field: real.RealField) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         typical=constants.typical,
         settings=settings.nucleus,
         scratch=scratch,
-        cleft_share=settings.cleft_share,
+        shares=settings.shares,
         guide=guide,
     )
     keys = cells_around(found, guide, settings, px, scratch)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spatial_til.segmentation.blocks import above_surface, bilinear, block_sums, tent, window_min
 from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.scratch import Scratch
-from spatial_til.segmentation.settings import NucleusSettings
+from spatial_til.segmentation.settings import NucleusSettings, Shares
 from spatial_til.segmentation.smooth import smooth
 from spatial_til.units import PixelSize
 
@@ -83,7 +83,13 @@ def nuclear_contrast(
 
 
 def above_level(
-    contrast: NDArray[np.int16], *, px_um: float, typical: float, settings: NucleusSettings, scratch: Scratch
+    contrast: NDArray[np.int16],
+    *,
+    px_um: float,
+    typical: float,
+    settings: NucleusSettings,
+    shares: Shares,
+    scratch: Scratch,
 ) -> NDArray[np.int16]:
     """Return contrast minus its foreground cut-off: the larger of a slide-wide floor and a local share.
 
@@ -96,12 +102,12 @@ def above_level(
     )
     block_sums(contrast, block, sums)
     radius = max(round(settings.local_um / px_um / block), 1)
-    floor = settings.typical_share * typical if settings.threshold is None else settings.threshold
+    floor = shares.typical * typical if settings.threshold is None else settings.threshold
     highest = settings.local_most * typical * SCALE
     for total, level in zip(sums, around, strict=True):
         tent(total, radius, level)
     knots = np.empty(sums.shape[1:], dtype=np.int16)
-    _cut_offs(around, highest, settings.local_share, round(floor * SCALE), knots)
+    _cut_offs(around, highest, shares.local, round(floor * SCALE), knots)
     out = scratch.array("above", contrast.shape, np.int16)
     above_surface(contrast, knots, (0, 0), block, scratch, out=out)
     return out

@@ -19,7 +19,7 @@ from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.merge import join_basins
 from spatial_til.segmentation.overlaps import part_overlaps
 from spatial_til.segmentation.scratch import Scratch
-from spatial_til.segmentation.settings import NucleusSettings
+from spatial_til.segmentation.settings import BRIGHTFIELD, NucleusSettings, Shares
 from spatial_til.segmentation.smooth import smooth
 
 
@@ -51,7 +51,7 @@ def find_nuclei(
     typical: float,
     settings: NucleusSettings,
     scratch: Scratch,
-    cleft_share: float | None = None,
+    shares: Shares = BRIGHTFIELD,
     guide: NDArray[np.int16] | None = None,
 ) -> Nuclei:
     """Label nuclei in a plane of nuclear stain.
@@ -64,21 +64,21 @@ def find_nuclei(
         Side of a pixel.
     typical
         Contrast of a typical nucleus over its background on this slide, in the plane's unit.
-    cleft_share
-        How far clefts lie below their ridges, see `clefts.open_clefts`; with None they are not looked for.
+    shares
+        Shares of contrast that decide what a nucleus is in this modality.
     guide
         Stain of cytoplasm, see `clefts.open_clefts`.
 
     Notes
     -----
     Foreground above local background, parted at clefts where it is packed; depth in it as a landscape; steepest
-    ascent gives one basin a peak; basins that together look like one nucleus join; each nucleus grows to half its
-    own level; objects too small, too large or with too weak an edge are dropped.
+    ascent gives one basin a peak; basins that together look like one nucleus join; each nucleus grows to a share
+    of its own level; objects too small, too large or with too weak an edge are dropped.
     """
-    above = above_level(contrast, px_um=px_um, typical=typical, settings=settings, scratch=scratch)
+    above = above_level(contrast, px_um=px_um, typical=typical, settings=settings, shares=shares, scratch=scratch)
     fill_holes(above, max(round(settings.max_hole_um / px_um), 1))
-    if cleft_share is not None:
-        open_clefts(contrast, above, px_um=px_um, share=cleft_share, settings=settings, guide=guide)
+    if shares.cleft is not None:
+        open_clefts(contrast, above, px_um=px_um, share=shares.cleft, settings=settings, guide=guide)
     depth = scratch.array("surface", above.shape, np.int16)
     depth_in(above, int(settings.max_depth_um / px_um * STEP), depth)
     landscape = scratch.array("landscape", above.shape, np.int16)
@@ -86,13 +86,13 @@ def find_nuclei(
     basins = find_basins(landscape, above, contrast, round(settings.max_radius_um / px_um), scratch)
     root, sums = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
     root, sums, peak = part_overlaps(basins, root, sums, contrast, px_um=px_um, typical=typical)
-    cut = np.round(settings.edge_level * sums[:, 6] / np.maximum(sums[:, 0], 1)).astype(np.int32)
+    cut = np.round(shares.grown * sums[:, 6] / np.maximum(sums[:, 0], 1)).astype(np.int32)
     tally = np.column_stack((sums[:, :3], np.zeros((len(sums), 2), dtype=np.int64)))
     grown, owner = _settle(basins.labels, root, contrast, cut, peak, tally)
     area_um2 = tally[:, 0] * px_um**2
     edge = tally[:, 4] / np.maximum(tally[:, 3], 1) / (2 * px_um) / (SCALE * typical)
     keep = (root == np.arange(len(root))) & (area_um2 >= settings.min_area_um2)
-    keep &= (area_um2 <= settings.max_area_um2) & ((edge >= settings.edge_share) | (tally[:, 3] == 0))
+    keep &= (area_um2 <= settings.max_area_um2) & ((edge >= shares.edge) | (tally[:, 3] == 0))
     keep[0] = False
     kept = np.flatnonzero(keep)
     kept = kept[np.lexsort((peak[kept, 1], peak[kept, 0]))]

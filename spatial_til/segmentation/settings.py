@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -11,16 +11,29 @@ Vector: TypeAlias = tuple[float, float, float]
 NUCLEI = "nuclei"
 
 
+class Shares(NamedTuple):
+    """Shares of contrast that decide what a nucleus is. Project defaults, see `MeasureSettings.shares`."""
+
+    typical: float  # foreground: of the slide's typical contrast, where `NucleusSettings.threshold` is None
+    local: float  # foreground: of the level of nuclei nearby
+    grown: float  # a nucleus grows by a pixel to where its contrast falls to this share of its mean
+    edge: float  # mean edge gradient per µm, of the typical contrast
+    cleft: float | None  # how far below its ridges a cleft between nuclei lies; None: clefts are not looked for
+
+
+#: Cytoplasm and fibres take up hematoxylin, and chromatin looks like clefts; DAPI shows nuclei alone.
+BRIGHTFIELD = Shares(typical=0.45, local=0.65, grown=0.5, edge=0.2, cleft=0.25)
+FLUORESCENCE = Shares(typical=0.3, local=0.55, grown=0.45, edge=0.12, cleft=0.15)
+
+
 @dataclass(frozen=True, slots=True)
 class NucleusSettings:
-    """Sizes in µm and shares of contrast that decide what a nucleus is. Project defaults."""
+    """Sizes in µm that decide what a nucleus is. Project defaults."""
 
     min_area_um2: float = 10.0
     max_area_um2: float = 400.0
-    threshold: float | None = None  # of the nuclear plane above background; None: `typical_share`
-    typical_share: float = 0.45  # of the slide's typical contrast
-    local_share: float = 0.65  # of the level of nuclei nearby
-    local_most: float = 1.3  # … which counts up to this many times the typical contrast
+    threshold: float | None = None  # of the nuclear plane above background; None: a share of the typical contrast
+    local_most: float = 1.3  # the level of nuclei nearby counts up to this many times the typical contrast
     blur_um: float = 0.45
     block_um: float = 2.0
     background_um: float = 15.0
@@ -32,8 +45,6 @@ class NucleusSettings:
     cleft_um: float = 1.0  # from a cleft between nuclei to its ridges
     packed_um: float = 6.0  # clefts are looked for where within this distance …
     packed_share: float = 0.7  # … foreground covers this share
-    edge_level: float = 0.5  # a nucleus grows by a pixel to where its contrast falls to this share of its mean
-    edge_share: float = 0.2  # mean edge gradient per µm, of the typical contrast
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +100,9 @@ class MeasureSettings:
     max_artefact_fraction: float = 0.3
 
     @property
-    def cleft_share(self) -> float:
-        """How far below its ridges a cleft between nuclei lies: hematoxylin shows chromatin that looks like clefts."""
-        return 0.25 if self.modality == "brightfield" else 0.15
+    def shares(self) -> Shares:
+        """Shares of contrast that decide what a nucleus is in this modality."""
+        return BRIGHTFIELD if self.modality == "brightfield" else FLUORESCENCE
 
     @property
     def markers(self) -> tuple[str, ...]:

@@ -186,7 +186,7 @@ def _measure_tile(
             typical=constants.typical,
             settings=settings.nucleus,
             scratch=scratch,
-            cleft_share=settings.cleft_share,
+            shares=settings.shares,
             guide=guide,
         )
     keys = cells_around(found, guide, settings, px, scratch)
