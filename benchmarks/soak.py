@@ -5,6 +5,7 @@
 What is sampled is the run and all its processes, from outside: the memory that only they hold (USS), open file
 descriptors, threads, and files in the folder for temporary ones, which is the run's own. Growth is the median of the
 last third of the samples over that of the first third after the first sample, in which compiled kernels are loaded.
+Threads are the most seen since the sample before: pools of one slide come and go, and a moment meets one or none.
 Exit status 1 where memory grows by more than 10 %, or where files, descriptors or threads grow at all.
 """
 
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -32,7 +33,10 @@ GROWTH = 0.10
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a run holds at one moment; `slides` are those whose measuring or scoring has ended."""
+    """What a run holds at one moment; `slides` are those whose measuring or scoring has ended.
+
+    `threads` are the most since the sample before.
+    """
 
     stage: str
     slides: int
@@ -69,15 +73,18 @@ def watched(sheet: Path, out: Path, scratch: Path, workers: int, every: int) -> 
     with subprocess.Popen(started, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
         process = psutil.Process(run.pid)
         due = {"measure": every, "score": every}
+        threads = {"measure": 0, "score": 0}
         while run.poll() is None:
             time.sleep(0.5)
             try:
                 found = sample(process, out, scratch)
             except psutil.Error:
                 break
+            threads[found.stage] = max(threads[found.stage], found.threads)
             if found.slides >= due[found.stage]:
                 due[found.stage] = found.slides + every
-                yield found
+                yield replace(found, threads=threads[found.stage])
+                threads[found.stage] = 0
 
 
 def growth(samples: list[Sample], name: str) -> float:

@@ -318,7 +318,8 @@ def _export(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from spatial_til.batch import sample_study, score_study
 
-    summary = score_study(sample_study(), options.out, workers=options.workers, quiet=options.quiet)
+    study = sample_study(make=True, quiet=options.quiet)
+    summary = score_study(study, options.out, workers=options.workers, quiet=options.quiet)
     return _close(summary, options.out)
 
 

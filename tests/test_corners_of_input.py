@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, box
 
-from spatial_til.batch import stages
+from spatial_til.batch import stages, studies
 from spatial_til.batch.rescoring import _measure_problems
 from spatial_til.batch.stages import measure_one, score_one
-from spatial_til.errors import AnnotationError, CellTableError, ModelError, SlideError, TrainingError
+from spatial_til.batch.studies import sample_study
+from spatial_til.errors import AnnotationError, CellTableError, ModelError, SlideError, StudyError, TrainingError
 from spatial_til.io.annotations.strokes import read_strokes
 from spatial_til.io.cell_tables.building import unit_of
 from spatial_til.io.cell_tables.reading import MAX_CROWD, _check_crowding
@@ -46,6 +47,7 @@ from spatial_til.segmentation.positivity import score_of
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.study import Job, Study
 from spatial_til.units import PixelSize
+from tests.batch_study import PROTOCOL as BRIGHTFIELD
 from tests.scored_folder import PROTOCOL
 
 PX = PixelSize(0.5, 0.5)
@@ -330,3 +332,34 @@ def test_a_marker_that_moves_into_the_nucleus_needs_the_pixels_again():
     moved = [_measure_problems(study(a), protocol(b), Path("p.toml")) for a, b in ways]
     assert moved == [["p.toml: a marker moved into or out of the nucleus, so cells must be measured again"]] * 2
     assert _measure_problems(study("cell"), protocol("membrane"), Path("p.toml")) == []
+
+
+def test_an_installation_without_a_checkout_makes_its_sample_slides_once_and_whole(tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(studies, "CHECKOUT", tmp_path / "empty")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match=r"no sample slides at .*: run `spatial-til demo` in this folder"):
+        sample_study()
+
+    def stopped(folder):
+        folder.mkdir()
+        (folder / "study.csv").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("spatial_til.phantoms.study.make_sample_study", stopped)
+    with pytest.raises(StudyError, match=r"cannot be made \(No space left on device\): go to another folder"):
+        sample_study(make=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+    def whole(folder):
+        folder.mkdir()
+        (folder / "protocol.toml").write_text(BRIGHTFIELD)
+        (folder / "a.tif").write_bytes(b"")
+        (folder / "study.csv").write_text("slide_id,patient_id,timepoint,image\nS1,P1,baseline,a.tif\n")
+
+    monkeypatch.setattr("spatial_til.phantoms.study.make_sample_study", whole)
+    made = sample_study(make=True)
+    monkeypatch.setattr("spatial_til.phantoms.study.make_sample_study", stopped)  # not made again
+    assert sample_study(make=True).jobs == made.jobs
+    assert [job.image for job in made.jobs] == [tmp_path / "sample_slides" / "a.tif"]
+    assert {path.name for path in tmp_path.iterdir()} == {"empty", "sample_slides"}

@@ -27,7 +27,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def scored(tmp_path_factory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("demo") / "results"
     command = [sys.executable, "-m", "spatial_til.cli", "demo", "--out", str(out), "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(command, cwd=SAMPLES.parent, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     return out, done.stdout
 
