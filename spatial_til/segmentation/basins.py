@@ -21,6 +21,7 @@ class Basins(NamedTuple):
     labels: NDArray[np.int32]
     peak: NDArray[np.int32]  # (n + 1, 3): row, column, height
     sums: NDArray[np.int64]  # (n + 1, 7): pixels, row, column, row², column², row column, contrast
+    extent: NDArray[np.int32]  # (n + 1, 4): rows and columns that hold it, first and one past the last of each
     pairs: NDArray[np.int32]  # (m, 2) touching basins, first < second
 
 
@@ -41,7 +42,8 @@ def find_basins(
     towards = scratch.array("towards", landscape.shape, np.uint8)
     peak = _peaks(landscape, above, labels, towards)
     _ascend(labels.reshape(-1), towards.reshape(-1), landscape.shape[1])
-    return Basins(labels, peak, _sums(labels, peak, contrast, reach_px), _touching(labels, len(peak)))
+    sums, extent = _sums(labels, peak, contrast, reach_px)
+    return Basins(labels, peak, sums, extent, _touching(labels, len(peak)))
 
 
 #: Codes of the neighbours, highest first among equal heights: those that come first in raster order.
@@ -117,9 +119,11 @@ def _ascend(labels: Any, towards: Any, cols: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _sums(labels: Any, peak: Any, contrast: Any, reach: int) -> Any:
-    """Add up runs of equal label: whole numbers, exact in any order. Runs out of reach are cleared."""
+    """Return sums and extents from runs of equal label: whole numbers, exact in any order. Far runs are cleared."""
     rows, cols = labels.shape
     sums = np.zeros((len(peak), 7), dtype=np.int64)
+    extent = np.empty((len(peak), 4), dtype=np.int32)
+    extent[:, 0], extent[:, 1], extent[:, 2], extent[:, 3] = rows, 0, cols, 0
     for i in range(rows):
         j = 0
         while j < cols:
@@ -146,7 +150,9 @@ def _sums(labels: Any, peak: Any, contrast: Any, reach: int) -> Any:
             sums[k, 4] += second
             sums[k, 5] += y * first
             sums[k, 6] += level
-    return sums
+            extent[k, 0], extent[k, 1] = min(extent[k, 0], i), i + 1
+            extent[k, 2], extent[k, 3] = min(extent[k, 2], start), max(extent[k, 3], j)
+    return sums, extent
 
 
 @njit(cache=True, nogil=True)

@@ -85,10 +85,12 @@ def find_nuclei(
     smooth(depth, settings.landscape_blur_um / px_um, 1, out=landscape)
     basins = find_basins(landscape, above, contrast, round(settings.max_radius_um / px_um), scratch)
     root, sums = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
+    labels = basins.labels
+    relabel(labels, root)
     root, sums, peak = part_overlaps(basins, root, sums, contrast, px_um=px_um, typical=typical)
     cut = np.round(shares.grown * sums[:, 6] / np.maximum(sums[:, 0], 1)).astype(np.int32)
     tally = np.column_stack((sums[:, :3], np.zeros((len(sums), 2), dtype=np.int64)))
-    grown, owner = _settle(basins.labels, root, contrast, cut, peak, tally)
+    grown, owner = _settle(labels, contrast, cut, peak, tally)
     area_um2 = tally[:, 0] * px_um**2
     edge = tally[:, 4] / np.maximum(tally[:, 3], 1) / (2 * px_um) / (SCALE * typical)
     keep = (root == np.arange(len(root))) & (area_um2 >= settings.min_area_um2)
@@ -98,8 +100,9 @@ def find_nuclei(
     kept = kept[np.lexsort((peak[kept, 1], peak[kept, 0]))]
     number = np.zeros(len(root), dtype=np.int32)
     number[kept] = np.arange(1, len(kept) + 1)
-    labels = basins.labels
-    _relabel(labels, number[root])
+    relabel(labels, number)
+    labels[[0, -1]] = 0
+    labels[:, [0, -1]] = 0
     labels.reshape(-1)[grown] = number[owner]
     area = tally[kept, 0]
     return Nuclei(
@@ -113,25 +116,25 @@ def find_nuclei(
 
 
 @njit(cache=True, nogil=True)
-def _settle(basins: Any, root: Any, contrast: Any, cut: Any, peak: Any, tally: Any) -> Any:
+def _settle(labels: Any, contrast: Any, cut: Any, peak: Any, tally: Any) -> Any:
     """Return the free pixels (flat) by which nuclei grow, and whose they are: with at least the contrast `cut` of it.
 
     `tally` holds per label: pixels, row and column sums from the peak, edge pixels, sum of edge gradients. What
     is grown and the edge before growth are added to it.
     """
-    rows, cols = basins.shape
+    rows, cols = labels.shape
     grown = np.empty(rows * cols // 2 + 1, dtype=np.int64)  # room for all: only what is used costs
     owner = np.empty(len(grown), dtype=np.int32)
     mark, at = mark_room(cols)
     n = 0
     for i in range(1, rows - 1):
-        up, here, down = basins[i - 1], basins[i], basins[i + 1]
+        up, here, down = labels[i - 1], labels[i], labels[i + 1]
         _mark_edges(up, here, down, mark)
         for t in range(marked(mark, at)):
             j = at[t]
-            k = root[here[j]]
+            k = here[j]
             if k == 0:
-                for b in (root[up[j]], root[here[j - 1]], root[here[j + 1]], root[down[j]]):
+                for b in (up[j], here[j - 1], here[j + 1], down[j]):
                     if b and contrast[i, j] >= cut[b] and (k == 0 or cut[b] > cut[k]):
                         k = b
                 if k:
@@ -158,14 +161,11 @@ def _mark_edges(up: Any, here: Any, down: Any, mark: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _relabel(labels: Any, number: Any) -> None:
-    """Write the number of each label in its place, 0 along the frame."""
-    rows, cols = labels.shape
-    for i in range(rows):
-        for j in range(cols):
-            labels[i, j] = number[labels[i, j]]
-        labels[i, 0], labels[i, cols - 1] = 0, 0
-    labels[0], labels[rows - 1] = 0, 0
+def relabel(labels: Any, number: Any) -> None:
+    """Write the number of each label in its place."""
+    flat = labels.reshape(-1)
+    for j in range(len(flat)):
+        flat[j] = number[flat[j]]
 
 
 def given_nuclei(labels: NDArray[Any]) -> Nuclei:

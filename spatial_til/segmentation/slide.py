@@ -65,7 +65,7 @@ def measure_slide(
     labels: PixelSource | None = None,
     finder: NucleusFinder | None = None,
     threads: int = 1,
-    tile_px: int = 2048,
+    tile_px: int = 3072,
     progress: Callable[[int, int], None] | None = None,
     beside: Callable[[Calibration], object] | None = None,
 ) -> MeasuredSlide:
