@@ -30,6 +30,8 @@ _BAND_UM, _BEYOND_UM, _BEFORE_UM = 1.5, 2.0, 3.0
 _FACING_UM, _LONGEST_UM = 1.5, 11.0
 #: Positions on rays are reckoned in whole fractions of a pixel, so that a ray reads the same pixels in every tile.
 FRACTION = 256
+#: Side of the blocks in which cells are looked at.
+_BLOCK_PX = 64
 _LABEL_BITS = np.uint32(LABEL_MASK << np.uint32(1))
 _ANGLES = 2 * np.pi * np.arange(RAYS) / RAYS
 _WAY = np.round(FRACTION * np.stack((np.sin(_ANGLES), np.cos(_ANGLES)))).astype(np.int64)
@@ -70,11 +72,18 @@ def rim_stain(
     facing = np.zeros((n, RAYS), dtype=np.int32)
     shares = np.zeros((m, m)) if leak is None else leak
     leaked = np.round(FRACTION * shares).astype(np.int32)
-    _ridges(keys, centre, wanted, planes, steps, leaked, rays, facing)
+    _ridges(keys, centre, by_block(centre, wanted), planes, steps, leaked, rays, facing)
     faced = np.zeros(n + 1, dtype=np.bool_)
     faced[facing[wanted]] = True
-    _ridges(keys, centre, faced[1:] & ~wanted, planes, steps, leaked, rays, facing)
+    _ridges(keys, centre, by_block(centre, faced[1:] & ~wanted), planes, steps, leaked, rays, facing)
     return np.asarray(_scores(rays, facing, wanted))
+
+
+def by_block(centre: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the chosen cells block by block: what one reads of the planes is still at hand for the next."""
+    cells = np.flatnonzero(chosen)
+    row, col = (centre[cells] // (FRACTION * _BLOCK_PX)).T
+    return cells[np.lexsort((col, row))]
 
 
 @njit(cache=True, nogil=True)
@@ -90,9 +99,7 @@ def _ridges(keys: Any, centre: Any, chosen: Any, planes: Any, steps: Any, leaked
     room = (ahead + steps[5] + beyond + half + steps[1] + 2) * RAYS
     at, stain, line = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
     rim, last = np.zeros(RAYS, dtype=np.int64), np.zeros(RAYS, dtype=np.int32)
-    for k in range(len(centre)):
-        if not chosen[k]:
-            continue
+    for k in chosen:
         r, c = centre[k, 0], centre[k, 1]
         inside = frame <= r >> 8 < rows - frame and frame <= c >> 8 < cols - frame
         furthest, own = 0, np.uint32((k + 1) << 1)
