@@ -173,9 +173,9 @@ def _dark_level(kind: Any, value: Any, shift: int, wide: int, n: int, total: int
     for first in range((1 << shift) + 1, len(kind) - (1 << shift), 1 << shift):
         for j in range(first, first + wide):
             v = np.int64(value[j])
-            b = np.uint64(((v - low) * _LEVELS * inverse) >> 40 if kind[j] else _LEVELS)  # the last is not looked at
-            count[b] += 1
-            level[b] += v
+            bin_ = np.uint64(((v - low) * _LEVELS * inverse) >> 40 if kind[j] else _LEVELS)  # the last is not looked at
+            count[bin_] += 1
+            level[bin_] += v
     best, at, below, under = -1.0, 0, 0, 0
     for b in range(_LEVELS - 1):
         below, under = below + count[b], under + level[b]
