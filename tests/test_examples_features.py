@@ -51,7 +51,7 @@ def test_features_do_not_depend_on_the_direction_of_a_texture():
 
 def test_features_do_not_depend_on_the_pixel_size():
     middle = np.s_[30:60, 30:60]
-    for name in (n for n in NAMES if " 5 um" in n or "level" in n):
+    for name in (n for n in NAMES if "4 um," in n or "level" in n):
         fine = value(stripes(0.4, 260, 1.6), name, PixelSize(1.6, 1.6))[middle].mean()
         coarse = value(stripes(0.4, 200, 2.0), name)[middle].mean()
         assert fine == pytest.approx(coarse, rel=0.1), name
@@ -62,7 +62,7 @@ def test_strands_and_spots_are_told_apart():
     y, x = np.mgrid[-100:100, -100:100] * 2.0
     spot = np.round(250 * np.exp(-(x**2 + y**2) / (2 * 16.0**2)))
     for planes, expected in ((stripes(0.4), 1.0), (spot, np.e / 2)):
-        strand, dot = (value(planes, f"nuclei {kind} 5 um, 16 um")[10:90, 10:90].mean() for kind in ("strand", "spot"))
+        strand, dot = (value(planes, f"nuclei {kind} 4 um, 16 um")[10:90, 10:90].mean() for kind in ("strand", "spot"))
         assert strand / dot == pytest.approx(expected, rel=0.04)
 
 

@@ -192,8 +192,9 @@ SLIDE = {"slide_id": "a", "sha256": "0" * 64, "unlike": 0.0}
 HELD = {"by": "strokes", "accuracy": 1, "confusion": [[1] * 3] * 3}
 HOSTILE = {
     "another format": _set("format", to="pickle"),
-    "a later version": _set("version", to=3),
-    "an earlier version": _set("version", to=1),
+    "a later version": _set("version", to=4),
+    "an earlier version": _set("version", to=2),
+    "no version": _set("version", to=None),
     "an unknown key": _set("loader", to="os.system"),
     "NaN": _set("weights", 0, 0, to=float("nan")),
     "infinity": _set("intercepts", 0, to=float("inf")),
@@ -230,6 +231,15 @@ def test_hostile_models_are_refused(tmp_path, change):
     with pytest.raises(ModelError) as caught:
         read_tissue_model(path)
     assert all(problem.startswith(f"{path}: ") for problem in caught.value.problems)
+
+
+def test_a_model_of_another_version_is_refused_in_words(tmp_path):
+    path = tmp_path / "model.json"
+    write_tissue_model(path, trained())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 2, "features": ["of old"]}))
+    with pytest.raises(ModelError, match=r"of version 2, this program reads version 3.*train the model") as caught:
+        read_tissue_model(path)
+    assert len(caught.value.problems) == 1
 
 
 @pytest.mark.parametrize(

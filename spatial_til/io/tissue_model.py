@@ -20,7 +20,7 @@ from spatial_til.segmentation.examples.planes import PLANE_UM
 
 #: A model of 32 channels and as many classes has less than half of this.
 MAX_BYTES = 4_000_000
-_FORMAT, _VERSION = "spatial-til tissue model", 2
+_FORMAT, _VERSION = "spatial-til tissue model", 3
 _MAX_NAMES = 32
 _MAX_LOOKS = 2 * _MAX_NAMES
 
@@ -78,7 +78,7 @@ class _File(_Part):
     """The file, as far as single values go."""
 
     format: Literal["spatial-til tissue model"]
-    version: Literal[2]
+    version: Literal[3]
     modality: Literal["brightfield", "fluorescence"]
     plane_um: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     channels: Annotated[tuple[Name, ...], Field(min_length=1, max_length=_MAX_NAMES)]
@@ -161,6 +161,7 @@ def read_tissue_model(path: Path) -> TrainedModel:
         raise ModelError([f"{path}: cannot be read ({error.strerror}): give the path of a model"]) from None
     except (ValueError, RecursionError) as error:
         raise ModelError([f"{path}: is no model of ours ({error}): give the file that train wrote"]) from None
+    _refuse_other_version(path, values)
     try:
         file = _File.model_validate(values)
     except ValidationError as error:
@@ -178,6 +179,17 @@ def read_tissue_model(path: Path) -> TrainedModel:
         high=np.array(file.high, dtype=np.int16),
     )
     return TrainedModel(model, file.training)
+
+
+def _refuse_other_version(path: Path, values: Any) -> None:
+    """Refuse a model whose numbers are of other features; what has no version is judged as a whole."""
+    found = values.get("version") if isinstance(values, dict) and values.get("format") == _FORMAT else _VERSION
+    if isinstance(found, int) and found != _VERSION:
+        msg = (
+            f"{path}: is a tissue model of version {found}, this program reads version {_VERSION}, which looks at "
+            "other features: train the model again from the same strokes"
+        )
+        raise ModelError([msg])
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,10 +1,11 @@
 """What a neighbourhood looks like: level, edges and texture of stains at several scales, as whole numbers.
 
-Each stain is smoothed at 2.5 and 5 µm. At each of these scales three responses are taken: the gradient (edges),
+Each stain is smoothed at 2 and 4 µm. At each of these scales three responses are taken: the gradient (edges),
 the trace of the Hessian (spots and gaps) and the difference of its eigenvalues (strands). Their means around a
 place tell tissues apart that have the same colour: round nuclei from spindles, dense from loose. The quantities
 are those of scikit-image's ``multiscale_basic_features``, averaged over neighbourhoods of 4 and 16 µm, for
-squares of two pixels. A third scale of 10 µm and a third neighbourhood of 8 µm found tumours no better.
+squares of two pixels. A third scale of 10 µm and a third neighbourhood of 8 µm found tumours no better, and
+coarser scales, of 2.5 and 5 µm, drew their borders less well: a tumour's nuclei differ in what is finer.
 Derivatives are normalised by their scale (Lindeberg 1998, doi:10.1023/A:1008045108935), so that they do not
 depend on the pixel size.
 
@@ -28,7 +29,7 @@ from spatial_til.units import PixelSize
 #: Pixels in a side of a square that gets features.
 SQUARE_PX = 2
 #: Smoothing before responses are taken: the first at the planes' own pixels, the second at twice their size.
-SCALES_UM = (2.5, 5.0)
+SCALES_UM = (2.0, 4.0)
 #: Pixels of the planes in a side of one of each scale (1, or the square), and the parts of a level it is kept in.
 _SIZES, _SIZE_PARTS = (1, 2), (1, 4)
 #: Neighbourhoods over which levels and responses are averaged.
@@ -47,7 +48,7 @@ def feature_names(channels: Sequence[str]) -> tuple[str, ...]:
     --------
     >>> names = feature_names(["nuclei"])
     >>> len(names), names[0], names[2]
-    (14, 'nuclei level, 4 um', 'nuclei edge 2.5 um, 4 um')
+    (14, 'nuclei level, 4 um', 'nuclei edge 2 um, 4 um')
     """
     kinds = ["level", *(f"{response} {scale:g} um" for scale in SCALES_UM for response in RESPONSES)]
     return tuple(f"{name} {kind}, {pool:g} um" for name in channels for kind in kinds for pool in POOLS_UM)
