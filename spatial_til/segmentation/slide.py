@@ -65,7 +65,7 @@ def measure_slide(
     labels: PixelSource | None = None,
     finder: NucleusFinder | None = None,
     threads: int = 1,
-    tile_px: int = 3072,
+    tile_px: int = 2048,
     progress: Callable[[int, int], None] | None = None,
     beside: Callable[[Calibration], object] | None = None,
 ) -> MeasuredSlide:
@@ -272,20 +272,25 @@ def _without_doubles(parts: list[_Part], px: PixelSize) -> list[_Part]:
 
 
 def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration) -> tuple[Cells, NDArray[np.int64]]:
-    """Join the tiles' cells, ordered by y, then x; return them and their colours (n, N_SUMS)."""
+    """Join the tiles' cells, ordered by y, then x; return them and their colours (n, N_SUMS).
+
+    Column by column, so that no more than one is held a third time.
+    """
     px, markers = source.pixel_size, constants.settings.markers
-    joined: list[NDArray[Any]] = [np.concatenate(arrays, axis=-1) for arrays in zip(*parts, strict=True)]
-    row, col, nucleus_px, cell_px, values, colour = joined
-    order = np.lexsort((col, row))
+    order = np.lexsort([np.concatenate(arrays) for arrays in ([p.col for p in parts], [p.row for p in parts])])
+
+    def joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(arrays)[order]
+
     names = [name for marker in markers for name in column_names(marker)]
     cells = Cells(
-        x_um=(col[order] + 0.5) * px.x_um,
-        y_um=(row[order] + 0.5) * px.y_um,
-        nucleus_area_um2=nucleus_px[order] * px.area_um2,
-        cell_area_um2=cell_px[order] * px.area_um2,
-        measurements=dict(zip(names, values[:, order], strict=True)),
+        x_um=(joined([p.col for p in parts]) + 0.5) * px.x_um,
+        y_um=(joined([p.row for p in parts]) + 0.5) * px.y_um,
+        nucleus_area_um2=joined([p.nucleus_px for p in parts]) * px.area_um2,
+        cell_area_um2=joined([p.cell_px for p in parts]) * px.area_um2,
+        measurements={name: joined([p.values[k] for p in parts]) for k, name in enumerate(names)},
     )
-    return cells, colour[:, order].T
+    return cells, np.column_stack([joined([p.colour[k] for p in parts]) for k in range(N_SUMS)])
 
 
 def _with_pigment(cells: Cells, colour: NDArray[np.int64], constants: Calibration, quality: QC) -> Cells:
