@@ -100,7 +100,7 @@ FLAGS: dict[str, Flag] = {
     "tiles_enlarged": Flag(
         "statistics",
         "Neighbouring tiles were correlated, so the tile side was doubled.",
-        "None needed.",
+        "Nothing needs to be done.",
     ),
     "threshold_single_slide": Flag(
         "staining",
@@ -165,7 +165,7 @@ FLAGS: dict[str, Flag] = {
     "anisotropic_pixels": Flag(
         "pixels",
         "Pixels are not square.",
-        "None needed; areas and distances use both sides.",
+        "Nothing needs to be done: areas and distances use both sides.",
     ),
     "pixel_size_coarse": Flag(
         "pixels",

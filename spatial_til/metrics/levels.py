@@ -42,7 +42,7 @@ class Levels:
     def __str__(self) -> str:
         """Say the first element in words."""
         core, margin = float(self.core[0]), float(self.margin[0])
-        ratio = f", log2 core/margin {self.log2_ratio[0]:.2f}" if core or margin else ""  # of areas, where both are 0
+        ratio = f", log2 core/margin {self.log2_ratio[0]:z.2f}" if core or margin else ""  # of areas, where both are 0
         return f"core {core:.0f}/mm², margin {margin:.0f}/mm²{ratio}"
 
 
