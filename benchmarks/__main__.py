@@ -33,7 +33,7 @@ BENCHES: Mapping[str, Callable[[], object]] = {
     "reading": lambda: show(io_bench.run()),
     "geometry": lambda: show(geometry_bench.run()),
     "densities": density.main,
-    "tissue by example": lambda: show(examples_bench.run()),
+    "tissue by example": lambda: show(examples_bench.run() | examples_bench.wait()),
     "report": lambda: show(report_bench.run()),
     "review": lambda: show(review_bench.run()),
     "point patterns": lambda: patterns_bench.speed(1_000_000, 2),
