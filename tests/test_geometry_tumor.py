@@ -109,6 +109,16 @@ def test_nothing_is_found_where_nothing_is() -> None:
     assert found.reference_per_mm2 is not None
 
 
+@pytest.mark.parametrize(("seen", "found"), [(4.8, False), (5.2, True)])
+def test_a_tumour_has_five_cells_within_the_kernel(seen: float, found: bool) -> None:
+    """A Gaussian of bandwidth h weighs as much as a disk of 4πh² of one height."""
+    step = np.sqrt(4 * np.pi * H**2 / seen)
+    side = 30 * step
+    sizes = {"bandwidth_um": H, "min_area_mm2": 0.01, "max_hole_mm2": 0.005}
+    region = find_tumor(lattice(0, 0, side, side, step), tissue(box(0, 0, side, side)), **sizes).region
+    assert region.is_empty is not found
+
+
 def test_the_density_that_the_bound_is_half_of_is_told_per_mm2() -> None:
     field = tissue(box(0, 0, 600, 600))
     found = find_tumor(lattice(0, 0, 600, 600, 10), field, bandwidth_um=H, min_area_mm2=0.01, max_hole_mm2=0.005)

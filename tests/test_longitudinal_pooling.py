@@ -108,6 +108,36 @@ def test_unequal_slides_follow_the_formula():
     assert core.dof == 3
 
 
+def test_a_population_is_summed_the_same_whatever_else_is_counted():
+    """Three slides that differ the other way round for either population."""
+    levels = {"CD8+": (100, 400, 800), "PD-L1+": (900, 300, 50)}
+
+    def slides(*names):
+        made = [
+            {name: np.random.default_rng(7 + k).poisson(levels[name][k] / 25, 20) for name in levels} for k in range(3)
+        ]
+        return [
+            score_tiles(
+                meta(f"s{k}"),
+                {
+                    part: TileCounts(
+                        f"s{k}", part, 200.0, np.full(20, 0.04), {n: counts[n] for n in names}, *np.zeros((2, 20))
+                    )
+                    for part in ("core", "inner_margin", "outer_margin")
+                },
+                KEYS,
+                settings={},
+            )
+            for k, counts in enumerate(made)
+        ]
+
+    both = pool_slides(slides(*levels), KEYS).estimates
+    for name in levels:
+        alone = pool_slides(slides(name), KEYS).estimates
+        assert alone[name, "core"].dof == 2  # what lies between the slides is the wider
+        assert {key: both[key] for key in alone} == alone
+
+
 def test_gates_apply_to_the_sums():
     small = [even_slide(name, 16, 16, tiles=4) for name in "ab"]  # core 0.16 mm² each, 0.25 needed
     assert {s.phenotype.call for s in small} == {"not_evaluable"}

@@ -140,7 +140,8 @@ class TestPenetration:
         assert found.value - found.ci_low == pytest.approx(stats.t.ppf(0.975, 7) * found.sigma)
 
     def test_unknown_and_few(self):
-        assert penetration_index(np.zeros(0), np.zeros(0, int), **PDI).value is None
+        none = penetration_index(np.zeros(0), np.zeros(0, int), **PDI)
+        assert (none.value, none.reason) == (None, "no cells of this population in tumour with a border")
         seven = penetration_index(np.full(70, 0.3), np.arange(70) % 7, **PDI)
         assert (seven.value, seven.ci_low, seven.flags) == (pytest.approx(0.3), None, ("few_tiles",))
 
