@@ -174,6 +174,14 @@ def test_numbers_are_correlated():
     assert row.test.startswith("Spearman")
 
 
+def test_patients_without_the_number_do_not_count():
+    known = [slide(f"P{i}", "baseline", 100 + 20 * i, 400, extra={"tmb": str(i**2)}) for i in range(9)]
+    unknown = [slide(f"U{i}", "baseline", 900 - 90 * i, 400, extra={"tmb": ""}) for i in range(5)]
+    alone, beside = (pick(rows_of(s), comparison="tmb", metric="cd8_core_per_mm2") for s in (known, known + unknown))
+    assert (beside.n_a, beside.n_b) == (9, 9)
+    assert beside == alone
+
+
 def test_numbers_of_patients_with_several_lesions_are_resampled_by_patient():
     random = np.random.default_rng(8)
     scores = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import brentq
+from scipy.spatial import cKDTree
 from scipy.stats import ncx2
 from shapely.geometry import MultiPolygon, box
 
@@ -12,7 +13,7 @@ from spatial_til.geometry.compartments import build_compartments
 from spatial_til.geometry.coverage import Grid, grid_over
 from spatial_til.geometry.density import density_grid, value_at
 from spatial_til.geometry.mapped import _REACH, _smoothed, likely_region
-from spatial_til.geometry.sectors import _TILT, border_sectors, n_sectors, sample_depths
+from spatial_til.geometry.sectors import _TILT, _tilted_lattice, border_sectors, n_sectors, sample_depths
 from spatial_til.geometry.tumor import clean_region, dense_region
 from spatial_til.units import PixelSize
 
@@ -86,6 +87,18 @@ def test_no_cells_have_no_dense_region_and_a_reference_of_nothing() -> None:
 def test_rows_of_the_sampling_lattice_climb_by_one_over_the_golden_ratio() -> None:
     golden = (1 + np.sqrt(5)) / 2
     assert np.tan(_TILT) == pytest.approx(1 / golden)
+
+
+@pytest.mark.parametrize("sides", [(1618.034, 1000.0), (1000.0, 1618.034), (1000.0, 1000.0)])
+@pytest.mark.parametrize("pitch", [10.0, 50.0])
+def test_no_point_of_the_sampling_lattice_is_left_out_of_its_box(sides: tuple[float, float], pitch: float) -> None:
+    """From every point of a lattice its four neighbours: those in the box must be among the points."""
+    points = _tilted_lattice((0.0, 0.0, *sides), pitch)
+    along = pitch * np.array([np.cos(_TILT), np.sin(_TILT)])
+    across = np.array([-along[1], along[0]])
+    beside = np.vstack([points + step for step in (along, -along, across, -across)])
+    inside = beside[((beside > 1e-6) & (beside < np.array(sides) - 1e-6)).all(axis=1)]
+    assert cKDTree(points).query(inside)[0].max() < 1e-6
 
 
 def test_a_border_has_the_nearest_whole_number_of_arcs_and_never_none() -> None:

@@ -73,6 +73,11 @@ def test_a_perfect_rank_correlation_of_many_is_one_order_of_all_each_way():
     assert spearman(x, -x, confidence=0.95)[1].p_value == pytest.approx(4 / math.factorial(12))
 
 
+def test_all_orders_of_up_to_eight_patients_are_tried():
+    y = np.array([2.0, 1, 4, 3, 6, 5, 9, 7, 8])
+    assert [spearman(np.arange(n), y[:n], confidence=0.95)[1].exact for n in (7, 8, 9)] == [True, True, False]
+
+
 def test_a_simulated_slide_has_the_border_of_its_outer_margin():
     slide = simulated()
     assert slide.gates["border_um"] == pytest.approx(6000)  # 3 mm² of outer margin, 500 µm wide
@@ -156,6 +161,8 @@ def test_a_quartile_that_is_just_reached_is_one():
     share, edges = np.array([[0.25, 0.5, 0.75]]), np.array([0.0, 1.0, 2.0, 3.0])
     assert _binned_quartiles(share, edges).tolist() == [[1.0, 2.0, 3.0]]
     assert np.isnan(_binned_quartiles(share - 0.01, edges)[0]).tolist() == [False, False, True]
+    # half in the first bin, from none at its lower edge
+    assert _binned_quartiles(np.array([[0.5, 1.0]]), edges[:3]).tolist() == [[0.5, 1.0, 1.5]]
 
 
 def test_points_in_the_last_squares_and_beyond_belong_to_them():
@@ -401,5 +408,6 @@ def test_the_floor_and_the_ratio_of_a_site_are_reached_by_equality(core, margin,
 
 def test_a_change_without_an_interval_is_told_as_a_factor_alone():
     assert _moved(100.0, 200.0, Value(1.0)) == "100 → 200 CD8+ per mm² (no interval)"
+    assert _moved(10.4, 9.94, Value(0.0)) == "10 → 9.9 CD8+ per mm² (no interval)"  # whole cells from ten on
     assert _times(Value(1.0)) == "× 2"
     assert _times(Value(1.0, 0.5, 1.5)) == "× 2, interval 1.4 to 2.8"

@@ -140,7 +140,8 @@ def test_ic_divides_area_by_area():
 
 def test_ic_without_area_is_unknown():
     cells = build([(CORE, "tumor", False, 100)])
-    assert immune_area(cells, "tumor", {}, GATES).value.flags == ("area_unknown",)
+    value = immune_area(cells, "tumor", {}, GATES).value
+    assert (value.value, value.reason, value.flags) == (None, "the area of the region is not known", ("area_unknown",))
 
 
 def test_h_score_oracle_is_120():
