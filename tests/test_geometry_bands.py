@@ -56,6 +56,12 @@ def test_bands_hold_the_cells_of_their_area(disk: Compartments) -> None:
     np.testing.assert_allclose(counts, band_areas(disk, edges_um=edges), atol=3e-4 * np.sqrt(circles.max() / 10))
 
 
+def test_a_distance_on_an_edge_lies_in_the_band_nearer_the_border_by_it() -> None:
+    edges = [-2.0, -0.5, 0.0, 0.5, 2.0]  # -2 <= d < -0.5, -0.5 <= d <= 0, 0 < d <= 0.5, 0.5 < d <= 2
+    distance = np.array([-2.1, -2.0, -0.6, -0.5, -0.4, 0.0, 0.4, 0.5, 0.6, 2.0, 2.1, np.nan])
+    assert band_of(distance, edges).tolist() == [-1, 0, 0, 1, 1, 1, 2, 2, 3, 3, -1, -1]
+
+
 def test_depth_of_a_disk_is_distributed_as_it_must(disk: Compartments) -> None:
     """P(depth > d) = (1 - d / R)², with median 0.2929 R and mean R / 3."""
     depth = np.sort(sample_depths(disk, arc_um=200, n_samples=200_000).depth_um)

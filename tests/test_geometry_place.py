@@ -149,6 +149,7 @@ def test_locate_tells_disjoint_groups_apart() -> None:
     xy = np.array([[80.0, 0], [55.0, 0], [10.0, 0], [250.0, 5], [250.0, 10], [199.9, 5], [0.0, 500]])
     assert locate(xy, groups).tolist() == [0, -1, 2, 2, 2, -1, -1]
     assert locate(xy, []).tolist() == [-1] * 7
+    assert {locate(xy, of).dtype for of in (groups, [])} == {np.dtype(np.int64)}  # an index, whatever is found
 
 
 def test_nearest_matches_shapely_and_measures_along_the_lines() -> None:

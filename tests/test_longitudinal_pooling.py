@@ -138,6 +138,12 @@ def test_a_population_is_summed_the_same_whatever_else_is_counted():
         assert {key: both[key] for key in alone} == alone
 
 
+def test_a_slide_without_any_tile_opens_no_gate():
+    slide = even_slide("a", 16, 16)
+    bare = replace(even_slide("b", 16, 16), tiles={})  # no tissue of it was counted
+    assert pool_slides([slide, bare], KEYS).gates == pool_slides([slide], KEYS).gates
+
+
 def test_gates_apply_to_the_sums():
     small = [even_slide(name, 16, 16, tiles=4) for name in "ab"]  # core 0.16 mm² each, 0.25 needed
     assert {s.phenotype.call for s in small} == {"not_evaluable"}

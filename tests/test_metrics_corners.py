@@ -10,7 +10,7 @@ from shapely.geometry import box
 from spatial_til.metrics import rank_correlation, resampling
 from spatial_til.metrics.activity import SITES, _classify
 from spatial_til.metrics.changes import difference, interval, log2_density
-from spatial_til.metrics.density import density_of_count
+from spatial_til.metrics.density import density_of_count, dispersion
 from spatial_til.metrics.depth import _compartment_at, band_edges
 from spatial_til.metrics.levels import Levels
 from spatial_til.metrics.location_shifts import _draws, cluster_shift_paired
@@ -19,6 +19,7 @@ from spatial_til.metrics.pdl1 import Pdl1Cells, immune_area
 from spatial_til.metrics.penetration import depth_fraction
 from spatial_til.metrics.pointpatterns import spread as spreads
 from spatial_til.metrics.pointpatterns.marks import Marks
+from spatial_til.metrics.pointpatterns.parts import thinned
 from spatial_til.metrics.pointpatterns.spread import Tiles, _binned_quartiles, interval_of_positive, spread
 from spatial_til.metrics.pointpatterns.window import overlap_with_itself
 from spatial_til.metrics.pooled_values import pooled_values
@@ -31,7 +32,7 @@ from spatial_til.metrics.resistance import resistance
 from spatial_til.metrics.simulate import _tile_areas
 from spatial_til.metrics.squares import divide_into_squares
 from spatial_til.metrics.tiles import _square_of_points
-from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
+from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, TileCounts, Value
 from tests.longitudinal_keys import simulated
 
 GATES = Gates(min_tumor_cells=100, min_tiles=8, confidence=0.95)
@@ -180,6 +181,22 @@ def test_points_in_the_last_squares_and_beyond_belong_to_them():
 def test_a_count_of_unknown_spread_is_said_to_come_from_few_tiles(ratio, dof):
     assert "few_tiles" in density_of_count(50, 1.0, ratio, dof, 0.95).flags
     assert "few_tiles" not in density_of_count(50, 1.0, 1.2, 7, 0.95).flags
+
+
+@pytest.mark.parametrize("n_tiles", [2, 9, 40])
+def test_one_cell_is_as_evenly_spread_as_chance(n_tiles):
+    """(1 - 1/T)² + (T - 1)/T², over 1/T and T - 1: exactly 1, whatever the number of tiles."""
+    one = np.zeros(n_tiles, dtype=np.int64)
+    one[0] = 1
+    tiles = TileCounts("s", "core", 200.0, np.full(n_tiles, 0.04), {"CD8+": one}, *np.zeros((2, n_tiles)))
+    assert dispersion(tiles) == {"CD8+": pytest.approx(1.0)}
+
+
+def test_reference_cells_are_thinned_to_a_hundred_thousand_and_no_fewer():
+    drawn = thinned(np.arange(100_001), np.random.default_rng(0))
+    assert len(drawn) == 100_000
+    assert (np.diff(drawn) > 0).all()
+    assert len(thinned(np.arange(100_000), np.random.default_rng(0))) == 100_000
 
 
 def test_many_signs_are_flipped_as_wilcoxons_test_with_continuity():

@@ -153,6 +153,8 @@ def test_profile_bins_hold_their_upper_edge():
     assert [part.to_um for part in profile] == [15, 30, 60, 120, np.inf]
     assert [part.n_cells for part in profile] == [100, 101 + 102, 103 + 104, 105, 106 + 107]
     assert all(part.percent.value == 100 for part in profile)
+    empty = run(build([(CORE, 5.0, True, 100), (CORE, 200.0, True, 100)])).profile[2]
+    assert (empty.n_cells, empty.percent.value, empty.percent.reason) == (0, None, "no tumour cell at this distance")
 
 
 def test_absent_despite_contact_needs_the_upper_limit_below_one_percent():
