@@ -135,6 +135,20 @@ def test_few_patients_have_no_interval():
     assert shift_paired(np.arange(5.0), confidence=0.95).ci_low is None
 
 
+def test_a_shift_that_resamples_patients_is_hodges_and_lehmanns_and_moves_with_a_group():
+    a, b = RANDOM.gamma(2, 3, size=11), RANDOM.gamma(2, 5, size=9)  # skewed and not about 0: signs matter
+
+    def shift(a, b):
+        return cluster_shift_between(a, b, confidence=0.95, bootstrap=200, random=np.random.default_rng(0))
+
+    found = shift(a, b)
+    assert found.value == pytest.approx(np.median([y - x for x in a for y in b]))
+    for moved, by in ((shift(a, b + 4), 4), (shift(a + 4, b), -4)):
+        assert (moved.value, moved.ci_low, moved.ci_high) == pytest.approx(
+            (found.value + by, found.ci_low + by, found.ci_high + by)
+        )
+
+
 def test_coverage_of_the_intervals():
     draws, covered = 400, np.zeros(4)
     for i in range(draws):

@@ -243,6 +243,19 @@ def test_the_error_of_the_area_under_g_is_its_deviation_over_draws(monkeypatch):
     assert found.auc == pytest.approx([math.sqrt(2)])
 
 
+def test_k_goes_with_the_square_of_the_area_of_drawn_tiles_and_counts_with_the_area():
+    """One reference cell with one target in each tile: nothing varies but the areas, a little."""
+    n = 60
+    each, one = np.arange(n), np.ones((n, 1))
+    far = np.full(n, 99.0)
+    marks = Marks(each, each, np.full(n, 5.0), far, one.astype(np.int64), one.astype(np.int64), one)
+    tiles = Tiles(1.0 + 0.1 * (each % 2), np.zeros(n, dtype=np.int64))
+    found = spread(marks, tiles, np.array([20.0]), 400, np.random.default_rng(0))
+    assert found.counts == pytest.approx([0.05 / 1.05 / math.sqrt(n)], rel=0.15)  # a coin a tile: 1 or 1.1
+    assert found.k == pytest.approx(2 * found.counts, rel=0.01)
+    assert found.mixing == pytest.approx([0.0], abs=1e-12)
+
+
 def test_a_rise_from_no_cells_is_told_by_its_lower_end():
     before, after = (Infiltrate(core, 400.0, 0.0, Call("x", "x", {})) for core in (0.0, 100.0))
     unknown = Value(None)

@@ -9,6 +9,7 @@ from scipy import stats
 from shapely import affinity
 from statsmodels.duration.survfunc import SurvfuncRight
 
+from spatial_til.metrics.pointpatterns import pairs as pairs_module
 from spatial_til.metrics.pointpatterns import parts as parts_module
 from spatial_til.metrics.pointpatterns.nulls import draw_labels, label_strata, null_summary
 from spatial_til.metrics.pointpatterns.pairs import Pair, PatternSettings, Region, pair_rows
@@ -65,6 +66,16 @@ def test_every_metric_has_a_row_both_ways_with_interval_null_and_p():
         assert row.null_mean is not None
         assert 1 / 20 <= row.p_value <= 1
         assert {row.population_from, row.population_to} == {"tumor", "CD8+"}
+
+
+def test_k_has_the_error_of_the_cells_it_is_asked_from_and_l_half_of_it(monkeypatch):
+    """On the logarithmic scale, L being the square root of K."""
+    errors, spread = iter((0.1, 0.4)), pairs_module.spread  # of the first population, then of the second
+    monkeypatch.setattr(pairs_module, "spread", lambda *args: replace(spread(*args), k=np.full(3, next(errors))))
+    rows = pair_rows(*build(), SETTINGS)
+    k, root = (look_up(rows, metric, "tumor", 30.0) for metric in ("k_cross_um2", "l_cross_um"))
+    assert np.log(k.ci_high / k.value) == pytest.approx(2 * np.log(root.ci_high / root.value))
+    assert 0.19 < np.log(k.ci_high / k.value) < 0.22  # t of 30 to 40 tiles, about 2, times 0.1
 
 
 def test_values_are_those_of_a_direct_calculation():

@@ -2,8 +2,8 @@
 
 from spatial_til.metrics.induction import Induction, ProfileBin
 from spatial_til.metrics.loss import Loss
-from spatial_til.metrics.pdl1 import Score
-from spatial_til.metrics.spatial_rows import loss_rows, profile_rows, score_rows
+from spatial_til.metrics.pdl1 import HScore, Score
+from spatial_til.metrics.spatial_rows import h_score_rows, loss_rows, profile_rows, score_rows
 from spatial_til.model import Value
 
 
@@ -30,6 +30,20 @@ def test_an_unknown_score_keeps_its_reason_and_flags():
     unknown = Value(None, reason="99 tumour cells, 100 needed", flags=("few_tumor_cells",))
     (row,) = score_rows("S1", [Score("cps", "core", unknown, 5, 99)])
     assert (row.value, row.reason, row.flags) == (None, unknown.reason, unknown.flags)
+
+
+def test_an_h_score_is_a_row_and_each_of_its_grades_one_with_its_reason():
+    known = HScore("core", Value(120.0, 100.0, 140.0), (50.0, 20.0, 10.0), 100)
+    rows = h_score_rows("S1", [known])
+    assert [(row.metric, row.value) for row in rows] == [
+        ("h_score", 120.0),
+        ("h_score_1plus_percent", 50.0),
+        ("h_score_2plus_percent", 20.0),
+        ("h_score_3plus_percent", 10.0),
+    ]
+    assert {(row.compartment, row.n_from) for row in rows} == {("core", 100)}
+    unknown = HScore("core", Value(None, reason="9 tumour cells, 100 needed"), (None, None, None), 9)
+    assert {(row.value, row.reason) for row in h_score_rows("S1", [unknown])} == {(None, "9 tumour cells, 100 needed")}
 
 
 def test_profile_rows_name_the_last_bin_by_where_it_begins():

@@ -153,6 +153,12 @@ def test_h_score_oracle_is_120():
     assert score.n_tumor == 100
 
 
+def test_an_h_score_of_nothing_has_the_upper_limit_of_one_faint_cell_not_seen():
+    score = h_score(build([(CORE, "tumor", False, 500)]), np.full(500, 0.1), (0.2, 0.4, 0.6), "core", GATES)
+    assert (score.value.value, score.value.ci_low, score.percent) == (0.0, 0.0, (0.0, 0.0, 0.0))
+    assert score.value.ci_high == pytest.approx(100 * 3.688879 / 500)  # Garwood of 0, each 1+
+
+
 def test_h_score_stays_on_its_scale_and_leaves_out_unmeasured_cells():
     cells = build([(CORE, "tumor", True, 300)])
     signal = np.concatenate((np.full(200, 9.0), np.full(100, np.nan)))
