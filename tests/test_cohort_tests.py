@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from spatial_til.metrics import rank_tests
 from spatial_til.metrics.location_shifts import (
     cluster_shift_between,
     cluster_shift_paired,
@@ -128,6 +129,18 @@ def test_interval_of_the_paired_shift_holds_what_the_test_accepts():
     assert shift.value == pytest.approx(np.median([(x + y) / 2 for i, x in enumerate(d) for y in d[i:]]))
     assert sign_flip(d - shift.ci_low - 1e-6).p_value > 0.05
     assert sign_flip(d - shift.ci_low + 1e-6).p_value <= 0.05
+
+
+@pytest.mark.parametrize(("n_a", "n_b"), [(3, EXACT_UP_TO - 2), (EXACT_UP_TO // 2, EXACT_UP_TO // 2 + 1)])
+def test_the_normal_quantile_of_many_rank_sums_is_near_the_exact_one_and_further_out_on_the_safe_side(
+    monkeypatch, n_a, n_b
+):
+    """At 99 % it lies up to ten below the exact one of 3 and 98 patients: a wider interval, never a narrower."""
+    normal = [rank_sum_quantile(n_a, n_b, tail) for tail in (0.025, 0.005)]
+    monkeypatch.setattr(rank_tests, "EXACT_UP_TO", n_a + n_b)
+    exact = [rank_sum_quantile(n_a, n_b, tail) for tail in (0.025, 0.005)]
+    assert abs(normal[0] - exact[0]) <= 1
+    assert exact[1] - 10 <= normal[1] <= exact[1]
 
 
 def test_few_patients_have_no_interval():

@@ -13,8 +13,10 @@ from spatial_til.geometry.compartments import build_compartments
 from spatial_til.geometry.coverage import Grid, grid_over
 from spatial_til.geometry.density import density_grid, value_at
 from spatial_til.geometry.mapped import _REACH, _smoothed, likely_region
+from spatial_til.geometry.place import unplaced
 from spatial_til.geometry.sectors import _TILT, _tilted_lattice, border_sectors, n_sectors, sample_depths
 from spatial_til.geometry.tumor import clean_region, dense_region
+from spatial_til.model import UNPLACED
 from spatial_til.units import PixelSize
 
 
@@ -113,6 +115,22 @@ def test_a_border_has_the_nearest_whole_number_of_arcs_and_never_none() -> None:
     whole = build_compartments(tissue=tissue, tumor=tissue, **options)
     assert n_sectors(whole, arc_um=500) == 0
     assert border_sectors(np.array([[1990.0, 5.0]]), whole, arc_um=500).tolist() == [-1]
+
+
+def test_no_tissue_has_no_likely_tumour_and_unknown_regions_place_no_cell() -> None:
+    found = likely_region(
+        np.ones((4, 4), np.float32), PixelSize(2.0, 2.0), MultiPolygon(), bandwidth_um=30.0, min_area_mm2=0.0,
+        max_hole_mm2=0.0,
+    )  # fmt: skip
+    assert (found.region.is_empty, found.dropped_islands_mm2, found.filled_holes_mm2, found.area_change) == (
+        True,
+        (),
+        (),
+        0,
+    )
+    placed = unplaced(3)
+    assert placed.compartment.tolist() == [UNPLACED] * 3
+    assert np.isnan(placed.border_distance_um).all()
 
 
 def test_no_tumour_has_no_depths() -> None:

@@ -1,17 +1,19 @@
 """Corners of the metrics that sampled wrong changes showed nobody to watch (`make mutants`)."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 from shapely.geometry import box
 
+from spatial_til.flags import flag_of
 from spatial_til.metrics import rank_correlation, resampling
 from spatial_til.metrics.activity import SITES, _classify
 from spatial_til.metrics.agreement import limits_of_agreement, share_agreed
 from spatial_til.metrics.changes import difference, interval, log2_contrast, log2_density
-from spatial_til.metrics.density import density_of_count, dispersion
+from spatial_til.metrics.density import Stratum, combine_strata, density_of_count, dispersion
 from spatial_til.metrics.depth import _compartment_at, band_edges
 from spatial_til.metrics.levels import Levels
 from spatial_til.metrics.location_shifts import _draws, cluster_shift_between, cluster_shift_paired, shift_between
@@ -29,8 +31,8 @@ from spatial_til.metrics.pooled_values import pooled_values
 from spatial_til.metrics.rank_correlation import cluster_spearman, spearman
 from spatial_til.metrics.rank_tests import EXACT_UP_TO, rank_sum_quantile, sign_flip, signed_rank_quantile
 from spatial_til.metrics.ratios import Gates, ratio_percent, share_percent
-from spatial_til.metrics.reasons import _moved, _times, numbers
-from spatial_til.metrics.resampling import TileSums, bootstrap_totals
+from spatial_til.metrics.reasons import _moved, _times, not_evaluable_reason, numbers
+from spatial_til.metrics.resampling import TileSums, bootstrap_totals, sum_by_tile, tile_positions
 from spatial_til.metrics.resistance import resistance
 from spatial_til.metrics.simulate import _tile_areas
 from spatial_til.metrics.squares import divide_into_squares
@@ -510,3 +512,37 @@ def test_neighbours_do_not_depend_on_where_the_origin_is(origin):
     radii = np.array([20.0, 30.5, 70.0])
     counted = (apart[:, :, None] <= radii).sum(axis=1)
     assert count_within(queries + origin, grid, radii).tolist() == counted.tolist()
+
+
+@pytest.mark.parametrize(("quasi", "added"), [(300.0, 150.0), (50.0, 50.0)])
+def test_a_compartment_of_one_tile_has_the_ratio_of_the_others_and_never_less_than_poissons(quasi, added):
+    """100 cells with a variance of 300 beside 50 cells in one tile: those have 3 x 50, and no degree of freedom."""
+    many = Stratum(("CD8+",), 1.0, 8, np.array([100.0]), np.array([quasi]), np.array([quasi]), enlarged=False)
+    unknown = np.array([np.nan])
+    single = Stratum(("CD8+",), 0.2, 1, np.array([50.0]), unknown, unknown, enlarged=False)
+    found = combine_strata([many, single], confidence=0.95, min_tiles=8)["CD8+"]
+    assert (found.n_cells, found.density_per_mm2, found.dof) == (150, 125.0, 7)
+    reach = stats.t.ppf(0.975, 7) * math.sqrt(quasi + added) / 150
+    low, high = (stats.chi2.ppf(p, df) / 2 for p, df in ((0.025, 300), (0.975, 302)))  # Garwood's
+    assert found.ci_high == pytest.approx(max(high, 150 * math.exp(reach)) / 1.2)
+    assert found.ci_low == pytest.approx(min(low, 150 * math.exp(-reach)) / 1.2)
+
+
+def test_no_cells_are_in_no_tile():
+    position, strata = tile_positions(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    assert (position.tolist(), strata.tolist()) == ([], [])
+    none = sum_by_tile(np.zeros((0, 2)), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    assert (none.n_tiles, none.sums.shape) == (0, (0, 2))
+
+
+@pytest.mark.parametrize(
+    ("call", "regressed", "reason"),
+    [
+        (Call("x", "x", {}, "core is too small"), True, "no tumour in the biopsy; the tumour is missing"),
+        (Call("x", "x", {}, "core is too small"), False, "core is too small"),
+        (Call("x", "x", {}, "", ("no_border",)), False, flag_of("no_border").meaning.rstrip(".")),
+        (Call("x", "x", {}), False, "core or margin has no tissue"),
+    ],
+)
+def test_a_biopsy_without_a_class_says_why_in_words(call, regressed, reason):
+    assert not_evaluable_reason(replace(simulated(), phenotype=call), regressed=regressed).startswith(reason)

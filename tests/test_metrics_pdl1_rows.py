@@ -2,9 +2,10 @@
 
 from spatial_til.metrics.induction import Induction, ProfileBin
 from spatial_til.metrics.loss import Loss
+from spatial_til.metrics.nests import NestDensities
 from spatial_til.metrics.pdl1 import HScore, Score
-from spatial_til.metrics.spatial_rows import h_score_rows, loss_rows, profile_rows, score_rows
-from spatial_til.model import Value
+from spatial_til.metrics.spatial_rows import h_score_rows, loss_rows, nest_rows, profile_rows, score_rows
+from spatial_til.model import Estimate, Value
 
 
 def test_a_score_row_carries_numerator_and_denominator():
@@ -44,6 +45,18 @@ def test_an_h_score_is_a_row_and_each_of_its_grades_one_with_its_reason():
     assert {(row.compartment, row.n_from) for row in rows} == {("core", 100)}
     unknown = HScore("core", Value(None, reason="9 tumour cells, 100 needed"), (None, None, None), 9)
     assert {(row.value, row.reason) for row in h_score_rows("S1", [unknown])} == {(None, "9 tumour cells, 100 needed")}
+
+
+def test_nests_have_a_row_for_each_side_and_one_for_their_ratio():
+    nest, stroma = (Estimate(n, 0.5, 2.0 * n, n, 3.0 * n, 0.1, 9, ("low_count",) * (n < 15)) for n in (10, 40))
+    ratio = Value(-2.0, -3.0, -1.0)
+    rows = nest_rows("S1", [NestDensities("CD8+", nest, stroma, ratio)])
+    assert [(r.metric, r.compartment, r.value, r.ci_low, r.ci_high, r.n_to, r.flags) for r in rows] == [
+        ("density_per_mm2", "nest", 20.0, 10, 30.0, 10, ("low_count",)),
+        ("density_per_mm2", "stroma", 80.0, 40, 120.0, 40, ()),
+        ("log2_nest_stroma", "tumor", -2.0, -3.0, -1.0, None, ()),
+    ]
+    assert {(r.population_from, r.population_to, r.n_from, r.radius_um) for r in rows} == {("CD8+", "", None, None)}
 
 
 def test_profile_rows_name_the_last_bin_by_where_it_begins():

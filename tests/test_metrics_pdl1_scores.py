@@ -159,6 +159,12 @@ def test_an_h_score_of_nothing_has_the_upper_limit_of_one_faint_cell_not_seen():
     assert score.value.ci_high == pytest.approx(100 * 3.688879 / 500)  # Garwood of 0, each 1+
 
 
+def test_an_h_score_of_few_cells_is_missing_with_their_number():
+    score = h_score(build([(CORE, "tumor", True, 99)]), np.ones(99), (0.2, 0.4, 0.6), "core", GATES)
+    assert (score.value.value, score.value.reason) == (None, "99 tumour cells, 100 needed")
+    assert (score.percent, score.n_tumor, score.value.flags) == ((None, None, None), 99, ("few_tumor_cells",))
+
+
 def test_h_score_stays_on_its_scale_and_leaves_out_unmeasured_cells():
     cells = build([(CORE, "tumor", True, 300)])
     signal = np.concatenate((np.full(200, 9.0), np.full(100, np.nan)))

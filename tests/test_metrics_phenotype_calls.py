@@ -79,6 +79,7 @@ def test_kather_rule_uses_the_outer_margin_alone():
     assert call(100, 100, 400, rule="kather2018").call == "excluded"
     assert call(296, 0, 0, rule="kather2018").point == "inflamed"
     assert call(295, 0, 0, rule="kather2018").point == "desert"  # more than the cut-off, not as much
+    assert [call(0, 0, outer, rule="kather2018").point for outer in (295, 296)] == ["desert", "excluded"]
 
 
 def test_a_call_near_the_cut_off_is_indeterminate():
