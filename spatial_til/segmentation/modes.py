@@ -14,7 +14,7 @@ MIN_POSITIVE = 10
 #: the valley's own level by this many standard deviations of their count. The cut lies where the density
 #: comes within a share of the upper peak of the valley's level: negatives end more sharply than positives begin.
 _VALLEY_SHARE = 0.8
-_VALLEY_FLOOR = 0.02
+_VALLEY_FLOOR = 0.01
 _VALLEY_SIGMA = 2.0
 #: A tail is too long where it holds this many times what the slope before it allows, and more by so many
 #: standard deviations. The slope is taken over a stretch of the transformed score; a tail is at most a fifth of

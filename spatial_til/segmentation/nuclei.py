@@ -22,6 +22,9 @@ from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import BRIGHTFIELD, NucleusSettings, Shares
 from spatial_til.segmentation.smooth import smooth
 
+#: µm. Blurs, growth, and cells that those faced are compared with (see `rim`).
+_FURTHER_UM = 12.0
+
 
 class Nuclei(NamedTuple):
     """Nuclei of one array: labels 1..n in raster order of their peaks, and one row each."""
@@ -41,7 +44,7 @@ def support_px(settings: NucleusSettings, px_um: float, guided_um: float = 0.0) 
     """
     touching_um = 2 * settings.max_radius_um
     level_um = settings.local_um + 2 * settings.block_um + settings.packed_um + settings.cleft_um
-    return int(np.ceil((touching_um + settings.max_depth_um + level_um + 6.0 + 3 * guided_um) / px_um))
+    return int(np.ceil((touching_um + settings.max_depth_um + level_um + _FURTHER_UM + 3 * guided_um) / px_um))
 
 
 def find_nuclei(

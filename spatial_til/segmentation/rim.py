@@ -3,8 +3,9 @@
 A ray leaves the nucleus in each of 24 directions and looks, in the cell's territory, for a band of stain that
 stands above bands of the same width beyond and before it: a membrane, where diffuse brown, autofluorescence or
 the edge of a dark nucleus give none. Bands, not single pixels: faint stain is told from noise by its mean, where
-the highest and lowest pixels are noise. Some rays high is partial staining. Where a ray faces a cell with the
-stronger rim, the stain seen there is taken to be the neighbour's.
+the highest and lowest pixels are noise. Some rays high is partial staining. Stain between two cells is seen by both:
+of two rims the weaker keeps little of it. This is done twice, so that a cell among stained ones, to which little is
+left, does not outweigh one of them that is stained on part of its rim.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from spatial_til.segmentation.cells import LABEL_MASK, NUCLEUS_END, TERRITORY_EN
 RAYS = 24
 #: The score is the mean over these ranks of the rays, from the weakest: the upper half without the top two.
 _FIRST, _LAST = 12, 22
-#: Rank of the level a ray falls to where its stain is the neighbour's.
-_LOW = 2
 #: µm. Where a membrane may lie outside the nuclear rim, and past the territory.
 _OFF_RIM_UM, _PAST_END_UM = 0.25, 1.0
 #: µm. Width of the band of stain and of its surroundings, and how far beyond and before it their middles lie.
@@ -240,33 +239,76 @@ def _without_leaks(rays: Any, leaked: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _scores(rays: Any, facing: Any, wanted: Any) -> Any:
+    """Return (n, markers, 2) scores of the wanted cells: as seen, and of what is their own.
+
+    A cell keeps of a ray the square of its rim's share in the rim that it faces, where that is the stronger. Rims
+    are compared as seen, then as what is left of both: of the one faced, without what this cell and others around
+    it outweigh, so that no cell further away than one that is faced is asked.
+    """
     n, m, _ = rays.shape
-    middle = np.zeros((n, m), dtype=np.int64)
-    low = np.zeros((n, m), dtype=np.int32)
+    seen = np.zeros((m, n))
+    around = np.zeros(n + 1, dtype=np.int32)
     scores = np.zeros((n, m, 2), dtype=np.float32)
-    ordered = np.empty(RAYS, dtype=np.int32)
+    own, ordered = np.empty(RAYS), np.empty(RAYS)
     for k in range(n):
         for p in range(m):
-            _sort_into(ordered, rays[k, p])
-            middle[k, p] = ordered[RAYS // 2 - 1] + ordered[RAYS // 2]
-            low[k, p] = ordered[_LOW]
-            scores[k, p, 0] = ordered[_FIRST:_LAST].sum() / (8 * (_LAST - _FIRST))
-    own = np.empty(RAYS, dtype=np.int32)
+            seen[p, k] = rays[k, p].sum()
     for k in range(n):
         if not wanted[k]:
             continue
+        around[facing[k]] = k + 1
         for p in range(m):
-            lowered = False
-            for t in range(RAYS):
-                own[t] = rays[k, p, t]
-                f = facing[k, t]
-                if f and middle[f - 1, p] > middle[k, p] and own[t] > low[k, p]:
-                    own[t], lowered = low[k, p], True
-            scores[k, p, 1] = scores[k, p, 0]
-            if lowered:
-                _sort_into(ordered, own)
-                scores[k, p, 1] = ordered[_FIRST:_LAST].sum() / (8 * (_LAST - _FIRST))
+            scores[k, p] = _upper(rays[k, p], ordered)
+            if _keep(rays[k, p], facing[k], seen[p], seen[p, k], own):
+                _keep_again(rays[:, p], facing, seen[p], around, k, own.sum(), own)
+                scores[k, p, 1] = _upper(own, ordered)
     return scores
+
+
+@njit(cache=True, nogil=True)
+def _keep(rays: Any, facing: Any, rims: Any, rim: float, own: Any) -> bool:
+    """Write what a cell with this much stain on its rim keeps of each ray; return whether anything was taken."""
+    taken = False
+    for t in range(RAYS):
+        own[t] = rays[t]
+        f = facing[t]
+        if f and rims[f - 1] > rim:
+            own[t] *= (rim / rims[f - 1]) ** 2
+            taken = True
+    return taken
+
+
+@njit(cache=True, nogil=True)
+def _keep_again(rays: Any, facing: Any, rims: Any, around: Any, k: int, rim: float, own: Any) -> None:
+    """Write what cell `k`, left with this much on its rim, keeps of each ray against what others are left with."""
+    before, other = 0, 0.0
+    for t in range(RAYS):
+        own[t] = rays[k, t]
+        f = facing[k, t]
+        if f == 0 or rims[f - 1] <= rim:
+            continue
+        if f != before:
+            before, other = f, _left(rays[f - 1], facing[f - 1], rims, around, f - 1, k, rim)
+        if other > rim:
+            own[t] *= (rim / other) ** 2
+
+
+@njit(cache=True, nogil=True)
+def _left(rays: Any, facing: Any, rims: Any, around: Any, g: int, k: int, rim: float) -> float:
+    """Return what cell `g` keeps on its rim against `k` and those around `k`."""
+    left = 0.0
+    for t in range(RAYS):
+        f = facing[t]
+        other = rim if f == k + 1 else rims[f - 1] if around[f] == k + 1 and f else 0.0
+        left += rays[t] * (rims[g] / other) ** 2 if other > rims[g] else rays[t]
+    return left
+
+
+@njit(cache=True, nogil=True)
+def _upper(rays: Any, ordered: Any) -> Any:
+    """Return the score of a cell's rays."""
+    _sort_into(ordered, rays)
+    return ordered[_FIRST:_LAST].sum() / (8 * (_LAST - _FIRST))
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,56 @@
+"""Whose the stain between two cells is: of the rim that is the more stained, as far as it is."""
+
+import numpy as np
+import pytest
+
+from spatial_til.segmentation.rim import RAYS, _scores
+
+LEVEL = 80
+
+
+def scored(stained, facing):
+    """Return (cells, 2) scores of one marker; `stained`, `facing`: per cell the rays stained, and {cell: rays}."""
+    n = len(stained)
+    rays, faced = np.zeros((n, 1, RAYS), dtype=np.int32), np.zeros((n, RAYS), dtype=np.int32)
+    for k in range(n):
+        rays[k, 0, list(stained[k])] = LEVEL
+        for other, at in facing[k].items():
+            faced[k, list(at)] = other + 1
+    return _scores(rays, faced, np.ones(n, dtype=np.bool_))[:, 0]
+
+
+def test_a_cell_that_faces_nobody_keeps_all_it_has():
+    ((seen, own),) = scored([range(14)], [{}])
+    assert seen == own == pytest.approx(LEVEL / 8)
+
+
+def test_a_cell_beside_a_stained_one_keeps_the_square_of_its_share():
+    shared = range(12)
+    negative, positive = scored([shared, range(RAYS)], [{1: shared}, {0: range(3)}])
+    first = (12 / 24) ** 2  # as seen; then of 3 of its 12 rays' stain against 24
+    assert negative == pytest.approx([LEVEL / 8, LEVEL / 8 * (first * 12 / 24) ** 2])
+    assert positive == pytest.approx([LEVEL / 8, LEVEL / 8])
+
+
+def test_equal_neighbours_keep_all():
+    assert scored([range(RAYS)] * 2, [{1: range(8)}, {0: range(8)}]) == pytest.approx(LEVEL / 8)
+
+
+def test_a_cell_among_stained_ones_does_not_outweigh_one_stained_in_part():
+    """Cell 0 borrows 18 rays from three others; cell 1 has 14 of its own, 6 of them towards cell 0."""
+    around = {1: range(6), 2: range(6, 12), 3: range(12, 18)}
+    full = {0: range(6), 1: range(6, 9)}
+    part = {0: range(6), 2: range(20, 22), 3: range(22, 24)}
+    borrowing, partly, *_ = scored([range(18), range(14), range(RAYS), range(RAYS)], [around, part, full, full])
+    first = 6 + 12 * (18 / 24) ** 2  # rays it keeps: what it shares with cell 1, seen to have less, and the rest
+    assert borrowing[1] == pytest.approx(LEVEL / 8 * (6 * (first / 24) ** 2 + 4 * (first / 14) ** 2) / 10)
+    assert partly[1] == pytest.approx(partly[0])
+
+
+def test_no_cell_beyond_those_faced_is_asked():
+    """So that a cell comes out the same in every tile that holds those it faces."""
+    facing = [{1: range(8)}, {0: range(8), 2: range(12, 20)}, {1: range(8)}]
+    near = scored([range(10), range(8, 22), range(RAYS)], facing)
+    far = scored([range(10), range(8, 22), ()], facing)
+    assert near[0].tolist() == far[0].tolist()
+    assert near[1].tolist() != far[1].tolist()
