@@ -83,8 +83,8 @@ def positions(slide: MeasuredSlide) -> np.ndarray:
 
 def called(slides: Sequence[MeasuredSlide], marker: str, modality: str) -> list[np.ndarray]:
     """Return which cells of each slide are positive, by the cut-off of all."""
-    scores = [score_of(slide.cells, marker, **HOW) for slide in slides]
-    cut = find_threshold(scores, batch="", marker=marker, modality=modality).threshold
+    scores, seen = ([score_of(slide.cells, marker, **HOW, own=own) for slide in slides] for own in (True, False))
+    cut = find_threshold(scores, seen=seen, batch="", marker=marker, modality=modality).threshold
     return [call_positive(slide.cells, marker, cut, **HOW)[1] for slide in slides]
 
 

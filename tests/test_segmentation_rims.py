@@ -42,9 +42,12 @@ def test_a_cell_among_stained_ones_does_not_outweigh_one_stained_in_part():
     full = {0: range(6), 1: range(6, 9)}
     part = {0: range(6), 2: range(20, 22), 3: range(22, 24)}
     borrowing, partly, *_ = scored([range(18), range(14), range(RAYS), range(RAYS)], [around, part, full, full])
-    first = 6 + 12 * (18 / 24) ** 2  # rays it keeps: what it shares with cell 1, seen to have less, and the rest
-    assert borrowing[1] == pytest.approx(LEVEL / 8 * (6 * (first / 24) ** 2 + 4 * (first / 14) ** 2) / 10)
-    assert partly[1] == pytest.approx(partly[0])
+    left = 6 + 12 * (18 / 24) ** 2  # rays that cell 0 keeps in the first round: all it shares with cell 1
+    kept = [(left / 14) ** 2] * 6 + [(left / 24) ** 2] * 12 + [0.0] * 6
+    assert borrowing[1] == pytest.approx(LEVEL / 8 * np.mean(sorted(kept)[12:22]))
+    own = 8 + 6 * (14 / 18) ** 2  # of cell 1, which then meets a rim hardly stronger, where 18 rays were seen
+    assert partly[1] == pytest.approx(LEVEL / 8 * np.mean([1.0] * 6 + [(own / left) ** 2] * 4))
+    assert partly[1] > 1.5 * borrowing[1]
 
 
 def test_no_cell_beyond_those_faced_is_asked():

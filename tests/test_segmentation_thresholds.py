@@ -102,3 +102,13 @@ def test_a_negative_control_and_a_frozen_value_come_before_statistics():
     assert by_control.method == "negative_control"
     assert by_control.threshold == pytest.approx(np.percentile(control, 99.9))
     assert cut(scores, frozen=0.5).threshold == 0.5
+
+
+def test_two_populations_that_are_not_there_as_seen_make_no_cut_off():
+    rng = np.random.default_rng(5)
+    seen = [rng.gamma(2.0, 0.02, 4000) for _ in range(3)]
+    parted = [np.where(s > 0.05, s + 0.15, 0.2 * s) for s in seen]
+    assert find_threshold(parted, batch="", marker="CD8", modality="brightfield").threshold is not None
+    both = find_threshold(parted, seen=seen, batch="", marker="CD8", modality="brightfield")
+    assert (both.threshold, both.method, both.flags) == (None, "unimodal", ("no_positive_population",))
+    assert find_threshold(parted, seen=parted, batch="", marker="CD8", modality="brightfield").threshold is not None

@@ -28,6 +28,8 @@ from spatial_til.segmentation.thresholds import draw_cells, find_threshold
 from spatial_til.study import Job
 
 Scores: TypeAlias = NDArray[np.floating[Any]]
+#: (2, n) scores of cells: without what belongs to a neighbour, and as seen.
+Both: TypeAlias = NDArray[np.floating[Any]]
 #: The batch of slides for which the sheet names none.
 ONE_BATCH = "study"
 
@@ -80,8 +82,8 @@ def find_thresholds(jobs: Sequence[Job], folder: ScoredFolder) -> dict[Pool, Poo
     Notes
     -----
     Scores of one staining batch are held at a time, at most 20,000 of 4 bytes a slide and marker (8 where a cell
-    table has them), and those of one marker once more: 480 MB for 2,000 slides of two markers in one batch. Slides
-    are taken by name, so that no sum depends on the order of the sheet.
+    table has them), each as seen too, and those of one marker once more: 960 MB for 2,000 slides of two markers in
+    one batch. Slides are taken by name, so that no sum depends on the order of the sheet.
     """
     members: dict[Pool, list[Job]] = defaultdict(list)
     for job in jobs:
@@ -101,7 +103,7 @@ def _by_name(job: Job) -> str:
     return job.slide_id
 
 
-def _scores(members: Mapping[Pool, Sequence[Job]], folder: ScoredFolder) -> dict[tuple[str, Pool], Scores]:
+def _scores(members: Mapping[Pool, Sequence[Job]], folder: ScoredFolder) -> dict[tuple[str, Pool], Both]:
     """Return the scores that some pools hold, by slide; each slide is read once."""
     pools: dict[str, list[Pool]] = defaultdict(list)
     by_id = {job.slide_id: job for jobs in members.values() for job in jobs}
@@ -124,7 +126,7 @@ def _labels(pools: Sequence[Pool]) -> dict[Pool, str]:
     return {p: p.batch if p in alone else f"{p.batch} ({p.modality} {p.fingerprint})" for p in pools}
 
 
-def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, Scores]:
+def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, Both]:
     """Return the scores of the cells of one slide that enter each pool; calls that came along enter none."""
     measured = read_measured(folder.measured(job.slide_id), markers=[pool.marker for pool in pools])
     chosen = draw_cells(job.slide_id, measured.cells.x_um, measured.cells.y_um)
@@ -132,27 +134,30 @@ def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, 
     for pool in pools:
         if pool.marker not in measured.cells.calls:
             with suppress(CellTableError):  # a table that lacks the marker fails alone, when it is scored
-                found[pool] = marker_score(measured, pool)[chosen]
+                found[pool] = np.stack([marker_score(measured, pool, own=own)[chosen] for own in (True, False)])
     return found
 
 
-def marker_score(measured: Measured, pool: Pool) -> Scores:
-    """Return the (n,) score of every cell that is compared with the pool's cut-off."""
+def marker_score(measured: Measured, pool: Pool, *, own: bool = True) -> Scores:
+    """Return the (n,) score of every cell that is compared with the pool's cut-off; `own`: see `score_of`."""
     settings = pool.settings
-    return score_of(measured.cells, pool.marker, compartment=settings.compartment, statistic=settings.statistic)
+    how = {"compartment": settings.compartment, "statistic": settings.statistic}
+    return score_of(measured.cells, pool.marker, **how, own=own)
 
 
-def _result(pool: Pool, label: str, jobs: Sequence[Job], scores: Mapping[tuple[str, Pool], Scores]) -> PoolResult:
-    def of(*controls: str) -> list[Scores]:
+def _result(pool: Pool, label: str, jobs: Sequence[Job], scores: Mapping[tuple[str, Pool], Both]) -> PoolResult:
+    def of(*controls: str) -> tuple[list[Scores], list[Scores]]:
         found = [scores[j.slide_id, pool] for j in jobs if j.control in controls and (j.slide_id, pool) in scores]
-        return [s[np.isfinite(s)] for s in found]  # a cell without signal was not compared with anything
+        own, seen = ([both[k][np.isfinite(both[k])] for both in found] for k in range(2))  # NaN: nothing to compare
+        return own, seen
 
-    pooled = of("", "positive")
-    negative = of("negative")
+    pooled, seen = of("", "positive")
+    negative, _ = of("negative")
     settings = pool.settings
     if settings.threshold == "auto":
         threshold = find_threshold(
             pooled,
+            seen=seen,
             batch=label,
             marker=pool.marker,
             modality=pool.modality,
@@ -164,7 +169,7 @@ def _result(pool: Pool, label: str, jobs: Sequence[Job], scores: Mapping[tuple[s
         n = sum(len(s) for s in pooled)
         positive = sum(int((s >= settings.threshold).sum()) for s in pooled)
         threshold = Threshold(label, pool.marker, float(settings.threshold), "fixed", None, n, positive, n > 0)
-    verified = _stain_verified(pool, threshold, pooled, of("positive"))
+    verified = _stain_verified(pool, threshold, pooled, *of("positive"))
     return PoolResult(replace(threshold, evaluable=verified), verified)
 
 
@@ -173,6 +178,7 @@ def _stain_verified(
     threshold: Threshold,
     pooled: Sequence[Scores],
     controls: Sequence[Scores],
+    controls_seen: Sequence[Scores],
 ) -> bool:
     """Return whether positive cells show that the stain worked: in the batch, or in its positive controls alone.
 
@@ -186,6 +192,7 @@ def _stain_verified(
         return False
     alone = find_threshold(
         controls,
+        seen=controls_seen,
         batch=pool.batch,
         marker=pool.marker,
         modality=pool.modality,

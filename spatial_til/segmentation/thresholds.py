@@ -63,6 +63,7 @@ class _Split(NamedTuple):
 def find_threshold(
     scores: Sequence[NDArray[np.floating[Any]]],
     *,
+    seen: Sequence[NDArray[np.floating[Any]]] | None = None,
     batch: str,
     marker: str,
     modality: str,
@@ -76,6 +77,10 @@ def find_threshold(
     ----------
     scores
         One array a slide, the score of each drawn cell (see `draw_cells`); slides weigh equally. NaN is left out.
+    seen
+        Scores of the same cells with what belongs to their neighbours. Where they show one population there is no
+        cut-off: sharing stain out between neighbours parts what lies between negative and positive, and would
+        make two populations of a continuum.
     modality
         ``brightfield`` (scores in OD) or ``fluorescence`` (intensity above background).
     statistic
@@ -93,8 +98,7 @@ def find_threshold(
     described by two Gaussians than by one (delta BIC > 10) and stand apart (Ashman's D > 2), and in brightfield
     the upper side must be dark enough to be stain. Otherwise there is one population and no cut-off.
     """
-    pool = [np.sort(s[np.isfinite(s)]) for s in scores]
-    pool = [s for s in pool if len(s)]
+    pool = _sorted(scores)
     flags: list[str] = ["threshold_single_slide"] if len(pool) == 1 else []
     n_cells = sum(len(s) for s in pool)
     least, population = OD_FLOORS.get(statistic, OD_FLOORS["other"]) if modality == "brightfield" else (0.0, 0.0)
@@ -113,13 +117,20 @@ def find_threshold(
         return result(float(frozen), "frozen", None)
     if not pool:
         return result(None, "none", None)
-    split = _split(pool, _OD_SCALE if modality == "brightfield" else 0.0, least, population)
-    if split is None:
+    scale = _OD_SCALE if modality == "brightfield" else 0.0
+    split = _split(pool, scale, least, population)
+    if split is None or (seen is not None and _split(_sorted(seen), scale, least, population) is None):
         flags.append("no_positive_population")
         return result(None, "unimodal", None)
     if split.ashman_d < _WEAK_ASHMAN_D or split.valley_share == _NO_VALLEY:
         flags.append("threshold_weak")
     return result(split.cut, "tail" if split.valley_share == _NO_VALLEY else "valley", split.ashman_d)
+
+
+def _sorted(scores: Sequence[NDArray[np.floating[Any]]]) -> list[NDArray[np.floating[Any]]]:
+    """Return the sorted finite scores of each slide that has any."""
+    pool = [np.sort(s[np.isfinite(s)]) for s in scores]
+    return [s for s in pool if len(s)]
 
 
 def _split(
