@@ -178,7 +178,7 @@ def _stain_verified(
     threshold: Threshold,
     pooled: Sequence[Scores],
     controls: Sequence[Scores],
-    controls_seen: Sequence[Scores],
+    controls_seen: Sequence[Scores] | None = None,
 ) -> bool:
     """Return whether positive cells show that the stain worked: in the batch, or in its positive controls alone.
 
