@@ -87,6 +87,34 @@ def test_impossible_panels_are_refused(panel, words):
     assert words in "\n".join(problems_of({"panel": panel}))
 
 
+def stained(*markers):
+    return {**PANEL, "stains": PANEL["stains"] | {m: {"marker": m, "vector": "aec"} for m in markers}}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"segmentation": {"min_nucleus_area_um2": 50, "max_nucleus_area_um2": 50}}, "must be below max_nucleus_area"),
+        ({"tumor": {"method": "marker"}}, 'needs a panel entry with marker = "tumor"'),
+        ({"tumor": {"method": "classifier"}}, "needs tumor.model"),
+        ({"populations": {"CD8+": "CD8-"}}, "CD8+ is always reported and may not mean anything else"),
+        ({"populations": {"odd": "CD8+ & TIM3+"}}, "TIM3+ is no term of this panel: use CD8+, CD8- with"),
+        ({"populations": {"odd": " "}}, "nothing is no term of this panel"),
+        ({"fluorescence": {"autofluorescence": "AF"}}, "does nothing for a brightfield panel"),
+        ({"segmentation": {"cytoplasm_markers": ["CD9"]}}, "'CD9' is no marker of the panel; the nearest"),
+        ({"longitudinal": {"timepoints": ["a", "a"]}}, "time points must be named and distinct, found ['a', 'a']"),
+        ({"longitudinal": {"timepoints": ["a", " "]}}, "time points must be named and distinct"),
+        ({"longitudinal": {"timepoints": []}}, "time points must be named and distinct"),
+        ({"panel": stained("LAG3+")}, "marker 'LAG3+' may not be empty nor contain"),
+        ({"panel": stained(" LAG3")}, "marker ' LAG3' may not be empty nor contain"),
+        ({"panel": {}}, "key 'panel.modality' is missing: every protocol must give it"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(values, words):
+    """Each would score something else than what it says."""
+    assert words in "\n".join(problems_of({"panel": PANEL} | values))
+
+
 def test_fingerprint_follows_values_not_spelling():
     bare = parse_protocol({"panel": PANEL})
     spelt = parse_protocol({"panel": PANEL, "compartments": {"inner_um": 500}})
