@@ -3,10 +3,10 @@
     python -m benchmarks.mutants [--n 200] [--seed 0] [--work DIR] [--json PATH]
 
 Draws mutants of `spatial_til/geometry/` and `spatial_til/metrics/` evenly among all there are, applies each in a
-private copy and runs the tests that reach the changed line, the quickest first, until one fails. Which tests reach
-which line is measured once. A line that no test reaches counts as survived. Those in `equivalent.toml` change no
-result, and it says why; the share killed leaves them out. Exit status 1 where it is below the bar. With `--json` the
-command goes on where it was stopped.
+private copy and runs the tests that reach the changed line, the quickest first, until one fails or 90 s of them have
+passed. Which tests reach which line is measured once. A line that no test reaches counts as survived. Those in
+`equivalent.toml` change no result, and it says why; the share killed leaves them out. Exit status 1 where it is below
+the bar. With `--json` the command goes on where it was stopped.
 """
 
 from __future__ import annotations
