@@ -64,6 +64,7 @@ def test_counts_areas_and_border_are_summed():
     assert pooled.gates["core_mm2"] == pytest.approx(1.2)
     assert pooled.gates["border_um"] == sum(s.gates["border_um"] for s in slides)
     assert "between_slide_unknown" in pooled.flags
+    assert pooled.meta.slide_id == "a+b"
 
 
 def test_one_slide_pooled_is_the_slide():

@@ -59,6 +59,8 @@ ONE, UP, KNOWN = np.array([1.0]), np.arange(4.0), Value(1.0, 0.5, 1.5, 0.25, 9)
         (difference(Value(None, reason="lost"), KNOWN, 0.95), None, 0, "lost"),
         (difference(Value(None, reason="lost"), Value(None, reason="torn"), 0.95), None, 0, "torn"),
         (difference(KNOWN, Value(3.0), 0.95), 2.0, 0, "no interval at both time points"),
+        (difference(KNOWN, Value(3.0, sigma=0.2), 0.95), 2.0, 0, "no interval at both time points"),
+        (difference(KNOWN, Value(3.0, dof=9), 0.95), 2.0, 0, "no interval at both time points"),
         (log2_contrast([density_of(9)], [density_of(9, 0.0)], 0.95), None, 0, "no tissue in this compartment"),
         (log2_contrast([density_of(9)], [density_of(9, sigma=None)], 0.95), 0.0, 0, "too few tiles for an interval"),
         (log2_ratio(density_of(9, 0.0), density_of(9), confidence=0.95), None, 0, "a compartment has no tissue"),
