@@ -97,6 +97,13 @@ def test_hole_in_the_margin_is_outside_without_distance_and_no_border() -> None:
     assert placed.border_distance_um[1] == pytest.approx(-360, abs=0.02)
 
 
+def test_a_hole_in_one_of_two_pieces_is_told() -> None:
+    tissue = [FIELD, box(7000, 0, 13000, 6000)]
+    whole, holed = disk(3000, 3000, 1500), disk(10_000, 3000, 1500).difference(disk(10_000, 3000, 300))
+    assert divide(tissue, [whole, holed]).flags == ("tumor_holes",)
+    assert divide(tissue, whole).flags == ()
+
+
 def test_island_in_an_ignored_hole_adds_no_border() -> None:
     ring = disk(3000, 3000, 1500).difference(disk(3000, 3000, 600))
     alone = divide(FIELD, ring)

@@ -13,6 +13,7 @@ from spatial_til.metrics.pointpatterns import pairs as pairs_module
 from spatial_til.metrics.pointpatterns import parts as parts_module
 from spatial_til.metrics.pointpatterns.nulls import draw_labels, label_strata, null_summary
 from spatial_til.metrics.pointpatterns.pairs import Pair, PatternSettings, Region, pair_rows
+from spatial_til.model import COMPARTMENTS
 
 SETTINGS = PatternSettings(
     radii_um=(20.0, 30.0, 50.0), permutations=19, bootstrap=200, min_tiles=8, confidence=0.95, seed=0
@@ -311,3 +312,20 @@ def test_intervals_cover_the_truth_of_points_at_random():
             covered.setdefault(name, []).append(row.ci_low <= value <= row.ci_high)
     shares = {name: np.mean(hits) for name, hits in covered.items()}
     assert all(0.90 <= share <= 0.995 for share in shares.values()), shares
+
+
+def test_tiles_of_two_compartments_are_numbered_through_and_keep_their_areas():
+    inner, outer = COMPARTMENTS.index("inner_margin"), COMPARTMENTS.index("outer_margin")
+    region = Region(
+        name="margin",
+        slide_id="S1",
+        xy_um=np.zeros((5, 2)),
+        compartment=np.array([inner, outer, outer, inner, outer]),
+        tile=np.array([1, 0, 2, 0, 1]),
+        tile_area_mm2={"inner_margin": np.array([0.04, 0.03]), "outer_margin": np.array([0.02, 0.01, 0.04])},
+        window=L_SHAPE,
+    )
+    tile, tiles = pairs_module._number_tiles(region)
+    assert tile.tolist() == [1, 2, 4, 0, 3]
+    assert tiles.area_um2 == pytest.approx([40_000, 30_000, 20_000, 10_000, 40_000])
+    assert tiles.stratum.tolist() == [inner, inner, outer, outer, outer]

@@ -164,6 +164,8 @@ def test_absent_despite_contact_needs_the_upper_limit_below_one_percent():
     assert not run(few).absent_despite_contact
     assert run(many).absent_despite_contact
     assert not run(build([(CORE, 20.0, False, 99)])).absent_despite_contact
+    at = replace(run(many), near_percent=replace(run(many).near_percent, ci_high=1.0))
+    assert not at.absent_despite_contact
 
 
 def test_distance_is_to_another_cell_in_the_tissue():
