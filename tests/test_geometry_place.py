@@ -12,7 +12,7 @@ from spatial_til.geometry.compartments import build_compartments
 from spatial_til.geometry.locate import locate
 from spatial_til.geometry.nearest import nearest_on_lines
 from spatial_til.geometry.pieces import group_lines
-from spatial_til.geometry.place import place_cells
+from spatial_til.geometry.place import measure_points, place_cells
 from spatial_til.model import COMPARTMENTS, EXCLUDED, Compartments
 
 
@@ -163,3 +163,21 @@ def test_nearest_matches_shapely_and_measures_along_the_lines() -> None:
     np.testing.assert_allclose(
         nearest_on_lines(xy, ragged).distance_um, shapely.distance(shapely.points(xy), ragged), atol=1e-9
     )
+
+
+def test_places_on_the_border_of_a_second_piece_come_after_all_of_the_first():
+    compartments = build_compartments(
+        tissue=MultiPolygon([box(0, 0, 3000, 3000), box(4000, 0, 9000, 5000)]),
+        tumor=MultiPolygon([box(1000, 1000, 2000, 2000), box(5000, 1000, 8000, 4000)]),
+        image_box=None,
+        inner_um=200,
+        outer_um=200,
+        edge_tolerance_um=30,
+    )
+    cells = np.array([[1500.0, 950.0], [950.0, 1700.0], [6500.0, 950.0], [8050.0, 2500.0]])
+    position = measure_points(cells, compartments).position_um
+    assert (position[:2] <= 4000).all()
+    assert ((position[2:] >= 4000) & (position[2:] <= 16_000)).all()
+    apart = np.abs(np.diff(position))[[0, 2]]
+    expected = [500 + 700, 1500 + 1500]  # around the corner between them, the one way or the other
+    assert np.minimum(apart, [4000 - apart[0], 12_000 - apart[1]]) == pytest.approx(expected)

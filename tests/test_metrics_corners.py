@@ -43,6 +43,15 @@ def test_between_the_border_and_the_shallowest_sample_the_share_rises_from_zero(
     assert depth_fraction(np.array([0.0, 0.5, 12.5]), np.array([25.0, 75.0])).tolist() == [0.0, 0.005, 0.125]
 
 
+@pytest.mark.parametrize("spread", [0, 4])
+def test_the_error_of_a_share_is_that_of_its_tiles_or_of_lone_cells_whichever_is_more(spread):
+    positive = 20.0 + spread * np.array([-2, -1, 0, 1, 2] * 4)
+    found = share_percent(TileSums(np.column_stack((positive, np.full(20, 50.0))), np.zeros(20, dtype=np.int64)), GATES)
+    of_tiles, of_cells = math.sqrt(20 * positive.var(ddof=1)) / 1000, math.sqrt(0.4 * 0.6 / 1000)
+    assert (of_tiles > of_cells) == bool(spread)
+    assert found.sigma == pytest.approx(100 * max(of_tiles, of_cells))
+
+
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_a_compartment_of_few_tiles_adds_its_variance_and_one_tile_none_and_no_nan(n):
     random = np.random.default_rng(0)
