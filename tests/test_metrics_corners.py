@@ -162,10 +162,12 @@ def test_a_share_of_none_or_all_is_not_certain_in_a_change_or_a_sum_of_slides(po
         assert pooled.sigma == pytest.approx(share.sigma / math.sqrt(n))
 
 
-def test_slides_that_are_alike_and_without_any_error_have_no_degrees_of_freedom_and_no_nan():
-    slides = [slide_of_share(name, 100, 25.0, sigma=0.0) for name in "abcd"]
+@pytest.mark.parametrize("sigma", [0.0, None])
+def test_slides_that_are_alike_and_without_any_error_give_a_mean_that_is_not_certain(sigma):
+    slides = [slide_of_share(name, 100, 25.0, sigma=sigma) for name in "abcd"]
     found = pooled_values(slides, confidence=0.95)["tps_percent"]
-    assert (found.value, found.ci_low, found.ci_high, found.sigma, found.dof) == (25.0, 25.0, 25.0, 0.0, 0)
+    assert (found.value, found.ci_low, found.ci_high, found.sigma) == (25.0, None, None, None)
+    assert found.reason == "no interval on every slide"
 
 
 def test_a_quartile_that_is_just_reached_is_one():

@@ -50,9 +50,9 @@ def _pooled(name: str, slides: Sequence[SlideScore], confidence: float) -> Value
     mean = float(weights @ values)
     sigma, dof = _standard_error(weights, values, [slide.values[name] for slide in having])
     flags = tuple(dict.fromkeys(flag for slide in having for flag in slide.values[name].flags))
-    if sigma is None:
+    if not sigma:  # slides that agree to the last digit do not make their mean certain
         return Value(mean, reason="no interval on every slide", flags=flags)
-    half = t_quantile(dof, confidence) * sigma if sigma > 0 else 0.0
+    half = t_quantile(dof, confidence) * sigma
     return Value(mean, mean - half, mean + half, sigma, whole_dof(dof), flags=flags)
 
 
