@@ -10,7 +10,8 @@ from spatial_til.segmentation.cells import CELL_COST, COST_BIT, TERRITORY_COST
 from spatial_til.segmentation.foreground import depth_in
 from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.measure import measure_cells
-from spatial_til.segmentation.scratch import Scratch
+from spatial_til.segmentation.rim import RAYS, _upper
+from spatial_til.segmentation.scratch import Scratch, lent_scratch
 from spatial_til.segmentation.smooth import smooth
 
 BESIDE = [(-1, -1, 23), (-1, 0, 16), (-1, 1, 23), (0, -1, 16), (0, 1, 16), (1, -1, 23), (1, 0, 16), (1, 1, 23)]
@@ -104,3 +105,25 @@ def test_marks_are_found_wherever_they_are(cols):
     mark, at = mark_room(cols)
     mark[:cols] = np.random.default_rng(cols).integers(0, 2, cols)
     assert at[: marked(mark, at)].tolist() == np.flatnonzero(mark).tolist()
+
+
+def test_scratch_is_lent_to_one_at_a_time_and_used_again():
+    with lent_scratch() as one, lent_scratch() as other:
+        assert one is not other
+        kept = one.array("plane", (4, 5), np.int16)
+    with lent_scratch() as again, lent_scratch() as further:
+        assert {id(again), id(further)} == {id(one), id(other)}
+        same = one.array("plane", (2, 5), np.int16)
+        assert np.shares_memory(same, kept)
+    with pytest.raises(ValueError, match="torn"), lent_scratch() as torn:
+        raise ValueError("torn")
+    with lent_scratch() as one, lent_scratch() as other:  # what a failed tile held is not lost
+        assert torn in (one, other)
+
+
+@pytest.mark.parametrize("levels", [1, 3, 1000])
+def test_the_score_is_the_mean_of_the_upper_half_of_rays_without_the_top_two(levels):
+    rng = np.random.default_rng(levels)
+    for rays in rng.integers(0, levels, (200, RAYS)).astype(np.int32):  # with many of one level, and with none
+        assert _upper(rays) == np.sort(rays)[12:22].sum() / 80
+        assert _upper(rays / 7) == pytest.approx(np.sort(rays / 7)[12:22].sum() / 80, rel=1e-12)

@@ -110,9 +110,8 @@ def _pictures(task: MeasureTask) -> tuple[Path, Path]:
     return task.folder.overview(task.job.slide_id), task.folder.stains(task.job.slide_id)
 
 
-def _write_pictures(task: MeasureTask, slide: Slide, constants: Calibration) -> tuple[float, float]:
-    """Store a slide at low resolution, its stains and its picture; return the picture's width and height in µm."""
-    _store_stains(task, slide, constants)
+def _store_picture(task: MeasureTask, slide: Slide) -> tuple[float, float]:
+    """Store a slide at low resolution; return the picture's width and height in µm."""
     pictures = task.folder.overview(task.job.slide_id), task.folder.photo(task.job.slide_id)
     return write_overview(*pictures, slide, task.job.protocol.panel.roles, OVERVIEW_PX)
 
@@ -265,9 +264,9 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
             finder=None if seg.method == "watershed" else find_nuclei_with(seg.method, seg.weights),
             threads=task.threads,
             progress=tell_tiles(task.folder.tiles(job.slide_id)),
-            beside=lambda constants: _write_pictures(task, slide, constants),
+            beside=(lambda constants: _store_stains(task, slide, constants), lambda _: _store_picture(task, slide)),
         )
-    numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": found.beside}
+    numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": found.beside[1]}
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}

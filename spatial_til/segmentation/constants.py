@@ -18,7 +18,7 @@ from spatial_til.segmentation.foreground import SCALE
 from spatial_til.segmentation.guided import stain_level
 from spatial_til.segmentation.leak import leaked_share
 from spatial_til.segmentation.overview import read_overview, sample_boxes
-from spatial_til.segmentation.scratch import Scratch
+from spatial_til.segmentation.scratch import Scratch, lent_scratch
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings
 from spatial_til.segmentation.tissue import mask_of, require_tissue, tissue_fluorescence
 from spatial_til.units import PixelSize
@@ -164,21 +164,22 @@ def _typical(source: PixelSource, draft: Calibration) -> float:
 
     The weights make it independent of how densely nuclei lie.
     """
-    px = source.pixel_size
-    side = max(round(_TYPICAL_UM / px.mean_um), 1)
-    means = []
-    scratch = Scratch()
-    boxes = sample_boxes(draft.tissue, source.shape, px)
+    boxes = sample_boxes(draft.tissue, source.shape, source.pixel_size)
     with ThreadPoolExecutor(2) as pool:
-        pixels = pool.map(lambda box: source.read(*box), boxes)
-    for box, read in zip(boxes, pixels, strict=True):
-        nuclear, _ = draft.planes(read, scratch)
-        contrast = draft.contrast(nuclear, (box[0], box[2]), px, scratch)
-        rows, cols = (n // side * side for n in contrast.shape)
-        blocks = contrast[:rows, :cols].reshape(rows // side, side, cols // side, side)
-        means.append(blocks.mean(axis=(1, 3), dtype=np.float64).ravel())
+        means = list(pool.map(lambda box: _contrast_means(source, draft, box), boxes))
     levels = np.sort(np.maximum(np.concatenate(means), 0)) if means else np.zeros(1)
     weight = np.cumsum(levels)
     if weight[-1] <= 0:
         return 1.0
     return float(levels[np.searchsorted(weight, weight[-1] / 2)]) / SCALE
+
+
+def _contrast_means(source: PixelSource, draft: Calibration, box: tuple[int, int, int, int]) -> FloatArray:
+    """Return the nuclear contrast of a box above background, averaged over squares of 4 µm (n,)."""
+    side = max(round(_TYPICAL_UM / source.pixel_size.mean_um), 1)
+    with lent_scratch() as scratch:
+        nuclear, _ = draft.planes(source.read(*box), scratch)
+        contrast = draft.contrast(nuclear, (box[0], box[2]), source.pixel_size, scratch)
+        rows, cols = (n // side * side for n in contrast.shape)
+        blocks = contrast[:rows, :cols].reshape(rows // side, side, cols // side, side)
+        return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64).ravel())

@@ -1,7 +1,9 @@
-"""Memory that one thread uses again for every tile: asking for it anew costs as much as the work."""
+"""Memory that is used again for every tile and slide: asking for it anew costs as much as the work."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -25,3 +27,19 @@ class Scratch:
         if name not in self._buffers or self._buffers[name].size < size:
             self._buffers[name] = np.empty(size + size // 8, dtype=np.uint8)
         return self._buffers[name][:size].view(dtype).reshape(shape)
+
+
+_FREE: list[Scratch] = []
+
+
+@contextmanager
+def lent_scratch() -> Iterator[Scratch]:
+    """Lend buffers that nobody else uses meanwhile. A process keeps as many as were ever lent at once."""
+    try:
+        scratch = _FREE.pop()
+    except IndexError:
+        scratch = Scratch()
+    try:
+        yield scratch
+    finally:
+        _FREE.append(scratch)

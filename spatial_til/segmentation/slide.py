@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +27,7 @@ from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, s
 from spatial_til.segmentation.overview import Remembered, read_overview
 from spatial_til.segmentation.qc import QC, judge
 from spatial_til.segmentation.rim import FRACTION
-from spatial_til.segmentation.scratch import Scratch
+from spatial_til.segmentation.scratch import Scratch, lent_scratch
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.thresholds import OD_FLOORS
 from spatial_til.segmentation.tiles import Tile, tile_grid
@@ -42,7 +41,7 @@ class MeasuredSlide(NamedTuple):
     cells: Cells
     tissue: MultiPolygon
     qc: QC
-    beside: Any = None  # what the work beside the tiles returned
+    beside: tuple[Any, ...] = ()  # what each work beside the tiles returned
 
 
 class _Part(NamedTuple):
@@ -67,7 +66,7 @@ def measure_slide(
     threads: int = 1,
     tile_px: int = 2048,
     progress: Callable[[int, int], None] | None = None,
-    beside: Callable[[Calibration], object] | None = None,
+    beside: Sequence[Callable[[Calibration], object]] = (),
 ) -> MeasuredSlide:
     """Find every cell of a slide and measure its markers.
 
@@ -89,7 +88,7 @@ def measure_slide(
     progress
         Called with tiles done and tiles in all.
     beside
-        Called once with the slide's constants, in one of the threads, when no tile is left to begin.
+        Each called once with the slide's constants, in one of the threads, when no tile is left to begin.
 
     Raises
     ------
@@ -107,17 +106,16 @@ def measure_slide(
     if finder is not None:
         tile, halo_px = (seams.TILE_PX, seams.TILE_PX), seams.HALO_PX
     tiles, inside = _tissue_tiles(source, constants, tile, halo_px)
-    local = threading.local()
 
     def run(one: Tile, whole: bool) -> _Part:
-        scratch = local.__dict__.setdefault("scratch", Scratch())
-        return _measure_tile(source, labels, finder, constants, one, whole, scratch)
+        with lent_scratch() as scratch:
+            return _measure_tile(source, labels, finder, constants, one, whole, scratch)
 
     parts = []
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
         measured = pool.map(run, tiles, inside)
         quality = pool.submit(judge, constants, sampled, picture=picture)  # last: small pieces even out the threads
-        other = pool.submit(beside or _nothing, constants)
+        others = [pool.submit(work, constants) for work in beside]
         for part in measured:
             parts.append(part)
             if progress is not None:
@@ -127,11 +125,7 @@ def measure_slide(
         cells, colour = _assemble(parts, source, constants)
         found = quality.result()
         cells = _with_pigment(cells, colour, constants, found)
-        return MeasuredSlide(cells, constants.tissue, found, other.result())
-
-
-def _nothing(_: Calibration) -> None:
-    """Do nothing beside the tiles."""
+        return MeasuredSlide(cells, constants.tissue, found, tuple(other.result() for other in others))
 
 
 @contextmanager

@@ -77,7 +77,8 @@ def _write_visible(rgb: Any, density: Any, out: Any) -> None:
         for j in range(out.shape[1]):
             red, green, blue = density[rgb[i, j, 0], 0], density[rgb[i, j, 1], 1], density[rgb[i, j, 2], 2]
             colour = max(red, green, blue) - min(red, green, blue)
-            out[i, j] = np.hypot((red + green + blue) / 3, _COLOUR_WEIGHT * colour)
+            dark, coloured = (red + green + blue) / 3, _COLOUR_WEIGHT * colour
+            out[i, j] = np.sqrt(dark * dark + coloured * coloured)
 
 
 def tissue_fluorescence(

@@ -78,7 +78,8 @@ def _depth_um(mask: BoolArray, px: PixelSize) -> NDArray[np.float32]:
 
 def _ground(visible: FloatArray, px: PixelSize) -> FloatArray:
     """Return the level of ground at each pixel from the squares around it; NaN in `visible` is not looked at."""
-    from scipy.ndimage import gaussian_filter, zoom
+    import cv2
+    from scipy.ndimage import gaussian_filter
 
     side = max(round(_SQUARE_UM / px.mean_um), 1)
     rows, cols = visible.shape
@@ -93,7 +94,7 @@ def _ground(visible: FloatArray, px: PixelSize) -> FloatArray:
     level[seen > 0] = _percentile_of_seen(squares[seen > 0], seen[seen > 0], _GROUND_PERCENTILE)
     weight = gaussian_filter(seen, 1.0, mode="constant")
     smooth = gaussian_filter(level * seen, 1.0, mode="constant") / np.maximum(weight, 1e-9)
-    fine = zoom(smooth, side, order=1, mode="nearest", grid_mode=True)
+    fine = cv2.resize(smooth, (smooth.shape[1] * side, smooth.shape[0] * side), interpolation=cv2.INTER_LINEAR)
     return np.asarray(fine[:rows, :cols])
 
 
