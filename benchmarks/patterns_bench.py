@@ -1,8 +1,8 @@
 """Speed of the point patterns at 1,000,000 cells, beside plain scipy; with --coverage, how well their intervals hold.
 
-    python -m benchmarks.patterns_bench [--cells 1000000] [--threads 2] [--coverage]
+    python -m benchmarks.patterns_bench [--cells 1000000] [--coverage]
 
-Budget: 60 s and 2 GiB for each metric with 199 permutations on two cores. All metrics of a pair share one
+Budget: 60 s and 2 GiB for each metric with 199 permutations. All metrics of a pair share one
 pass, so the time printed is for all of them together.
 """
 
@@ -51,7 +51,7 @@ def timed(work):
     return time.perf_counter() - start, result
 
 
-def speed(n_cells, n_threads):
+def speed(n_cells):
     random = np.random.default_rng(0)
     side = np.sqrt(n_cells / PER_MM2) * 1000
     xy, draw = random.uniform(0, side, (n_cells, 2)), random.random(n_cells)
@@ -60,11 +60,11 @@ def speed(n_cells, n_threads):
     settings = PatternSettings(RADII_UM, PERMUTATIONS, 2000, 8, 0.95, 0)
     few = np.arange(n_cells) % max(n_cells // 2000, 1) == 0
     small = region_of(xy[few], side, side)
-    pair_rows(small, pair_of(tumor[few], cd8[few]), settings, n_threads=n_threads)  # compile
-    seconds, rows = timed(lambda: pair_rows(region, pair, settings, n_threads=n_threads))
+    pair_rows(small, pair_of(tumor[few], cd8[few]), settings)  # compile
+    seconds, rows = timed(lambda: pair_rows(region, pair, settings))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     metrics = len({row.metric for row in rows})
-    print(f"{n_cells} cells, {PERMUTATIONS} permutations, {n_threads} threads")
+    print(f"{n_cells} cells, {PERMUTATIONS} permutations, one core")
     print(f"all {metrics} metrics both ways, {len(rows)} rows: {seconds:.1f} s, peak {peak:.2f} GiB")
     against_scipy(xy, tumor, cd8)
     if importlib.util.find_spec("squidpy") is None:
@@ -167,7 +167,6 @@ def coverage(runs=300):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, default=1_000_000)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--coverage", action="store_true")
     options = parser.parse_args()
-    coverage() if options.coverage else speed(options.cells, options.threads)
+    coverage() if options.coverage else speed(options.cells)

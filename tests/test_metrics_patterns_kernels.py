@@ -63,22 +63,13 @@ def test_no_target_is_infinitely_far_never_at_zero():
     assert np.isinf(nearest_um(alone, build_grid(alone), np.array([0]))).all()
 
 
-def test_limit_hides_only_what_lies_beyond_it():
-    random = np.random.default_rng(0)
-    query, grid = random.uniform(0, 1000, (500, 2)), build_grid(random.uniform(0, 1000, (200, 2)))
-    full, limited = nearest_um(query, grid), nearest_um(query, grid, limit_um=30.0)
-    assert np.array_equal(limited, np.where(full <= 30, full, np.inf))
-
-
-def test_threads_and_clusters_do_not_change_results():
+def test_neighbours_in_clusters_are_those_of_a_tree():
     random = np.random.default_rng(1)
     centres = random.uniform(0, 20_000, (30, 2))
     xy = (centres[random.integers(30, size=6000)] + random.normal(0, 40, (6000, 2))).astype(float)
     query, grid = xy[:3000], build_grid(xy[3000:])
     expected = cKDTree(xy[3000:]).query(query)[0]
-    for n_threads in (1, 2, 5):
-        assert nearest_um(query, grid, n_threads=n_threads) == pytest.approx(expected)
-        assert np.array_equal(count_within(query, grid, RADII, n_threads=n_threads), count_within(query, grid, RADII))
+    assert nearest_um(query, grid) == pytest.approx(expected)
 
 
 # --- window
@@ -90,7 +81,6 @@ def test_boundary_distance_is_exact_with_holes_and_parts():
     xy = np.random.default_rng(2).uniform(-1000, 1600, (3000, 2))
     expected = np.minimum(shapely.distance(window.boundary, shapely.points(xy)), 80.0)
     assert boundary_distance_um(window, xy, 80.0) == pytest.approx(expected, abs=1e-9)
-    assert boundary_distance_um(window, xy, 80, n_threads=3) == pytest.approx(expected, abs=1e-9)
 
 
 def test_overlap_of_a_rectangle_is_its_closed_form():
@@ -214,7 +204,7 @@ def test_k_is_the_same_both_ways():
     overlap = overlap_with_itself(L_SHAPE, 50.0)
     nobody = np.full(300, -1)
     forward = pair_weights(a, nobody, build_grid(b), RADII, overlap).sum(axis=0)
-    back = pair_weights(b, nobody[:200], build_grid(a), RADII, overlap, n_threads=2).sum(axis=0)
+    back = pair_weights(b, nobody[:200], build_grid(a), RADII, overlap).sum(axis=0)
     assert forward == pytest.approx(back)
 
 

@@ -26,7 +26,10 @@ def test_kappa_and_its_interval_are_those_of_statsmodels(pairs):
     with np.errstate(all="ignore"):  # its test of kappa = 0, which is not used here, divides by 0
         other = independent_kappa(counts)
     assert found.value == pytest.approx(other.kappa, abs=1e-12)
-    assert found.sigma == pytest.approx(np.sqrt(max(other.var_kappa, 0.0)), abs=1e-7)
+    if other.var_kappa < 1e-12:  # below 0 by rounding: it has no interval then, and ours has another
+        assert found.ci_low <= found.value + 1e-9 < found.ci_high
+        return
+    assert found.sigma == pytest.approx(np.sqrt(other.var_kappa), abs=1e-7)
     assert found.ci_low == pytest.approx(max(other.kappa_low, -1.0), abs=1e-7)
     assert found.ci_high == pytest.approx(min(other.kappa_upp, 1.0), abs=1e-7)
 
@@ -45,6 +48,16 @@ def test_full_agreement_has_an_interval_with_a_width():
     share = 0.025 ** (1 / 10)  # exact lower limit of ten out of ten
     assert found.value == found.ci_high == 1.0
     assert found.ci_low == pytest.approx((share - 0.5) / 0.5)
+
+
+def test_readers_who_never_agree_are_not_certain_never_to():
+    """Of these six the large-sample variance is none at all: it would say that kappa is -1/3 for sure."""
+    found = cohens_kappa(list("iiieed"), list("eeexxi"), confidence=0.95)
+    chance = (3 + 6) / 36
+    assert found.value == pytest.approx(-chance / (1 - chance))
+    assert found.ci_low == pytest.approx(found.value)
+    assert found.ci_high == pytest.approx((1 - 0.025 ** (1 / 6) - chance) / (1 - chance))  # exact, of none in six
+    assert found.sigma is None
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def _along(lines: MultiLineString, step_um: float) -> tuple[XY, FloatArray]:
     for line in lines.geoms:
         xy = shapely.get_coordinates(line)
         at = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(xy, axis=0).T))))
-        n = max(int(np.ceil(at[-1] / step_um)), 1)
+        n = int(np.ceil(at[-1] / step_um))
         where = (np.arange(n) + 0.5) * at[-1] / n
         points.append(np.column_stack([np.interp(where, at, xy[:, k]) for k in (0, 1)]))
         weights.append(np.full(n, at[-1] / n))

@@ -99,10 +99,12 @@ def place_cells(xy_um: XY, compartments: Compartments) -> Placement:
         msg = f"Cells must have finite positions; {lost} of {len(xy)} have not. Remove them from the table."
         raise CellTableError(msg)
     on_tissue, in_tumor, distance, _ = measure_points(xy, compartments)
-    compartment = np.full(len(xy), _CODE["outside"], dtype=np.int8)
-    compartment[~in_tumor & (distance <= compartments.outer_um)] = _CODE["outer_margin"]
-    compartment[in_tumor] = _CODE["tumor_unresolved"]
-    compartment[in_tumor & (distance < -compartments.inner_um)] = _CODE["core"]
-    compartment[in_tumor & (distance >= -compartments.inner_um)] = _CODE["inner_margin"]
-    compartment[~on_tissue] = EXCLUDED
-    return Placement(compartment=compartment, border_distance_um=distance)
+    first_that_holds = {
+        EXCLUDED: ~on_tissue,
+        _CODE["tumor_unresolved"]: in_tumor & np.isnan(distance),
+        _CODE["core"]: in_tumor & (distance < -compartments.inner_um),
+        _CODE["inner_margin"]: in_tumor,
+        _CODE["outer_margin"]: distance <= compartments.outer_um,
+    }
+    compartment = np.select(list(first_that_holds.values()), list(first_that_holds), _CODE["outside"])
+    return Placement(compartment=compartment.astype(np.int8), border_distance_um=distance)

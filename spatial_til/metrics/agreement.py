@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ from scipy import special
 
 from spatial_til.metrics.intervals import t_quantile
 from spatial_til.model import FloatArray, Value
+
+#: A variance of kappa below this is none but for rounding.
+_NO_VARIANCE = 1e-12
 
 
 def share_agreed(a: Sequence[str], b: Sequence[str], *, confidence: float) -> Value:
@@ -47,9 +51,9 @@ def cohens_kappa(a: Sequence[str], b: Sequence[str], *, confidence: float) -> Va
     Notes
     -----
     kappa = (p_o - p_e) / (1 - p_e): the agreement beyond chance. Not defined where chance alone agrees always:
-    both readers used one and the same class only. Where the readers agree on all slides the large-sample
-    interval has no width; its lower end is then that of the exact interval of p_o, on the scale of kappa. Where one
-    reader used one class only kappa is 0 whatever the agreement, and has no interval.
+    both readers used one and the same class only. Where the large-sample interval has no width, as where the
+    readers agree on all slides, it is the exact interval of p_o on the scale of kappa. Where one reader used one
+    class only kappa is 0 whatever the agreement, and has no interval.
 
     References
     ----------
@@ -73,12 +77,14 @@ def cohens_kappa(a: Sequence[str], b: Sequence[str], *, confidence: float) -> Va
     if len(set(a)) == 1 or len(set(b)) == 1:
         return Value(0.0, reason="a reader used one class only: kappa is 0 whatever the agreement")
     kappa = (agreed - chance) / (1 - chance)
-    if agreed == 1.0:
-        low = share_agreed(a, b, confidence=confidence).ci_low or 0.0
-        return Value(1.0, (low - chance) / (1 - chance), 1.0)
-    sigma = _kappa_error(p, kappa, chance) / np.sqrt(n)
+    variance = _kappa_variance(p, kappa, chance) / n
+    if variance < _NO_VARIANCE:
+        exact = share_agreed(a, b, confidence=confidence)
+        low, high = ((limit - chance) / (1 - chance) for limit in (exact.ci_low or 0.0, exact.ci_high or 0.0))
+        return Value(kappa, max(low, -1.0), high)
+    sigma = math.sqrt(variance)
     reach = float(special.ndtri(0.5 + confidence / 2)) * sigma
-    return Value(kappa, max(kappa - reach, -1.0), min(kappa + reach, 1.0), sigma=float(sigma))
+    return Value(kappa, max(kappa - reach, -1.0), min(kappa + reach, 1.0), sigma=sigma)
 
 
 def _table(a: Sequence[str], b: Sequence[str]) -> FloatArray:
@@ -89,14 +95,14 @@ def _table(a: Sequence[str], b: Sequence[str]) -> FloatArray:
     return counts.reshape(len(classes), len(classes)).astype(np.float64)
 
 
-def _kappa_error(p: FloatArray, kappa: float, chance: float) -> float:
-    """Return the standard error of kappa times the root of n."""
+def _kappa_variance(p: FloatArray, kappa: float, chance: float) -> float:
+    """Return the large-sample variance of kappa times n."""
     rows, columns = p.sum(axis=1), p.sum(axis=0)
     diagonal = np.diag(p) * (1 - (rows + columns) * (1 - kappa)) ** 2
     crossed = p * (columns[:, None] + rows[None, :]) ** 2 * (1 - kappa) ** 2
     np.fill_diagonal(crossed, 0.0)
     variance = diagonal.sum() + crossed.sum() - (kappa - chance * (1 - kappa)) ** 2
-    return float(np.sqrt(max(variance, 0.0)) / (1 - chance))
+    return float(variance) / (1 - chance) ** 2
 
 
 class Limits(NamedTuple):

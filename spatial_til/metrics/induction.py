@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_til.metrics.intervals import t_quantile
 from spatial_til.metrics.pointpatterns.neighbours import build_grid, nearest_um
 from spatial_til.metrics.ratios import FEW_TILES, Gates, share_percent
-from spatial_til.metrics.resampling import TileSums, bootstrap_totals, student_t, sum_by_tile
+from spatial_til.metrics.resampling import TileSums, bootstrap_totals, sum_by_tile
 from spatial_til.model import COMPARTMENTS, EXCLUDED, XY, BoolArray, FloatArray, Value
 
 NEAR_UM = 30.0
@@ -118,7 +119,7 @@ def induction(cells: InductionCells, gates: Gates, *, draws: int, random: np.ran
     )
 
 
-def distance_to_um(xy_um: XY, target: BoolArray, compartment: NDArray[np.int8], *, n_threads: int = 1) -> FloatArray:
+def distance_to_um(xy_um: XY, target: BoolArray, compartment: NDArray[np.int8]) -> FloatArray:
     """Return each cell's distance to the nearest other target cell in the tissue, in µm.
 
     Targets in an exclusion or off the tissue do not count; infinite where no target is left.
@@ -131,7 +132,7 @@ def distance_to_um(xy_um: XY, target: BoolArray, compartment: NDArray[np.int8], 
     """
     chosen = np.flatnonzero(target & (compartment != EXCLUDED))
     grid = build_grid(xy_um[chosen], chosen)
-    return nearest_um(xy_um, grid, np.arange(len(xy_um)), n_threads=n_threads)
+    return nearest_um(xy_um, grid, np.arange(len(xy_um)))
 
 
 def mantel_haenszel_log2(counts: FloatArray) -> FloatArray:
@@ -176,7 +177,7 @@ def _log2_odds(
     value = float(mantel_haenszel_log2(tiles.totals.reshape(shape)))
     drawn = bootstrap_totals(tiles, draws, random).reshape(draws, *shape)
     sigma = float(mantel_haenszel_log2(drawn).std(ddof=1))
-    half = student_t(tiles.dof, gates.confidence) * sigma
+    half = t_quantile(tiles.dof, gates.confidence) * sigma
     return Value(value, value - half, value + half, sigma, tiles.dof)
 
 

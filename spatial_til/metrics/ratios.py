@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from spatial_til.metrics.resampling import TileSums, student_t
+from spatial_til.metrics.intervals import t_quantile
+from spatial_til.metrics.resampling import TileSums
 from spatial_til.model import Value
 
 FEW_TILES = "too few spatial tiles for an interval"
@@ -63,9 +64,9 @@ def share_percent(tiles: TileSums, gates: Gates) -> Value:
     variance = max(_linearised_variance(tiles, share), share * (1 - share) / total)
     effective = share * (1 - share) / variance if variance > 0 else total
     if total > 1:
-        effective *= (student_t(int(total) - 1, gates.confidence) / student_t(tiles.dof, gates.confidence)) ** 2
+        effective *= (t_quantile(int(total) - 1, gates.confidence) / t_quantile(tiles.dof, gates.confidence)) ** 2
     low, high = _binomial_interval(share * effective, effective, gates.confidence)
-    sigma = float(np.sqrt(variance)) if variance > 0 else (high - low) / student_t(tiles.dof, gates.confidence)
+    sigma = float(np.sqrt(variance)) if variance > 0 else (high - low) / t_quantile(tiles.dof, gates.confidence)
     return Value(100 * share, 100 * low, 100 * high, 100 * sigma, tiles.dof)
 
 
@@ -101,7 +102,7 @@ def ratio_percent(tiles: TileSums, gates: Gates, *, one: float) -> Value:
         upper = float(stats.chi2.ppf(0.5 + gates.confidence / 2, 2)) / 2 * one / denominator
         return Value(0.0, 0.0, 100 * upper, None, tiles.dof, flags=("zero_count",))
     log_variance = max(_linearised_variance(tiles, ratio) / ratio**2, squares / numerator**2)
-    half = student_t(tiles.dof, gates.confidence) * float(np.sqrt(log_variance))
+    half = t_quantile(tiles.dof, gates.confidence) * float(np.sqrt(log_variance))
     return Value(
         100 * ratio,
         100 * ratio * float(np.exp(-half)),

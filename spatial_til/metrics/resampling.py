@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from spatial_til.model import FloatArray
 
@@ -94,8 +93,3 @@ def bootstrap_totals(tiles: TileSums, draws: int, random: np.random.Generator) -
             weights = np.bincount(chosen.ravel(), minlength=rows * n).reshape(rows, n)
             totals[start : start + rows] += weights.astype(np.float64) @ part
     return totals
-
-
-def student_t(dof: int, confidence: float) -> float:
-    """Return the two-sided critical value of Student's t."""
-    return float(stats.t.ppf(0.5 + confidence / 2, dof))

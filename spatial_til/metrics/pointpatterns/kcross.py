@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import njit
 
-from spatial_til.metrics.pointpatterns.neighbours import Grid, IntArray, bins_within, in_slices
+from spatial_til.metrics.pointpatterns.neighbours import Grid, IntArray, bins_within
 from spatial_til.metrics.pointpatterns.window import Overlap
 from spatial_til.model import XY, FloatArray
 
 
-def pair_weights(
-    query_um: XY, cell: IntArray, grid: Grid, radii_um: FloatArray, overlap: Overlap, *, n_threads: int = 1
-) -> FloatArray:
+def pair_weights(query_um: XY, cell: IntArray, grid: Grid, radii_um: FloatArray, overlap: Overlap) -> FloatArray:
     """Return, for each query, the sum of 1 / |W ∩ (W + v)| over points within each radius, (n, k) in 1/µm².
 
     Parameters
@@ -28,11 +24,8 @@ def pair_weights(
     overlap
         Of the window, for displacements up to the last radius.
     """
-
-    def weigh(part: slice) -> Any:
-        return _weigh(query_um[part], cell[part], grid, radii_um, overlap.area_um2, overlap.pixel_um)
-
-    return np.concatenate(in_slices(weigh, len(query_um), n_threads))
+    weights: FloatArray = _weigh(query_um, cell, grid, radii_um, overlap.area_um2, overlap.pixel_um)
+    return weights
 
 
 def k_cross(weight_sum: FloatArray, n_pairs: float, area_um2: float) -> FloatArray:

@@ -6,10 +6,7 @@ in the plane many times faster.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -72,9 +69,7 @@ def build_grid(xy_um: XY, cell: IntArray | None = None) -> Grid:
     )
 
 
-def nearest_um(
-    query_um: XY, grid: Grid, cell: IntArray | None = None, *, limit_um: float = np.inf, n_threads: int = 1
-) -> FloatArray:
+def nearest_um(query_um: XY, grid: Grid, cell: IntArray | None = None) -> FloatArray:
     """Return the distance from each query to the nearest point of the grid, in µm.
 
     Parameters
@@ -83,10 +78,6 @@ def nearest_um(
         (n, 2) positions.
     cell
         (n,) identities; a point with the same identity is no neighbour. None: queries are no points.
-    limit_um
-        Distances above it come back as infinite, sooner.
-    n_threads
-        Threads to use; the result does not depend on it.
 
     Returns
     -------
@@ -98,17 +89,11 @@ def nearest_um(
     >>> nearest_um(np.array([[3.0, 0.0], [0.0, 0.0]]), grid, np.array([-1, 0])).tolist()
     [3.0, 5.0]
     """
-    cell = _no_identity(query_um) if cell is None else cell
-
-    def search(part: slice) -> Any:
-        return _nearest(query_um[part], cell[part], grid, limit_um)
-
-    return np.concatenate(in_slices(search, len(query_um), n_threads))
+    found: FloatArray = _nearest(query_um, _no_identity(query_um) if cell is None else cell, grid)
+    return found
 
 
-def count_within(
-    query_um: XY, grid: Grid, radii_um: FloatArray, cell: IntArray | None = None, *, n_threads: int = 1
-) -> IntArray:
+def count_within(query_um: XY, grid: Grid, radii_um: FloatArray, cell: IntArray | None = None) -> IntArray:
     """Return how many points of the grid lie within each radius of each query, (n, k); limits included.
 
     `radii_um` ascends; the rest as in `nearest_um`.
@@ -119,25 +104,8 @@ def count_within(
     >>> count_within(np.array([[0.0, 0.0]]), grid, np.array([1.0, 5.0])).tolist()
     [[1, 2]]
     """
-    cell = _no_identity(query_um) if cell is None else cell
-
-    def count(part: slice) -> Any:
-        return _count(query_um[part], cell[part], grid, radii_um)
-
-    return np.concatenate(in_slices(count, len(query_um), n_threads))
-
-
-def in_slices(work: Callable[[slice], Any], n: int, n_threads: int) -> list[Any]:
-    """Return the results of `work` over consecutive slices of n items, in order, one a thread.
-
-    Compiled kernels let go of the interpreter lock, so threads share the arrays and no process is made.
-    """
-    edges = np.linspace(0, n, max(1, n_threads) + 1).astype(int)
-    parts = [slice(low, high) for low, high in pairwise(edges)]
-    if len(parts) == 1:
-        return [work(parts[0])]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        return list(pool.map(work, parts))
+    counts: IntArray = _count(query_um, _no_identity(query_um) if cell is None else cell, grid, radii_um)
+    return counts
 
 
 def _no_identity(query_um: XY) -> IntArray:
@@ -179,7 +147,7 @@ def _nearest_in_row(x, y, cell, grid, row, first, last, best):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def _nearest(query_um, cell, grid, limit_um):  # type: ignore[no-untyped-def]
+def _nearest(query_um, cell, grid):  # type: ignore[no-untyped-def]
     """Search rings of bins outwards until the next ring cannot hold a nearer point."""
     found = np.empty(len(query_um))
     for i in range(len(query_um)):
@@ -203,10 +171,10 @@ def _nearest(query_um, cell, grid, limit_um):  # type: ignore[no-untyped-def]
             dx = x - grid.x0_um - col * grid.side_um
             dy = y - grid.y0_um - row * grid.side_um
             searched = ring * grid.side_um + min(dx, grid.side_um - dx, dy, grid.side_um - dy)
-            if searched >= limit_um or best <= searched * searched:
+            if best <= searched * searched:
                 break
             ring += 1
-        found[i] = np.sqrt(best) if best <= limit_um * limit_um else np.inf
+        found[i] = np.sqrt(best)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +78,7 @@ class PatternSettings:
     seed: int
 
 
-def pair_rows(region: Region, pair: Pair, settings: PatternSettings, *, n_threads: int = 1) -> tuple[SpatialRow, ...]:
+def pair_rows(region: Region, pair: Pair, settings: PatternSettings) -> tuple[SpatialRow, ...]:
     """Return every metric of a pair of populations in one region.
 
     Parameters
@@ -90,8 +89,6 @@ def pair_rows(region: Region, pair: Pair, settings: PatternSettings, *, n_thread
         Masks over the cells of the region.
     settings
         Radii, draws, gates and seed.
-    n_threads
-        The result does not depend on it.
 
     Returns
     -------
@@ -107,14 +104,12 @@ def pair_rows(region: Region, pair: Pair, settings: PatternSettings, *, n_thread
         reason = f"no {' and no '.join(missing)} cell in {region.name}"
         return tuple(_row(region, pair, key, np.full(5, np.nan), reason) for key in keys)
     random = seeded_generator(settings.seed, region.slide_id, region.name, "patterns", pair.first, pair.second)
-    parts = find_parts(
-        region.xy_um, pair.is_first, pair.is_second, pair.pool, region.window, radii, random, n_threads=n_threads
-    )
+    parts = find_parts(region.xy_um, pair.is_first, pair.is_second, pair.pool, region.window, radii, random)
     labelled = np.flatnonzero(pair.is_second[parts.pool_cell])
     references = thinned(labelled, random)
     observed = pair_statistics(parts, labelled, references)
     low, high = _intervals(observed, parts, region, labelled, references, settings, random)
-    null = _null(parts, region.compartment[parts.pool_cell], labelled, settings, random, n_threads)
+    null = _null(parts, region.compartment[parts.pool_cell], labelled, settings, random)
     null_mean, p_value = null_summary(observed, null)
     columns = np.column_stack((observed, low, high, null_mean, p_value))
     return tuple(_row(region, pair, key, column) for key, column in zip(keys, columns, strict=True))
@@ -126,9 +121,8 @@ def _null(
     labelled: IntArray,
     settings: PatternSettings,
     random: np.random.Generator,
-    n_threads: int,
 ) -> FloatArray:
-    """Return the statistics of every relabelling, (N, m). Each has a generator of its own, so order is free."""
+    """Return the statistics of every relabelling, (N, m)."""
     carries = np.zeros(len(stratum), dtype=np.bool_)
     carries[labelled] = True
     strata = label_strata(stratum, carries)
@@ -137,8 +131,7 @@ def _null(
         drawn = draw_labels(strata, own)
         return pair_statistics(parts, drawn, thinned(drawn, own))
 
-    with ThreadPoolExecutor(n_threads) as pool:
-        draws = list(pool.map(relabel, random.spawn(settings.permutations)))
+    draws = [relabel(own) for own in random.spawn(settings.permutations)]
     return np.array(draws).reshape(settings.permutations, -1)
 
 

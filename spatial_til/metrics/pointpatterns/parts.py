@@ -53,8 +53,6 @@ def find_parts(
     window: Polygon | MultiPolygon,
     radii_um: FloatArray,
     random: np.random.Generator,
-    *,
-    n_threads: int = 1,
 ) -> Parts:
     """Return the fixed side of a pair.
 
@@ -75,10 +73,10 @@ def find_parts(
     drawn = thinned(everyone, random)
     grid = build_grid(xy_um[everyone], everyone)
     pool_um = xy_um[cells]
-    own = count_within(xy_um[everyone], grid, radii_um, everyone, n_threads=n_threads)
-    pool_distance = nearest_um(pool_um, grid, cells, n_threads=n_threads)
+    own = count_within(xy_um[everyone], grid, radii_um, everyone)
+    pool_distance = nearest_um(pool_um, grid, cells)
     second_grid = build_grid(xy_um[second], np.flatnonzero(second))
-    forward = nearest_um(xy_um[drawn], second_grid, drawn, n_threads=n_threads)
+    forward = nearest_um(xy_um[drawn], second_grid, drawn)
     limit = _boundary_limit(float(radii_um[-1]), forward, pool_distance[second[cells]])
     overlap = overlap_with_itself(window, float(radii_um[-1]))
     return Parts(
@@ -90,13 +88,13 @@ def find_parts(
         first_um=xy_um[drawn],
         first_cell=drawn,
         first_own=own[np.searchsorted(everyone, drawn)],
-        first_boundary_um=boundary_distance_um(window, xy_um[drawn], limit, n_threads=n_threads),
+        first_boundary_um=boundary_distance_um(window, xy_um[drawn], limit),
         pool_um=pool_um,
         pool_cell=cells,
-        pool_boundary_um=boundary_distance_um(window, pool_um, limit, n_threads=n_threads),
+        pool_boundary_um=boundary_distance_um(window, pool_um, limit),
         pool_distance_um=pool_distance,
-        pool_first=count_within(pool_um, grid, radii_um, cells, n_threads=n_threads),
-        pool_weight=pair_weights(pool_um, cells, grid, radii_um, overlap, n_threads=n_threads),
+        pool_first=count_within(pool_um, grid, radii_um, cells),
+        pool_weight=pair_weights(pool_um, cells, grid, radii_um, overlap),
         pool_is_first=first[cells],
     )
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_til.metrics.intervals import t_quantile
 from spatial_til.metrics.pointpatterns.marks import Marks
 from spatial_til.metrics.pointpatterns.statistics import QUARTILES
-from spatial_til.metrics.resampling import TileSums, bootstrap_totals, student_t
+from spatial_til.metrics.resampling import TileSums, bootstrap_totals
 from spatial_til.model import FloatArray
 
 _BINS = 50  # of distance up to the last radius, and of rank beyond, for the spread of G
@@ -103,7 +104,7 @@ def critical_value(part: Spread, min_tiles: int, confidence: float) -> float:
     """Return Student's t of a spread; NaN, and so no interval, with too few tiles."""
     if part.n_tiles < min_tiles or part.dof < 1:
         return float("nan")
-    return student_t(part.dof, confidence)
+    return t_quantile(part.dof, confidence)
 
 
 def _relative(drawn: FloatArray) -> FloatArray:

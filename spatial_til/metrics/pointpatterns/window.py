@@ -5,7 +5,7 @@ Neighbours beyond the boundary are not seen. Both numbers correct for that on a 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import shapely
@@ -13,7 +13,7 @@ from numba import njit
 from scipy import fft
 from shapely.geometry import MultiPolygon, Polygon
 
-from spatial_til.metrics.pointpatterns.neighbours import in_slices, sort_into_bins
+from spatial_til.metrics.pointpatterns.neighbours import sort_into_bins
 from spatial_til.metrics.squares import divide_into_squares
 from spatial_til.model import XY, FloatArray
 
@@ -69,9 +69,7 @@ def overlap_with_itself(region: Polygon | MultiPolygon, limit_um: float, pixel_u
     return Overlap(np.maximum(area, 0.0), pixel_um)
 
 
-def boundary_distance_um(
-    region: Polygon | MultiPolygon, xy_um: XY, limit_um: float, *, n_threads: int = 1
-) -> FloatArray:
+def boundary_distance_um(region: Polygon | MultiPolygon, xy_um: XY, limit_um: float) -> FloatArray:
     """Return the exact distance from points to the boundary of a window, in µm, at most `limit_um`.
 
     Parameters
@@ -93,12 +91,8 @@ def boundary_distance_um(
     x0, y0 = (middle.min(axis=0)).tolist()
     cols, rows = (((middle.max(axis=0) - (x0, y0)) / _PIECE_UM).astype(int) + 1).tolist()
     order, start = sort_into_bins(middle, x0, y0, _PIECE_UM, cols, rows)
-    pieces = pieces[order]
-
-    def search(part: slice) -> Any:
-        return _nearest_piece(xy_um[part], pieces, start, x0, y0, _PIECE_UM, cols, rows, float(limit_um))
-
-    return np.concatenate(in_slices(search, len(xy_um), n_threads))
+    found: FloatArray = _nearest_piece(xy_um, pieces[order], start, x0, y0, _PIECE_UM, cols, rows, float(limit_um))
+    return found
 
 
 def _short_pieces(region: Polygon | MultiPolygon, longest_um: float) -> FloatArray:
