@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from spatial_til.io.drawn import drawn
 from spatial_til.io.overview import read_overview, small_photo
 
 #: Flat figures need few colours: a third of the bytes.
@@ -19,10 +20,8 @@ def figure_png(figure: Figure, dpi: int = 110) -> bytes:
     """Return a figure as PNG with a palette, the same bytes for the same figure."""
     from PIL import Image
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    buffer.seek(0)
-    small = Image.open(buffer).convert("RGB").quantize(_COLORS, method=Image.Quantize.MEDIANCUT)
+    figure.set_dpi(dpi)
+    small = drawn(figure).quantize(_COLORS, method=Image.Quantize.MEDIANCUT)
     out = io.BytesIO()
     small.save(out, format="PNG", optimize=True)
     return out.getvalue()
