@@ -56,10 +56,12 @@ def sum_by_tile(columns: NDArray[Any], tile: NDArray[np.integer[Any]], stratum: 
     ([[3.0], [4.0]], [0, 1])
     """
     position, strata = tile_positions(tile, stratum)
-    sums: FloatArray = np.zeros((len(strata), columns.shape[1]))
-    for j, column in enumerate(columns.T):
-        sums[:, j] = np.bincount(position, weights=column, minlength=len(strata))
-    return TileSums(sums, strata)
+    return TileSums(column_sums(columns, position, len(strata)), strata)
+
+
+def column_sums(columns: NDArray[Any], position: NDArray[np.integer[Any]], n_tiles: int) -> FloatArray:
+    """Return the (T, k) sums of (n, k) columns by the position of each row's tile."""
+    return np.column_stack([np.bincount(position, weights=column, minlength=n_tiles) for column in columns.T])
 
 
 def tile_positions(

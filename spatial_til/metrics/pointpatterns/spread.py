@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spatial_til.metrics.intervals import t_quantile
 from spatial_til.metrics.pointpatterns.marks import Marks
 from spatial_til.metrics.pointpatterns.statistics import QUARTILES
-from spatial_til.metrics.resampling import TileSums, bootstrap_totals
+from spatial_til.metrics.resampling import TileSums, bootstrap_totals, column_sums
 from spatial_til.model import FloatArray
 
 _BINS = 50  # of distance up to the last radius, and of rank beyond, for the spread of G
@@ -63,7 +63,7 @@ def spread(marks: Marks, tiles: Tiles, radii_um: FloatArray, draws: int, random:
     sums = (
         tiles.area_um2[:, None],
         _histograms(marks.target_tile, n_tiles, np.zeros(len(marks.target_tile), dtype=np.int64), 1),
-        *(_column_sums(marks.tile, n_tiles, column) for column in (marks.targets, marks.own, marks.weights)),
+        *(column_sums(seen_by, marks.tile, n_tiles) for seen_by in (marks.targets, marks.own, marks.weights)),
         _histograms(marks.tile, n_tiles, bins, n_bins),
         _histograms(marks.tile[seen], n_tiles, bins[seen], n_bins),
     )
@@ -111,14 +111,6 @@ def _relative(drawn: FloatArray) -> FloatArray:
     """Return standard deviation / mean over draws."""
     relative: FloatArray = drawn.std(axis=0, ddof=1) / drawn.mean(axis=0)
     return relative
-
-
-def _column_sums(position: NDArray[np.integer[Any]], n_tiles: int, columns: NDArray[Any]) -> FloatArray:
-    """Return the sums of columns by tile."""
-    sums = np.zeros((n_tiles, columns.shape[1]))
-    for j, column in enumerate(columns.T):
-        sums[:, j] = np.bincount(position, weights=column, minlength=n_tiles)
-    return sums
 
 
 def _histograms(
