@@ -173,3 +173,13 @@ def test_what_cannot_be_trained_on_is_told(study, tmp_path):
         train(folder, {k: [s for s in v if s.name == "Stroma"] for k, v in strokes.items()})
     with pytest.raises(TrainingError, match="stain CK is not on all slides: choose from nuclei, CD8, PD-L1"):
         train(folder, strokes, ["CK"])
+    with pytest.raises(TrainingError, match="never: holds no measured slides: give a folder that score has written"):
+        strokes_in(ScoredFolder(tmp_path / "never"), study / "strokes")
+    with pytest.raises(TrainingError, match="is no folder: save strokes as"):
+        strokes_in(folder, study / "strokes" / f"{SLIDES[0]}.geojson")
+
+
+def test_a_stain_that_is_named_twice_is_looked_at_once(study):
+    folder = ScoredFolder(study / "out")
+    strokes = strokes_in(folder, study / "strokes")
+    assert train(folder, strokes, ["nuclei", "nuclei"]).model.channels == ("nuclei",)

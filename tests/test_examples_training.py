@@ -178,6 +178,13 @@ def test_a_model_comes_back_as_it_was(tmp_path):
     assert path.stat().st_size < 20_000
 
 
+def test_a_model_is_not_written_over_a_folder(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(ModelError, match=r"taken: cannot be written \(Is a directory\): give the model another place"):
+        write_tissue_model(tmp_path / "taken", trained())
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
 def _set(*keys, to):
     def change(values):
         inner = values

@@ -124,7 +124,13 @@ class _File(_Part):
 
 
 def write_tissue_model(path: Path, trained: TrainedModel) -> None:
-    """Write a model, whole or not at all."""
+    """Write a model, whole or not at all.
+
+    Raises
+    ------
+    ModelError
+        Where there is a folder of that name, or nothing may be written.
+    """
     model = trained.model
     values: Mapping[str, Any] = {
         "format": _FORMAT,
@@ -142,7 +148,11 @@ def write_tissue_model(path: Path, trained: TrainedModel) -> None:
         "low": model.low.tolist(),
         "high": model.high.tolist(),
     }
-    write_text(path, json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    try:
+        write_text(path, json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    except OSError as error:
+        msg = f"{path}: cannot be written ({error.strerror}): give the model another place or name"
+        raise ModelError([msg]) from None
 
 
 def read_tissue_model(path: Path) -> TrainedModel:

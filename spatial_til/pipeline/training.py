@@ -94,10 +94,14 @@ def strokes_in(folder: ScoredFolder, drawn: Path, width_um: float = STROKE_UM) -
     Raises
     ------
     TrainingError
-        With every file that is of no measured slide, and every shape without a class.
+        With every file that is of no measured slide, and every shape without a class; or where nothing was measured.
     """
     files = sorted(path for path in drawn.glob("*") if path.suffix.casefold() in {".geojson", ".json"})
-    problems = [] if files else [f"{drawn}: holds no strokes: save them as <slide_id>.geojson there"]
+    held = "holds no strokes" if drawn.is_dir() else "is no folder"
+    problems = [] if files else [f"{drawn}: {held}: save strokes as <slide_id>.geojson in a folder, and give that"]
+    if not folder.measured("any").parent.is_dir():
+        problems.append(f"{folder.root}: holds no measured slides: give a folder that score has written")
+        raise TrainingError(problems)
     strokes: dict[str, tuple[Stroke, ...]] = {}
     for path in files:
         measured = folder.measured(path.stem)
@@ -174,7 +178,7 @@ def _channels(stained: Mapping[str, StainPlanes], wanted: Sequence[str] | None) 
     shared = [
         name for name in next(iter(stained.values())).channels if all(name in p.channels for p in stained.values())
     ]
-    chosen = tuple(wanted) if wanted else tuple(name for name in shared if name in DEFAULT_CHANNELS)
+    chosen = tuple(dict.fromkeys(wanted)) if wanted else tuple(name for name in shared if name in DEFAULT_CHANNELS)
     missing = [name for name in chosen if name not in shared]
     if missing or not chosen:
         problems.append(
