@@ -62,6 +62,8 @@ def test_probability_is_blurred_by_the_bandwidth_along_both_sides_of_an_oblong_s
     assert np.ptp(col) == 2 * np.ceil(_REACH * 20 / 4)
     assert np.ptp(row) == 2 * np.ceil(_REACH * 20 / 8)
     index = np.arange(81) - 40
+    wide = _smoothed(spot, np.ones_like(spot), 21.0, PixelSize(4.0, 8.0))
+    assert [np.ptp(axis) for axis in np.nonzero(wide)] == [22, 42]  # 4 bandwidths are 10.5 rows and 21 columns
     spread = [np.sqrt((out.sum(axis=axis) * index**2).sum() / out.sum()) for axis in (0, 1)]
     assert spread == pytest.approx([5.0, 2.5], rel=2e-3)  # µm / side; cut off at 4 bandwidths
 

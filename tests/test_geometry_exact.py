@@ -7,6 +7,7 @@ import pytest
 import shapely
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
+from shapely import affinity
 from shapely.geometry import LineString, MultiLineString, MultiPolygon, Polygon, box
 
 from spatial_til.geometry import density, tumor
@@ -104,6 +105,15 @@ def test_a_rim_is_thin_below_100_um_straight_outward_whichever_way_the_line_runs
     assert find_thin_rim(MultiLineString(), region(square), tissue).is_empty
 
 
+def test_a_thin_rim_is_found_in_any_direction() -> None:
+    """A bar of tumour turned by 30 degrees: 99 µm of tissue along one side, 101 along the other."""
+    bar, tissue = box(0, 0, 1000, 300), box(-500, -99, 1500, 401)
+    turned = [affinity.rotate(shape, 30, origin=(0, 0)) for shape in (bar, tissue)]
+    found = find_thin_rim(MultiLineString([turned[0].exterior]), region(turned[0]), region(turned[1]))
+    back = affinity.rotate(found, -30, origin=(0, 0))
+    assert back.bounds == pytest.approx((0, 0, 1000, 0), abs=1e-6)
+
+
 def test_a_rim_is_found_to_ten_micrometres() -> None:
     """Tissue that ends 50 µm from the middle of a side, over a width of 45: the steps whose middles face it."""
     square, notch = box(0, 0, 1000, 1000), box(1050, 500, 1200, 545)
@@ -191,6 +201,13 @@ def test_what_the_kernel_sees_of_glass_is_made_up_for_and_far_from_tissue_there_
     assert value_at(at, found, grid)[4] == 0.0
     assert not found[share <= 1e-3].any()
     assert (found[share > 1.1e-3] > 0).all()
+
+
+def test_beyond_the_outermost_centres_a_value_is_that_of_the_nearest() -> None:
+    grid = Grid(100.0, 40.0, 10.0, 2, 2)
+    values = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    at = np.array([(100.0, 40.0), (120.0, 40.0), (100.0, 60.0), (-5.0, 99.0), (110.0, 0.0)])
+    assert value_at(at, values, grid).tolist() == [1.0, 2.0, 3.0, 3.0, 1.5]
 
 
 def test_a_spot_is_blurred_over_four_bandwidths_each_way() -> None:

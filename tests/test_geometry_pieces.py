@@ -51,6 +51,13 @@ def test_parts_and_lines_belong_to_the_piece_they_lie_in() -> None:
     lines = group_lines(MultiLineString([[(21, 1), (22, 1)], [(1, 1), (4, 1)], [(2, 2), (2, 4)]]), tissue)
     assert [line.length for line in lines] == [5, 1, 0]
     assert nearest_piece(np.array([Point(10.1, 5), Point(19, 5), Point(45, 5)]), tissue).tolist() == [0, 1, 2]
+    assert len(nearest_piece(np.array([Point(15, 5)]), tissue)) == 1  # as near to two: one of them
+    crossing = MultiLineString([[(1, 5), (9, 5)], [(8, 6), (2, 6)], [(5, 1), (5, 2)]])
+    (found, *_) = group_lines(crossing, tissue)
+    middles = [
+        (line.interpolate(0.5, normalized=True).x, line.interpolate(0.5, normalized=True).y) for line in found.geoms
+    ]
+    assert middles == [(5, 1.5), (5, 5), (5, 6)]
     none = nearest_piece(np.array([], dtype=object), tissue)
     assert (none.tolist(), none.dtype) == ([], np.intp)
 
@@ -82,6 +89,7 @@ def test_polygons_and_lines_are_picked_out_of_a_mixture() -> None:
     )
     assert [part.area for part in polygonal(mixture).geoms] == [1, 2, 1]
     assert sorted(line.length for line in linear(mixture).geoms) == pytest.approx([2**0.5, 2])  # 0 to 2 is one line
+    assert linear(box(0, 0, 2, 1).exterior).length == 6  # a ring is a line
     assert polygonal([]).is_empty
     assert linear([]).is_empty
 
@@ -135,6 +143,10 @@ def test_the_widest_circle_is_that_of_the_widest_part_not_of_the_largest() -> No
     assert inscribed_radius(NOTHING) == 0.0
     turned = affinity.rotate(square, 30, origin=(0, 0))
     assert 198 <= inscribed_radius(region(strip, turned)) <= 200
+    random = np.random.default_rng(0)
+    course = LineString(np.cumsum(np.column_stack((np.full(30, 400.0), random.normal(0, 300, 30))), axis=0))
+    slender = course.buffer(40).union(course.interpolate(0.3, normalized=True).buffer(60, quad_segs=64))
+    assert 59.4 < inscribed_radius(region(slender)) <= 60  # 1 % of its own width, not of the root of its area
     assert adaptive_width(500.0, [1200.0, 999.0]) == 499.5
     assert adaptive_width(500.0, [0.0]) == 500.0
     assert adaptive_width(500.0, [1.0, 1200.0]) == 0.5

@@ -123,7 +123,8 @@ def test_tiles_that_are_alike_are_enlarged_where_enough_are_left():
     assert tiles_of(box(0, 0, 1600, 800), xy, **options)[0].flags == ()
     nothing, tile = tiles_of(Polygon(), np.zeros((2, 2)), min_tiles=1)
     assert (len(nothing.area_mm2), nothing.counts["CD8+"].tolist(), nothing.flags) == (0, [2], ("few_tiles",))
-    assert tile.tolist() == [0, 0]
+    assert (tile.tolist(), tile.dtype) == ([0, 0], np.intp)
+    assert (nothing.x_um.tolist(), nothing.y_um.tolist()) == ([], [])
 
 
 def test_a_region_known_by_its_area_alone_is_one_tile():

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import shapely
-from shapely.geometry import MultiPolygon
+from shapely.geometry import MultiPolygon, Polygon
 
 from spatial_til.geometry.polygons import fill_holes
+
+#: No circle is asked for more exactly than this.
+_FINEST_UM = 0.01
 
 
 def inscribed_radius(tumor: MultiPolygon) -> float:
@@ -19,8 +22,16 @@ def inscribed_radius(tumor: MultiPolygon) -> float:
     for part in sorted(fill_holes(tumor).geoms, key=lambda part: -part.area):
         if part.area <= shapely.Point(0, 0).buffer(radius).area:
             break
-        tolerance = max(radius, part.area**0.5) * 0.005
-        radius = max(radius, float(shapely.maximum_inscribed_circle(part, tolerance).length))
+        radius = max(radius, _widest(part))
+    return radius
+
+
+def _widest(part: Polygon) -> float:
+    """Return the radius of the largest circle: as exact as a compact part asks for, and a slender one again."""
+    tolerance = part.area**0.5 * 0.005
+    radius = float(shapely.maximum_inscribed_circle(part, tolerance).length)
+    if tolerance > 0.01 * radius:
+        radius = float(shapely.maximum_inscribed_circle(part, max(0.005 * radius, _FINEST_UM)).length)
     return radius
 
 
