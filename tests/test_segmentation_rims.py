@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from spatial_til.segmentation.rim import RAYS, _scores
+from spatial_til.segmentation.cells import grow_cells
+from spatial_til.segmentation.rim import FRACTION, RAYS, _scores, rim_stain
+from spatial_til.segmentation.scratch import Scratch
 
 LEVEL = 80
 
@@ -57,3 +59,25 @@ def test_no_cell_beyond_those_faced_is_asked():
     far = scored([range(10), range(8, 22), ()], facing)
     assert near[0].tolist() == far[0].tolist()
     assert near[1].tolist() != far[1].tolist()
+
+
+@pytest.mark.parametrize(("radius_um", "share"), [(2.5, 0.4), (4.0, 0.2), (6.0, 0.0)])
+def test_a_cell_full_of_stain_counts_by_half_a_small_one_by_more(radius_um, share):
+    """Nowhere above the band before, it counts by half; the fall of stain outside a small nucleus counts in full."""
+    px_um, side, level = 0.5, 81, 800
+    away_um = px_um * np.hypot(*(np.mgrid[:side, :side] - side // 2))
+    nucleus = (away_um <= radius_um).astype(np.int32)
+    area = np.array([nucleus.sum() * px_um**2])
+    keys = grow_cells(
+        nucleus,
+        area,
+        px_um=px_um,
+        cell_expansion_um=2.0,
+        large_nucleus_um2=45.0,
+        large_expansion_um=5.0,
+        scratch=Scratch(),
+    )
+    plane = np.where(away_um <= radius_um + 2.0, level, 0).astype(np.int16)
+    middle = np.full((1, 2), side * FRACTION // 2)
+    ((seen, own),) = rim_stain(keys, middle, np.ones(1, dtype=np.bool_), plane[None], px_um=px_um)[0]
+    assert seen == own == pytest.approx(level * ((1 - share) / 2 + share), rel=0.04)

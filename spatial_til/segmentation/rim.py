@@ -3,7 +3,9 @@
 A ray leaves the nucleus in each of 24 directions and looks, in the cell's territory, for a band of stain that
 stands above bands of the same width beyond and before it: a membrane, where diffuse brown, autofluorescence or
 the edge of a dark nucleus give none. Bands, not single pixels: faint stain is told from noise by its mean, where
-the highest and lowest pixels are noise. Some rays high is partial staining. Stain between two cells is seen by both:
+the highest and lowest pixels are noise. The membrane of a small cell lies close around its nucleus: there the fall of
+stain just outside the nucleus counts as well, which needs no search and so finds fainter stain, and cells that are
+full of it. Some rays high is partial staining. Stain between two cells is seen by both:
 of two rims the weaker keeps little of it. This is done twice, so that a cell among stained ones, to which little is
 left, does not outweigh one of them that is stained on part of its rim.
 """
@@ -25,6 +27,10 @@ _FIRST, _LAST = 12, 22
 _OFF_RIM_UM, _PAST_END_UM = 0.25, 1.0
 #: µm. Width of the band of stain and of its surroundings, and how far beyond and before it their middles lie.
 _BAND_UM, _BEYOND_UM, _BEFORE_UM = 1.5, 2.0, 3.0
+#: µm. Where the membrane of a small cell lies outside its nuclear rim; at most _PAST_END_UM.
+_NEAR_UM = 1.0
+#: Share of the fall of stain there in a ray: all of it up to the lesser mean nuclear radius in µm, none from the other.
+_NEAR_SHARE, _SMALL_UM, _LARGE_UM = 0.4, 3.25, 4.75
 #: µm. How far past the territory another cell is faced, and the longest way from the nuclear rim.
 _FACING_UM, _LONGEST_UM = 1.5, 11.0
 #: Positions on rays are reckoned in whole fractions of a pixel, so that a ray reads the same pixels in every tile.
@@ -65,6 +71,8 @@ def rim_stain(
     reach = (_PAST_END_UM, _BEYOND_UM, _BEFORE_UM, _FACING_UM, _LONGEST_UM)
     half = round((_BAND_UM / px_um - 1) / 2)
     whole = [int(np.ceil(_OFF_RIM_UM / px_um)), *(max(round(um / px_um), 1) for um in reach), max(half, 0)]
+    radii = (_SMALL_UM, _LARGE_UM)
+    whole += [max(round(_NEAR_UM / px_um), 1), *(round(RAYS * um / px_um) for um in radii)]
     steps = np.array(whole, dtype=np.int64)
     n, m = len(centre), len(planes)
     rays = np.zeros((n, m, RAYS), dtype=np.int32)
@@ -101,6 +109,7 @@ def _ridges(
     room = (ahead + steps[5] + beyond + half + steps[1] + 2) * RAYS
     at, stain, line = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
     rim, last = np.zeros(RAYS, dtype=np.int64), np.zeros(RAYS, dtype=np.int32)
+    falls = np.zeros((m, RAYS), dtype=np.int32)
     fetched, seen = 0, np.uint32(0)
     for k in chosen:
         r, c = centre[k, 0], centre[k, 1]
@@ -115,13 +124,18 @@ def _ridges(
             last[t] = end - rim[t] + steps[1]
             furthest = max(furthest, last[t])
         used = (ahead + furthest + beyond + half + 1) * RAYS
+        share = _share_of_falls(rim.sum(), steps)
         _positions(at[:used], r, c, rim, ahead, rows, cols, inside)
         for p in range(m):
             _look_up(planes[p].reshape(-1), at[:used], stain)
             _across(stain[:used], line)
             _ridge(line[:used], stain, ahead, last, furthest, steps, rays[k, p])
+            if share > 0:
+                _fall(stain[(ahead + steps[7]) * RAYS :], beyond, falls[p])
         if m > 1:
             _without_leaks(rays[k], leaked)
+        if share > 0:
+            _mix(rays[k], falls, share, share / (2 * half + 1))
     return seen
 
 
@@ -260,6 +274,28 @@ def _without_leaks(rays: Any, leaked: Any) -> None:
                 rays[p, t] -= leaked[p, q] * seen[q, t] >> 8
         for t in range(RAYS):
             rays[p, t] = max(rays[p, t], np.int32(0))
+
+
+@njit(cache=True, nogil=True)
+def _share_of_falls(rims: int, steps: Any) -> float:
+    """Return the share of the fall near a nucleus in its rays; `rims`: their last steps in it added up."""
+    small, large, radii = steps[8], steps[9], rims + RAYS // 2  # a nucleus ends half a step past its last one
+    return _NEAR_SHARE * (large - min(max(radii, small), large)) / (large - small)
+
+
+@njit(cache=True, nogil=True)
+def _fall(band: Any, beyond: int, out: Any) -> None:
+    """Write twice how far stain falls from a step to the one beyond, on each ray; `band` begins at the step."""
+    for t in range(RAYS):
+        out[t] = 2 * (band[t] - band[beyond * RAYS + t])
+
+
+@njit(cache=True, nogil=True)
+def _mix(rays: Any, falls: Any, share: float, weight: float) -> None:
+    """Replace a share of each ray by the fall near the nucleus, which counts with this weight."""
+    for p in range(len(rays)):
+        for t in range(RAYS):
+            rays[p, t] = np.int32(max((1 - share) * rays[p, t] + weight * falls[p, t], 0.0))
 
 
 @njit(cache=True, nogil=True)
