@@ -229,8 +229,13 @@ class Desk:
         event = Redo(who=self.reader)
         return Proposal(event, apply(self.state, event), "redo") if self.state.undone else None
 
-    def accept(self, proposal: Proposal, found: Found) -> None:
+    def accept(self, proposal: Proposal, found: Found | None) -> None:
         """Write a proposal to the journal with the numbers before and after it; from then on it holds.
+
+        Parameters
+        ----------
+        found
+            What it comes to; None where an undo takes back the tumour that gave the slide its numbers.
 
         Raises
         ------
@@ -238,7 +243,7 @@ class Desk:
             Where it could not be written: then nothing changed.
         """
         before = figures(self.found.numbers) if self.found else {}
-        self._write(replace(proposal.event, before=before, after=figures(found.numbers)))
+        self._write(replace(proposal.event, before=before, after=figures(found.numbers) if found else {}))
         self.found = found
 
     def density(self, population: str, region: str) -> Estimate | None:

@@ -66,6 +66,11 @@ class Stage:
         """Show cells in place of those shown before."""
         self._replace(cells.layer(offset_um))
 
+    def hide_overlay(self) -> None:
+        """Take regions and cells away: the slide has no numbers."""
+        for name in (REGIONS, CELLS):
+            self._remove(name)
+
     def repaint_cells(self, cells: ShownCells) -> None:
         """Draw the cells again after other populations were switched on."""
         layer = self.layer(CELLS)

@@ -119,7 +119,7 @@ def change_words(before: Mapping[str, float | str | None], after: Mapping[str, f
             parts.append(f"{words} {number(old)} → {number(new)} per mm²")
     old, new = before.get("immunophenotype"), after.get("immunophenotype")
     if old != new:
-        parts.append(f"{in_words(str(old))} → {in_words(str(new))}")
+        parts.append(" → ".join(in_words(str(call)) if call else "no class" for call in (old, new)))
     return ", ".join(parts) or "no number changed"
 
 

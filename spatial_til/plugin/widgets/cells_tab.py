@@ -57,6 +57,8 @@ class CellsTab(QWidget):
         self.forget()
         cells, found = self._dock.cells, self._dock.desk.found if self._dock.desk else None
         if cells is None or found is None:
+            self.boxes = {}
+            _fill(self._populations, [])  # they say how many cells the slide before had
             return
         if tuple(self.boxes) != cells.names:
             self._make_boxes(cells)

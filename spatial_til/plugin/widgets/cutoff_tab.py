@@ -55,6 +55,11 @@ class CutoffTab(QWidget):
         """Show the markers of the open slide."""
         desk = self._dock.desk
         if desk is None or desk.found is None:
+            self._scores = None  # of the slide before
+            self.histogram.set_scores(np.empty(0), None)
+            self.told.setText("")
+            self.use.setEnabled(False)
+            self.own.setEnabled(False)
             return
         names = list(desk.session.cuts)
         if [self.marker.itemText(i) for i in range(self.marker.count())] != names:

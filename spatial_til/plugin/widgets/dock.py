@@ -12,7 +12,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from spatial_til.errors import SpatialTilError
+from spatial_til.errors import AnnotationError, SpatialTilError
 from spatial_til.plugin.convert import from_napari
 from spatial_til.plugin.desk import Desk, Found, Proposal, compute, deepen
 from spatial_til.plugin.opened import Opened, Painted, ShownCells, open_pictures, overlay_problem, paint
@@ -33,6 +33,7 @@ from spatial_til.plugin.widgets.start_page import StartPage
 from spatial_til.plugin.widgets.timeline_tab import TimelineTab
 from spatial_til.plugin.widgets.working import Working
 from spatial_til.plugin.widgets.worklist_tab import WorklistTab
+from spatial_til.review.events import Undo
 from spatial_til.review.session import Cancelled, Session, open_session
 from spatial_til.review.state import ReviewState
 
@@ -220,16 +221,22 @@ class ReviewDock(QWidget):
             return
         done = partial(self._accept, desk, proposal)
         last = desk.found.numbers if desk.found else None
-        self._compute(f"Computing: {proposal.words} …", done, session, proposal.state, last=last)
+        known = {"last": last, "undone": isinstance(proposal.event, Undo)}
+        self._compute(f"Computing: {proposal.words} …", done, session, proposal.state, **known)
 
-    def _accept(self, desk: Desk, proposal: Proposal, result: tuple[Found, Painted]) -> None:
-        found, painted = result
+    def _accept(self, desk: Desk, proposal: Proposal, result: tuple[Found, Painted] | None) -> None:
+        found, painted = result or (None, None)
         try:
             desk.accept(proposal, found)
         except SpatialTilError as error:
             self.say(str(error))
             return
         self.painted = painted
+        if found is None:
+            self.stage.hide_overlay()
+            self._refresh()
+            self.say(f"Saved: {proposal.words}. No tumour is known here, as before: draw it, or find it by example.")
+            return
         self._show(found)
         self.say(f"Saved: {proposal.words}.")
 
@@ -295,10 +302,25 @@ class ReviewDock(QWidget):
 
 
 def compute_and_paint(
-    session: Session, state: ReviewState, shown: tuple[Any, ...], last: Any = None, *, cancelled: Any
-) -> tuple[Found, Painted]:
-    """Return what a state comes to, and how it is shown; for a thread."""
-    found = compute(session, state, cancelled, last)
+    session: Session,
+    state: ReviewState,
+    shown: tuple[Any, ...],
+    last: Any = None,
+    *,
+    undone: bool = False,
+    cancelled: Any,
+) -> tuple[Found, Painted] | None:
+    """Return what a state comes to, and how it is shown; for a thread.
+
+    None where an edit was taken back before which there were no numbers: what failed for want of a tumour, and was
+    given one, can be left without it again.
+    """
+    try:
+        found = compute(session, state, cancelled, last)
+    except AnnotationError:
+        if undone:
+            return None
+        raise
     opened, loader, populations, parts = shown
     return found, paint(opened, found.numbers.scene, loader, populations, parts)
 

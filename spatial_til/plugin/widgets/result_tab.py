@@ -21,6 +21,7 @@ _CLASSES = ("inflamed", "excluded", "desert", "intermediate", "not_evaluable")
 _REGIONS = ("core", "inner_margin", "outer_margin", "margin", "tumor", "outside", "tissue")
 _PLOTTED = ("CD8+", "PD-L1+")
 _PLOT_HEIGHT = 230
+_NO_PLOT = b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'
 
 
 class ResultTab(QWidget):
@@ -76,8 +77,7 @@ class ResultTab(QWidget):
         desk = self._dock.desk
         found = desk.found if desk else None
         if desk is None or found is None:
-            self.verdict.setText("")
-            self.why.setText("")
+            self._show_nothing()
             return
         call, scene = found.numbers.classes.phenotype, found.numbers.scene
         own = desk.state.override
@@ -94,6 +94,14 @@ class ResultTab(QWidget):
         self.population.blockSignals(False)  # noqa: FBT003
         self._fill_table()
         self.refresh_depth()
+
+    def _show_nothing(self) -> None:
+        """Show no number: those of the slide before must not stand beside the picture of one that has none."""
+        for shown in (self.verdict, self.why, self.flags, self.plot_words):
+            shown.setText("")
+        self._fill_bars([])
+        self._fill_table()
+        self.plot.load(QByteArray(_NO_PLOT))
 
     def refresh_depth(self) -> None:
         """Show the profile, once it is computed."""
