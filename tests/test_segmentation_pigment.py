@@ -7,7 +7,7 @@ import pytest
 
 from spatial_til.model import Cells
 from spatial_til.segmentation.cell_pigment import colour_sums, pigment_of
-from spatial_til.segmentation.positivity import MOST_PIGMENT, call_positive, score_of
+from spatial_til.segmentation.positivity import MOST_PIGMENT, call_positive, most_pigment, score_of
 from spatial_til.segmentation.stains import PRESETS, optical_density, stain_matrix
 
 WHITE = (240.0, 238.0, 242.0)
@@ -81,3 +81,10 @@ def test_a_cell_with_pigment_has_no_score_and_is_not_called():
     assert np.isnan(score_of(cells, "CD8", **how)).tolist() == [True, False, False]
     for calls in call_positive(cells, "CD8", 0.1, **how):
         assert calls.tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(("pigmented", "most"), [(0, 0.05), (2, 0.05), (3, 0.035)])
+def test_where_more_than_a_fiftieth_are_pigment_less_is_evidence_enough(pigmented, most):
+    """Of 100 cells looked at; the others had hardly any brown."""
+    looked_at = np.where(np.arange(100) < pigmented, 0.06, 0.04)
+    assert most_pigment(np.concatenate((looked_at, np.full(900, np.nan)))) == most

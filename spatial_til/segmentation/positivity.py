@@ -14,6 +14,8 @@ from spatial_til.model import BoolArray, Cells
 ROBUST = "robust"
 #: A cell whose colour lies further off the slide's stains than this (sine of an angle) has pigment; project default.
 MOST_PIGMENT = 0.05
+#: The same on a slide where more than this share of the cells looked at lie beyond: there, less is evidence enough.
+_COMMON, _MOST_WHERE_COMMON = 0.02, 0.035
 #: A compartment is positive where at least 30 % of it is (project default): its 70th percentile counts.
 _COLUMN = {"positive_fraction": "p70"}
 
@@ -36,11 +38,17 @@ def score_of(
     if statistic == ROBUST:
         rim = _column(cells, f"{marker}_membrane_own_ridge" if own else f"{marker}_membrane_ridge")
         pigment = cells.measurements.get(f"{marker}_membrane_pigment")
-        return rim if pigment is None else np.where(pigment > MOST_PIGMENT, np.nan, rim)
+        return rim if pigment is None else np.where(pigment > most_pigment(pigment), np.nan, rim)
     name = f"{marker}_{compartment}_{_COLUMN.get(statistic, statistic)}"
     score = _column(cells, name)
     whole = cells.measurements.get(f"{marker}_cell_{name.rpartition('_')[2]}")
     return score if whole is None else np.where(np.isnan(score), whole, score)
+
+
+def most_pigment(pigment: NDArray[np.floating[Any]]) -> float:
+    """Return how far off the slide's stains a cell may lie; `pigment`: of all its cells, NaN where not looked at."""
+    looked_at = np.isfinite(pigment).sum()
+    return _MOST_WHERE_COMMON if (pigment > MOST_PIGMENT).sum() > _COMMON * looked_at else MOST_PIGMENT
 
 
 def _column(cells: Cells, name: str) -> NDArray[np.floating[Any]]:
