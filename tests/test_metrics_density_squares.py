@@ -19,7 +19,10 @@ def test_morans_i_and_its_neighbours_by_hand():
     z = np.array([1.0, 2, 4, 5]) - 3
     expected = 4 / 4 * 2 * (z[0] * z[1] + z[1] * z[2]) / (z**2).sum()
     assert moran_i(np.array([[1.0, 2, 4, 5]]).T, weights) == pytest.approx([expected])
+    several = moran_i(np.array([[1.0, 2, 4, 5], [50.0, 20, 40, 10]]).T, weights)
+    assert several[0] == pytest.approx(expected)
     assert np.isnan(moran_i(np.ones((4, 1)), weights)).all()
+    assert np.isnan(moran_i(np.array([[1.0, 2]]).T, neighbour_weights(centres[[0, 3]], 200.0))).all()
     residual = pearson_residuals(np.array([3, 1]), np.array([1.0, 3.0]))
     assert residual == pytest.approx([2.0, -2 / math.sqrt(3)])
 

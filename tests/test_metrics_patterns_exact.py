@@ -213,6 +213,9 @@ def test_labels_stay_in_their_stratum():
         assert len(set(of.tolist())) == 3
         assert of[0] in {1, 2, 5}
         assert set(of[1:].tolist()) < {0, 3, 4}
+    again, one = np.random.default_rng(1), np.random.default_rng(1)
+    parts = [one.choice(m, n, replace=False, shuffle=False) for m, n in zip(strata.members, strata.counts, strict=True)]
+    assert draw_labels(strata, again).tolist() == np.concatenate(parts).tolist()
     assert np.bincount(np.concatenate(drawn))[[1, 2, 5]] == pytest.approx([100] * 3, abs=30)
     assert (
         draw_labels(strata, np.random.default_rng(1)).tolist() == draw_labels(strata, np.random.default_rng(1)).tolist()

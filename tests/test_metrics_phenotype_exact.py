@@ -40,6 +40,8 @@ def test_levels_are_counts_over_areas_and_their_replicates_draws_of_t():
         levels[name] = (e.n_cells + 0.5) / e.area_mm2 * np.exp(e.sigma_ln * t)
     margin = (levels["inner_margin"] + 3 * levels["outer_margin"]) / 4
     assert drawn.core == pytest.approx(levels["core"])
+    sure = draw_levels(three() | {"core": estimate_of(20, 2.0, 0.0)}, draws=9, seed=3, key="s")
+    assert sure.core.tolist() == [10.25] * 9
     assert drawn.margin == pytest.approx(margin)
     assert drawn.outer == pytest.approx(levels["outer_margin"])
     assert drawn.log2_ratio == pytest.approx(np.log2(levels["core"] / margin))

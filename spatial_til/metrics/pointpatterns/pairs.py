@@ -149,10 +149,11 @@ def _intervals(
     low, high = np.full(len(observed), np.nan), np.full(len(observed), np.nan)
     grid = build_grid(parts.pool_um[labelled], parts.pool_cell[labelled])
     tile, tiles = _number_tiles(region)
+    seen = first_marks(parts, labelled, grid, tile), second_marks(parts, references, grid, tile)
+    spreads = [spread(marks, tiles, parts.radii_um, settings.bootstrap, random) for marks in seen]
+    t = critical_value(spreads[0], settings.min_tiles, settings.confidence)  # of all tiles of the region, both ways
     at = 0
-    for marks in (first_marks(parts, labelled, grid, tile), second_marks(parts, references, grid, tile)):
-        part = spread(marks, tiles, parts.radii_um, settings.bootstrap, random)
-        t = critical_value(part, settings.min_tiles, settings.confidence)
+    for part in spreads:
         blocks = [
             (part.nearest, interval_of_positive),
             (part.counts, interval_of_positive),
@@ -164,9 +165,9 @@ def _intervals(
             here = slice(at, at + len(error))
             low[here], high[here] = interval(observed[here], error, t)
             at += len(error)
-        if at < len(observed) / 2:  # K is asked from the first; L is its square root: half the relative error
-            for here, error in ((slice(-2 * k, -k), part.k), (slice(-k, None), part.k / 2)):
-                low[here], high[here] = interval_of_positive(observed[here], error, t)
+    of_k = spreads[0].k  # K is asked from the first; L is its square root: half the relative error
+    for here, error in ((slice(-2 * k, -k), of_k), (slice(-k, None), of_k / 2)):
+        low[here], high[here] = interval_of_positive(observed[here], error, t)
     return low, high
 
 

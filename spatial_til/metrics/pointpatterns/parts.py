@@ -103,7 +103,7 @@ def _boundary_limit(longest_radius_um: float, *distances_um: FloatArray) -> floa
     """Return how far from a cell its boundary still matters: beyond the radii and the quartiles asked for."""
     finite = [distance[np.isfinite(distance)] for distance in distances_um]
     quartiles = [float(np.quantile(distance, 0.75)) for distance in finite if len(distance)]
-    return max(longest_radius_um, *(_BOUNDARY_REACH * quartile for quartile in quartiles), 0.0)
+    return max([longest_radius_um, *(_BOUNDARY_REACH * quartile for quartile in quartiles)])
 
 
 def thinned(cells: IntArray, random: np.random.Generator) -> IntArray:

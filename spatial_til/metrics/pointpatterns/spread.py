@@ -57,7 +57,7 @@ def spread(marks: Marks, tiles: Tiles, radii_um: FloatArray, draws: int, random:
     """
     time = np.minimum(marks.distance_um, marks.boundary_um)
     edges = _bin_edges(time, radii_um)
-    bins = np.clip(np.searchsorted(edges, time) - 1, 0, len(edges) - 2)
+    bins = np.maximum(np.searchsorted(edges, time) - 1, 0)
     seen = marks.distance_um <= marks.boundary_um
     n_tiles, n_bins = len(tiles.stratum), len(edges) - 1
     sums = (
