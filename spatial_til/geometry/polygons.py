@@ -74,7 +74,7 @@ def buffer_lines(lines: MultiLineString, width_um: float) -> MultiPolygon:
     width_um
         Half the width of the band, in µm.
     """
-    if lines.is_empty or width_um <= 0:
+    if lines.is_empty:
         return MultiPolygon()
     short = [
         LineString(coords[start : start + _CHUNK])

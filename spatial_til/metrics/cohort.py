@@ -244,13 +244,13 @@ def _median(values: Sequence[float] | np.ndarray) -> float | None:
 
 def _with_q(rows: Sequence[CohortRow]) -> list[CohortRow]:
     """Return the rows with q over the metrics and time points of each comparison of two groups."""
-    families: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    families: dict[tuple[str, ...], list[tuple[int, float]]] = defaultdict(list)
     for i, row in enumerate(rows):
         if row.p_value is not None:
             family = (PAIRED,) if row.comparison == PAIRED else (row.comparison, row.group_a, row.group_b)
-            families[family].append(i)
+            families[family].append((i, row.p_value))
     result = list(rows)
     for members in families.values():
-        for i, q in zip(members, benjamini_hochberg([rows[i].p_value or 0.0 for i in members]), strict=True):
+        for (i, _), q in zip(members, benjamini_hochberg([p for _, p in members]), strict=True):
             result[i] = replace(rows[i], q_value=q)
     return result

@@ -223,14 +223,14 @@ def combine_strata(strata: Sequence[Stratum], *, confidence: float, min_tiles: i
 def _variances(strata: Sequence[Stratum]) -> FloatArray:
     """Return the (2, S, P) quasi-Poisson and bootstrap variances of the counts of each stratum.
 
-    A stratum of one tile has none of its own; it takes the variance-to-mean ratio of the others.
+    A stratum of one tile has none of its own; it takes the variance-to-mean ratio of the others, and where there are
+    no others Poisson's, which no interval is made of: it has no degree of freedom.
     """
     own = np.array([[s.quasi for s in strata], [s.bootstrap for s in strata]])
     n = np.array([s.n_cells for s in strata])
     single = np.array([s.n_tiles < 2 for s in strata])
-    if single.any() and not single.all():
-        ratio = own[:, ~single].sum(axis=1) / np.maximum(n[~single].sum(axis=0), 1.0)
-        own[:, single] = np.maximum(ratio, 1.0)[:, None, :] * n[single]
+    ratio = own[:, ~single].sum(axis=1) / np.maximum(n[~single].sum(axis=0), 1.0)
+    own[:, single] = np.maximum(ratio, 1.0)[:, None, :] * n[single]
     return own
 
 
