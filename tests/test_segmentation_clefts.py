@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 from shapely.geometry import MultiPolygon, box
 
+from spatial_til.segmentation.basins import Basins, _sums, _touching
 from spatial_til.segmentation.clefts import open_clefts
+from spatial_til.segmentation.rejoin import _likeness, rejoin_parts
 from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, NucleusSettings
 from spatial_til.segmentation.slide import measure_slide
 from spatial_til.units import PixelSize
@@ -98,3 +101,59 @@ def test_clefts_are_the_same_in_any_tile():
     assert np.array_equal(whole.x_um, cut.x_um)
     assert np.array_equal(whole.y_um, cut.y_um)
     assert np.array_equal(whole.nucleus_area_um2, cut.nucleus_area_um2)
+
+
+def rejoined(parts, clefts, max_area_um2=400.0):
+    """Return the nucleus of each part (rows, cols bool), and the sums, once those that look like one have joined."""
+    labels = np.zeros((SIDE, SIDE), dtype=np.int32)
+    peak = np.zeros((len(parts) + 1, 3), dtype=np.int32)
+    for k, part in enumerate(parts, start=1):
+        labels[part] = k
+        peak[k] = (*np.argwhere(part)[len(np.argwhere(part)) // 2], 100 - k)
+    sums, extent = _sums(labels, peak, np.full((SIDE, SIDE), 1000, dtype=np.int16), SIDE)
+    basins = Basins(labels, peak, sums, extent, _touching(labels, len(peak)))
+    root = np.arange(len(peak), dtype=np.int32)
+    rejoin_parts(basins, root, sums, np.flatnonzero(clefts), px_um=PX_UM, max_area_um2=max_area_um2)
+    return root.tolist(), sums
+
+
+def disc(row, col, radius, stretch=1.0):
+    rows, cols = np.mgrid[0:SIDE, 0:SIDE]
+    return ((rows - row) / stretch) ** 2 + (cols - col) ** 2 <= radius**2
+
+
+def test_halves_of_one_nucleus_join_again_with_their_sums():
+    whole, line = disc(60, 60, 12), disc(60, 60, 12) & (np.mgrid[0:SIDE, 0:SIDE][0] == 60)
+    upper, lower = (whole & side for side in (np.mgrid[0:SIDE, 0:SIDE][0] < 60, np.mgrid[0:SIDE, 0:SIDE][0] > 60))
+    root, sums = rejoined([upper, lower], line)
+    assert root == [0, 1, 1]
+    assert sums[1, 0] == upper.sum() + lower.sum()  # the cleft itself grows back with the nucleus
+    assert sums[1, 6] == 1000 * sums[1, 0]
+    assert rejoined([upper, lower], line, max_area_um2=sums[1, 0] * PX_UM**2)[0] == [0, 1, 1]
+    assert rejoined([upper, lower], line, max_area_um2=sums[1, 0] * PX_UM**2 - 0.01)[0] == [0, 1, 2]
+
+
+def test_nuclei_side_by_side_stay_two():
+    one, two = disc(60, 50, 10), disc(60, 71, 10)
+    line = (np.mgrid[0:SIDE, 0:SIDE][1] >= 60) & disc(60, 60, 3) & ~one & ~two
+    assert rejoined([one, two], line)[0] == [0, 1, 2]
+
+
+def test_a_part_joins_its_best_partner_only_and_far_ones_none():
+    rows = np.mgrid[0:SIDE, 0:SIDE][0]
+    whole = disc(60, 60, 12)
+    upper, lower, beside = whole & (rows < 60), whole & (rows > 60), disc(60, 84, 10)
+    line = (whole & (rows == 60)) | (disc(60, 73, 2) & ~whole & ~beside)
+    assert rejoined([upper, lower, beside], line)[0] == [0, 1, 1, 3]
+    assert rejoined([upper, lower], np.zeros_like(line))[0] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("stretch", [1.0, 1.5, 2.5])
+def test_likeness_is_that_of_length_over_width_and_of_the_share_of_an_ellipse(stretch):
+    at = np.argwhere(disc(60, 60, 14, stretch)) - 50
+    y, x = at.T
+    sums = np.array([len(at), y.sum(), x.sum(), (y * y).sum(), (x * x).sum(), (y * x).sum(), 0])
+    low, high = np.linalg.eigvalsh(np.cov(y, x, bias=True) + np.eye(2) / 12)
+    ellipse = 4 * np.pi * np.sqrt(low * high)
+    expected = 1.0 - 2.0 * np.log(high / low) / 2 - 3.0 * np.log(1.01 - min(len(at) / ellipse, 1.0))
+    assert _likeness(sums, np.array([1.0, -2.0, -3.0])) == pytest.approx(expected, rel=1e-9)

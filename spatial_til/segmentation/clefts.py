@@ -25,8 +25,8 @@ def open_clefts(
     share: float,
     settings: NucleusSettings,
     guide: NDArray[np.int16] | None = None,
-) -> None:
-    """Set `above` to 0 in clefts of packed foreground, in place.
+) -> NDArray[np.int64]:
+    """Set `above` to 0 in clefts of packed foreground, in place; return their pixels (flat).
 
     Parameters
     ----------
@@ -57,6 +57,7 @@ def open_clefts(
     packed = np.uint16(round(settings.packed_share * side * side))
     at = _clefts(contrast, above, barred, side, packed, max(round(settings.cleft_um / px_um), 1), round(256 * share))
     above.reshape(-1)[at] = 0
+    return np.asarray(at, dtype=np.int64)
 
 
 @njit(cache=True, nogil=True)

@@ -81,7 +81,6 @@ def _join(peak: Any, sums: Any, pairs: Any, px: float, step: int, max_area: floa
     sums = sums.copy()
     best = np.zeros(n)
     partner = np.zeros(n, dtype=np.int32)
-    moved = np.zeros(7, dtype=np.int64)
     for _ in range(rounds):
         best[:] = 0.0
         partner[:] = 0
@@ -90,36 +89,42 @@ def _join(peak: Any, sums: Any, pairs: Any, px: float, step: int, max_area: floa
             if a == b or (sums[a, 0] + sums[b, 0]) * px * px > max_area:
                 continue
             a, b = min(a, b), max(a, b)
-            score = _likeness(peak, sums, a, b, px, step, weights)
-            if score <= 0.0:
-                continue
-            for one, two in ((a, b), (b, a)):
-                if score > best[one] or (score == best[one] and two < partner[one]):
-                    best[one] = score
-                    partner[one] = two
-        joined = False
-        for a in range(1, n):
-            b = partner[a]
-            if b == 0 or partner[b] != a or b < a:
-                continue
-            keep, gone = (a, b) if peak[a, 2] >= peak[b, 2] else (b, a)
-            _absorb(sums, peak, keep, gone, moved)
-            root[gone] = keep
-            joined = True
-        if not joined:
+            offer(best, partner, a, b, _likeness(peak, sums, a, b, px, step, weights))
+        if not join_partners(partner, peak, root, sums):
             break
-        for a in range(1, n):
-            while root[root[a]] != root[a]:
-                root[a] = root[root[a]]
     return root, sums
 
 
 @njit(cache=True, nogil=True)
-def _absorb(sums: Any, peak: Any, keep: int, gone: int, moved: Any) -> None:
-    """Add the sums of one object to another's, seen from the other's peak."""
-    seen_from(moved, sums[gone], peak[keep, 0] - peak[gone, 0], peak[keep, 1] - peak[gone, 1])
-    for t in range(7):
-        sums[keep, t] += moved[t]
+def offer(best: Any, partner: Any, a: int, b: int, score: float) -> None:
+    """Make two objects each other's partner where the score is above 0 and the highest so far of each."""
+    if score <= 0.0:
+        return
+    for one, two in ((a, b), (b, a)):
+        if score > best[one] or (score == best[one] and two < partner[one]):
+            best[one] = score
+            partner[one] = two
+
+
+@njit(cache=True, nogil=True)
+def join_partners(partner: Any, peak: Any, root: Any, sums: Any) -> bool:
+    """Join objects that are each other's partner, in place; return whether there were any."""
+    moved = np.zeros(7, dtype=np.int64)
+    joined = False
+    for a in range(1, len(partner)):
+        b = partner[a]
+        if b == 0 or partner[b] != a or b < a:
+            continue
+        keep, gone = (a, b) if peak[a, 2] >= peak[b, 2] else (b, a)
+        seen_from(moved, sums[gone], peak[keep, 0] - peak[gone, 0], peak[keep, 1] - peak[gone, 1])
+        for t in range(7):
+            sums[keep, t] += moved[t]
+        root[gone] = keep
+        joined = True
+    for a in range(1, len(root)):
+        while root[root[a]] != root[a]:
+            root[a] = root[root[a]]
+    return joined
 
 
 @njit(cache=True, nogil=True)

@@ -18,6 +18,7 @@ from spatial_til.segmentation.foreground import SCALE, STEP, above_level, depth_
 from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.merge import join_basins
 from spatial_til.segmentation.overlaps import part_overlaps
+from spatial_til.segmentation.rejoin import rejoin_parts
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import BRIGHTFIELD, NucleusSettings, Shares
 from spatial_til.segmentation.smooth import smooth
@@ -75,19 +76,22 @@ def find_nuclei(
     Notes
     -----
     Foreground above local background, parted at clefts where it is packed; depth in it as a landscape; steepest
-    ascent gives one basin a peak; basins that together look like one nucleus join; each nucleus grows to a share
-    of its own level; objects too small, too large or with too weak an edge are dropped.
+    ascent gives one basin a peak; basins that together look like one nucleus join, and so do those on both sides of
+    a cleft; each nucleus grows to a share of its own level; objects too small, too large or with too weak an edge are
+    dropped.
     """
     above = above_level(contrast, px_um=px_um, typical=typical, settings=settings, shares=shares, scratch=scratch)
     fill_holes(above, max(round(settings.max_hole_um / px_um), 1))
+    clefts = np.empty(0, dtype=np.int64)
     if shares.cleft is not None:
-        open_clefts(contrast, above, px_um=px_um, share=shares.cleft, settings=settings, guide=guide)
+        clefts = open_clefts(contrast, above, px_um=px_um, share=shares.cleft, settings=settings, guide=guide)
     depth = scratch.array("surface", above.shape, np.int16)
     depth_in(above, int(settings.max_depth_um / px_um * STEP), depth)
     landscape = scratch.array("landscape", above.shape, np.int16)
     smooth(depth, settings.landscape_blur_um / px_um, 1, out=landscape)
     basins = find_basins(landscape, above, contrast, round(settings.max_radius_um / px_um), scratch)
     root, sums = join_basins(basins, px_um=px_um, step=STEP, max_area_um2=settings.max_area_um2)
+    rejoin_parts(basins, root, sums, clefts, px_um=px_um, max_area_um2=settings.max_area_um2)
     labels = basins.labels
     relabel(labels, root)
     root, sums, peak = part_overlaps(basins, root, sums, contrast, px_um=px_um, typical=typical)
