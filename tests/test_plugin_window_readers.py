@@ -10,6 +10,7 @@ require_gui()
 from qtpy.QtCore import Qt  # noqa: E402
 from qtpy.QtWidgets import QComboBox, QLabel, QListWidget  # noqa: E402
 
+from spatial_til.plugin.rescoring import Written  # noqa: E402
 from spatial_til.plugin.stage import MARK  # noqa: E402
 from tests.test_plugin_readers import NAMES  # noqa: E402
 
@@ -81,6 +82,13 @@ def test_a_blinded_reader_finds_no_name_in_the_window_until_unblinded(dock, fold
     shown = on_screen(dock)
     leaks = [words for words in shown for name in (*NAMES, "on treatment") if name in words]
     assert leaks == []
+    show(dock, "Edits")
+    tables = dock.edits.tables
+    tables._on_written([Written("anna", folder / "reviewed" / "anna", ())])
+    assert "reviewed" in tables.told.text()
+    assert not tables.open_report.isVisible()  # which names patients and time points
+    assert not tables.open_folder.isVisible()
+    show(dock, "Slides")
     assert dock.desk.state.blinded
     assert "the record says so" in dock.worklist.blinded.text()
     slide_id = dock.session.job.slide_id

@@ -87,8 +87,11 @@ class TablesPart(QWidget):
         self.write.setEnabled(not busy)
 
     def _show_doors(self, *, several: bool = False) -> None:
-        self.open_folder.setVisible(self._folder is not None)
-        self.open_report.setVisible(self._folder is not None and not several)
+        """Show the ways to what was written; not to a blinded reader, whom it would tell patients and time points."""
+        is_blind = self._dock.desk is not None and self._dock.desk.blinding is not None
+        known = self._folder is not None and not is_blind
+        self.open_folder.setVisible(known)
+        self.open_report.setVisible(known and not several)
 
     def _open(self, name: str) -> None:
         if self._folder is not None:
