@@ -155,10 +155,14 @@ class ReviewDock(QWidget):
         """Open a slide: its picture first, then its numbers."""
         if self.desk is None:
             return
-        self.slides.setCurrentIndex(self.slides.findData(slide_id))
         self.regions.cancel_outline()
         done = partial(self._on_opened, self.desk)
         self.working.start(f"Opening {slide_id} …", open_for_review, done, self.desk.root, slide_id, self.loader)
+        self._point_at(slide_id)
+
+    def _point_at(self, slide_id: str) -> None:
+        """Name a slide above the tools."""
+        self.slides.setCurrentIndex(self.slides.findData(slide_id))
 
     def leave_slide(self) -> None:
         """Take the slide out of the viewer; its edits are saved already."""
@@ -174,9 +178,11 @@ class ReviewDock(QWidget):
     def _on_opened(self, desk: Desk, result: tuple[Session, Opened]) -> None:
         session, opened = result
         self.leave_slide()
+        self._point_at(session.job.slide_id)
         try:
             desk.open(session.job.slide_id, session)
         except SpatialTilError as error:
+            self._refresh()  # no number of the slide before may stand here
             self.say(str(error))
             return
         self.session, self.opened = session, opened
@@ -281,6 +287,8 @@ class ReviewDock(QWidget):
 
     def _on_busy(self, busy: bool) -> None:  # noqa: FBT001
         self.cancel.setVisible(busy)
+        if not busy and self.session is not None:
+            self._point_at(self.session.job.slide_id)  # another that could not be opened is not the one shown
 
     def _on_mouse(self, _: Any, event: Any) -> Any:
         """Take a click, but not the end of a drag, as the choice of a cell."""

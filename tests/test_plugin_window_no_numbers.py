@@ -1,4 +1,4 @@
-"""A slide that has no numbers for want of a tumour, in the window: given one, and left without it again."""
+"""Slides without numbers in the window: without a tumour, open elsewhere, damaged. None has those of another."""
 
 import json
 
@@ -9,8 +9,10 @@ from tests.gui import require_gui
 
 require_gui()
 
+from spatial_til.io.folder import ScoredFolder  # noqa: E402
 from spatial_til.plugin.layers import CELLS, REGIONS  # noqa: E402
 from spatial_til.review.events import RegionEdit  # noqa: E402
+from spatial_til.review.journal import open_journal  # noqa: E402
 from tests.scored_folder import TUMOR  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # napari's, vispy's and Qt's own
@@ -64,3 +66,28 @@ def test_a_tumour_given_to_a_slide_without_one_can_be_taken_back(new_dock, witho
     assert shown(dock) == numbers
     dock.tabs.show_page("Edits")
     assert "no class → " in dock.edits.list.item(0).text()
+
+
+def test_a_slide_that_cannot_be_opened_is_not_named_over_the_one_shown(new_dock, folder, qtbot):
+    dock = new_dock
+    dock.start(folder, "anna", "A_base")
+    settle(dock, qtbot)
+    (folder / "measured" / "A_prog.parquet").write_bytes(b"damaged")
+    dock.open_slide("A_prog")
+    assert dock.slides.currentData() == "A_prog"
+    settle(dock, qtbot)
+    assert "A_prog" in dock.status.text()
+    assert dock.slides.currentData() == dock.session.job.slide_id == "A_base"
+    dock.open_slide("A_on")
+    dock.working.cancel()
+    assert dock.slides.currentData() == "A_base"
+    with open_journal(ScoredFolder(folder), "A_on", "anna"):
+        dock.open_slide("A_on")
+        settle(dock, qtbot)
+    assert dock.slides.currentData() == "A_on"
+    assert dock.session is None
+    assert shown(dock) == []
+    dock.open_slide("A_base")
+    dock.step(1)
+    dock.step(1)
+    assert dock.slides.currentData() == "A_prog"
