@@ -29,8 +29,9 @@ _OFF_RIM_UM, _PAST_END_UM = 0.25, 1.0
 _BAND_UM, _BEYOND_UM, _BEFORE_UM = 1.5, 2.0, 3.0
 #: µm. Where the membrane of a small cell lies outside its nuclear rim; at most _PAST_END_UM.
 _NEAR_UM = 1.0
-#: Share of the fall of stain there in a ray: all of it up to the lesser mean nuclear radius in µm, none from the other.
-_NEAR_SHARE, _SMALL_UM, _LARGE_UM = 0.4, 3.25, 4.75
+#: Share of what the fall of stain there has above the ridge that is added to a ray: all of it up to the lesser mean
+#: nuclear radius in µm, none from the other.
+_NEAR_SHARE, _SMALL_UM, _LARGE_UM = 0.6, 3.25, 4.75
 #: µm. How far past the territory another cell is faced, and the longest way from the nuclear rim.
 _FACING_UM, _LONGEST_UM = 1.5, 11.0
 #: Positions on rays are reckoned in whole fractions of a pixel, so that a ray reads the same pixels in every tile.
@@ -135,7 +136,7 @@ def _ridges(
         if m > 1:
             _without_leaks(rays[k], leaked)
         if share > 0:
-            _mix(rays[k], falls, share, share / (2 * half + 1))
+            _raise_to_falls(rays[k], falls, share, 1 / (2 * half + 1))
     return seen
 
 
@@ -278,7 +279,7 @@ def _without_leaks(rays: Any, leaked: Any) -> None:
 
 @njit(cache=True, nogil=True)
 def _share_of_falls(rims: int, steps: Any) -> float:
-    """Return the share of the fall near a nucleus in its rays; `rims`: their last steps in it added up."""
+    """Return the share of the fall near a nucleus that counts; `rims`: the last steps of its rays in it added up."""
     small, large, radii = steps[8], steps[9], rims + RAYS // 2  # a nucleus ends half a step past its last one
     return _NEAR_SHARE * (large - min(max(radii, small), large)) / (large - small)
 
@@ -291,11 +292,11 @@ def _fall(band: Any, beyond: int, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _mix(rays: Any, falls: Any, share: float, weight: float) -> None:
-    """Replace a share of each ray by the fall near the nucleus, which counts with this weight."""
+def _raise_to_falls(rays: Any, falls: Any, share: float, unit: float) -> None:
+    """Raise each ray by a share of what the fall near the nucleus, in this unit, has above it: never lower it."""
     for p in range(len(rays)):
         for t in range(RAYS):
-            rays[p, t] = np.int32(max((1 - share) * rays[p, t] + weight * falls[p, t], 0.0))
+            rays[p, t] += np.int32(share * max(unit * falls[p, t] - rays[p, t], 0.0))
 
 
 @njit(cache=True, nogil=True)
