@@ -97,6 +97,7 @@ def test_tumour_is_painted_found_accepted_and_there_again(opened, folder, qtbot,
     found = tab.whole.found.found.region
     assert found.intersection(TUMOR).area / found.union(TUMOR).area > 0.95
     assert opened.stage.layer(PREVIEW) is not None
+    assert tab.whole.accept.visibleRegion().boundingRect() == tab.whole.accept.rect()
     tab.whole.save_to(tmp_path / "tumor.json")
     settle(opened, qtbot)
     assert json.loads((tmp_path / "tumor.json").read_text())["training"]["strokes"] == {"Tumor": 3, "Stroma": 3}

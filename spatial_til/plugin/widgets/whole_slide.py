@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QFileDialog, QProgressBar, QScrollArea, QVBoxLayout, QWidget
 
 from spatial_til.pipeline.examples import FoundTumor
 from spatial_til.plugin.example_words import accept_reason, across_words, found_words, protocol_lines
@@ -51,6 +51,9 @@ class WholeSlide(QWidget):
         self.accept = button("Accept as the tumour", self.accept_tumor, "The numbers follow, the record says so")
         self.save = button("Save the model …", self.save_to, "To find the tumour of other slides, in a batch")
         self.saved = text()
+        self._scroll = QTimer(self)  # once what was said above has its place
+        self._scroll.setSingleShot(True)
+        self._scroll.timeout.connect(self._show_accept)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         for widget in (
@@ -142,6 +145,15 @@ class WholeSlide(QWidget):
         active = selection.active
         self._dock.stage.show_preview(found.found.region)
         selection.active = active  # a brush in hand stays in hand
+        self._scroll.start(0)
+
+    def _show_accept(self) -> None:
+        """Scroll to what can be done with what was found: on a low screen it lies below."""
+        area = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(self.accept)
 
     def _on_saved(self, path: Path) -> None:
         self.saved.setText(f"Saved. For all slides, in a protocol beside it:\n{protocol_lines(path.name, self.keys)}")
