@@ -239,6 +239,8 @@ def test_the_reference_is_the_median_where_it_is_at_least_half_as_dense_and_on_t
     # 4, 4, 8, 8, 9, 10 are at least half of 8, without the 100 off the tissue; 4 is just half of it
     assert _reference(values, share, 8.0) == 8.0
     assert _reference(np.array([[1, 2, 3, 5]], np.float32), np.ones((1, 4), np.float32), 100.0) == 100.0
+    half = np.array([[0.5, 0.5, 0.5, 1]], np.float32)
+    assert _reference(np.array([[2, 2, 2, 8]], np.float32), half, 2.0) == 2.0  # half of the kernel is enough
     # from 20 down: 10 and more -> 12; 6 and more -> 9; 4.5 and more -> 6.5; 3.25 and more -> 5
     chain = np.array([[1, 2, 3, 4, 4, 5, 5, 5, 7, 9, 9, 12]], np.float32)
     rounds, level = [], 20.0

@@ -153,6 +153,9 @@ def test_half_of_the_reference_cells_stand_for_all_pairs_of_the_second(monkeypat
         of_half = own[::2, i].sum() * len(b) / len(half)
         assert thin[at] == pytest.approx(full[at] * own[:, i].sum() / of_half)
     assert thinned(np.arange(40), np.random.default_rng(0)).tolist() == list(range(40))
+    one, other = np.random.default_rng(9), np.random.default_rng(9)
+    assert thinned(a, one).tolist() == sorted(other.choice(a, 40, replace=False, shuffle=False).tolist())
+    assert one.random() == other.random()  # what is drawn next does not depend on an order that is not used
 
 
 def test_tiles_are_numbered_through_the_compartments_of_a_region():
