@@ -210,6 +210,11 @@ def test_beyond_the_outermost_centres_a_value_is_that_of_the_nearest() -> None:
     assert value_at(at, values, grid).tolist() == [1.0, 2.0, 3.0, 3.0, 1.5]
 
 
+def test_a_large_slide_has_as_coarse_a_grid_wherever_its_origin_is() -> None:
+    grids = [density.density_grid(region(box(x, x, x + 2e5, x + 1e5)), bandwidth_um=20.0) for x in (0.0, 3e5)]
+    assert grids[0].pitch_um == grids[1].pitch_um == pytest.approx(np.sqrt(200_160 * 100_160 / 1e8))
+
+
 def test_a_spot_is_blurred_over_four_bandwidths_each_way() -> None:
     spot = np.zeros((61, 61))
     spot[30, 30] = 1

@@ -249,6 +249,7 @@ def test_what_no_sum_can_mend_stays_a_failure():
 def test_slides_that_agree_keep_their_class_and_others_have_none():
     a, b, none = Call("a", "a", {}, "1"), Call("b", "b", {}, "2"), Call("not_evaluable", "not_evaluable", {}, "3")
     assert _agreed([none, a, a]) is a
+    assert _agreed([none, a]) is a
     assert _agreed([none, none]) is none
     differ = Call("indeterminate", "indeterminate", {}, "the slides of this biopsy differ: a, b")
     assert _agreed([b, none, a]) == differ
