@@ -105,7 +105,7 @@ def judge(
 
     Notes
     -----
-    Everything but artefacts comes from at most 24 boxes of 512 pixels, the same ones each time, so the cost
+    Everything but artefacts comes from at most 24 boxes of 256 pixels, the same ones each time, so the cost
     does not grow with the slide.
     """
     white, px = constants.white, source.pixel_size
