@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spatial_til.segmentation.thresholds import find_threshold
+from spatial_til.segmentation.thresholds import _stand_apart, find_threshold
 
 
 def negatives(rng, n):
@@ -112,3 +112,29 @@ def test_two_populations_that_are_not_there_as_seen_make_no_cut_off():
     both = find_threshold(parted, seen=seen, batch="", marker="CD8", modality="brightfield")
     assert (both.threshold, both.method, both.flags) == (None, "unimodal", ("no_positive_population",))
     assert find_threshold(parted, seen=parted, batch="", marker="CD8", modality="brightfield").threshold is not None
+
+
+@pytest.mark.parametrize("shape", ["gamma", "lognormal", "uniform"])
+@pytest.mark.parametrize("above", [0.5, 0.3, 0.05])
+def test_a_continuum_as_seen_has_no_cut_off_wherever_sharing_parts_it(shape, above):
+    rng = np.random.default_rng(6)
+    draws = {
+        "gamma": rng.gamma(0.5, 0.05, (3, 4000)),
+        "lognormal": 0.03 * np.exp(1.5 * rng.normal(size=(3, 4000))),
+        "uniform": 0.2 * rng.random((3, 4000)),
+    }[shape]
+    at = np.quantile(draws, 1 - above)
+    parted = list(np.where(draws > at, draws + 0.15, 0.2 * draws))
+    assert find_threshold(parted, batch="", marker="CD8", modality="brightfield").threshold is not None
+    found = find_threshold(parted, seen=list(draws), batch="", marker="CD8", modality="brightfield")
+    assert (found.threshold, found.flags) == (None, ("no_positive_population",))
+
+
+def test_positives_that_neighbours_bridge_stand_apart_as_seen_and_a_continuum_does_not():
+    rng = np.random.default_rng(7)
+    negative, lent = rng.exponential(0.004, (3, 3200)), 0.01 * np.exp(rng.uniform(0, np.log(10), (3, 400)))
+    bridged = np.sort(np.concatenate((negative, lent, 0.1 * np.exp(0.35 * rng.normal(size=(3, 400)))), axis=1))
+    assert _stand_apart(list(bridged), 0.03, 0.02)
+    assert not _stand_apart(list(np.sort(rng.gamma(0.5, 0.05, (3, 4000)))), 0.03, 0.02)
+    assert not _stand_apart(list(bridged), 1.0, 0.02)  # nothing above
+    assert not _stand_apart([np.full(50, 0.3)], 0.3, 0.02)

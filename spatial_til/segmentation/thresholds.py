@@ -26,6 +26,9 @@ _LEAST_NEGATIVE = 0.02
 _MIN_DELTA_BIC = 10.0
 _MIN_ASHMAN_D = 2.0
 _WEAK_ASHMAN_D = 3.0
+#: Scores as seen stand apart at a cut-off from here on; a continuum of whatever shape gives at most 4 where 5 % or more
+#: lie above, the three lung fields, which are one, 2.5.
+_SEEN_ASHMAN_D = 4.5
 #: Share of a cut that lies in no valley.
 _NO_VALLEY = 1.0
 
@@ -78,9 +81,9 @@ def find_threshold(
     scores
         One array a slide, the score of each drawn cell (see `draw_cells`); slides weigh equally. NaN is left out.
     seen
-        Scores of the same cells with what belongs to their neighbours. Where they show one population there is no
-        cut-off: sharing stain out between neighbours parts what lies between negative and positive, and would
-        make two populations of a continuum.
+        Scores of the same cells with what belongs to their neighbours. Where they show one population, and the
+        cut-off does not leave two that stand apart, there is none: sharing stain out between neighbours parts what
+        lies between negative and positive, and would make two populations of a continuum.
     modality
         ``brightfield`` (scores in OD) or ``fluorescence`` (intensity above background).
     statistic
@@ -119,7 +122,11 @@ def find_threshold(
         return result(None, "none", None)
     scale = _OD_SCALE if modality == "brightfield" else 0.0
     split = _split(pool, scale, least, population)
-    if split is None or (seen is not None and _split(_sorted(seen), scale, least, population) is None):
+    if split is not None and seen is not None:
+        alike = _sorted(seen)
+        if _split(alike, scale, least, population) is None and not _stand_apart(alike, split.cut, scale):
+            split = None
+    if split is None:
         flags.append("no_positive_population")
         return result(None, "unimodal", None)
     if split.ashman_d < _WEAK_ASHMAN_D or split.valley_share == _NO_VALLEY:
@@ -133,12 +140,19 @@ def _sorted(scores: Sequence[NDArray[np.floating[Any]]]) -> list[NDArray[np.floa
     return [s for s in pool if len(s)]
 
 
-def _split(
-    pool: Sequence[NDArray[np.floating[Any]]], least_scale: float, least: float, population: float
-) -> _Split | None:
-    """Return the best accepted split of the pooled scores, on their own scale; None where there is none.
+class _Histogram(NamedTuple):
+    """Pooled scores on the arcsinh scale."""
 
-    Each slide's scores are sorted. They are never joined: a pool may have tens of millions.
+    counts: FloatArray
+    centres: FloatArray
+    scale: float
+    effective: float  # of a cell: slides weigh equally, cells do not
+
+
+def _histogram(pool: Sequence[NDArray[np.floating[Any]]], least_scale: float) -> _Histogram | None:
+    """Return the histogram of each slide's sorted scores, slides weighted equally; None where all are the same.
+
+    They are never joined: a pool may have tens of millions.
     """
     lowest, highest = float(min(s[0] for s in pool)), float(max(s[-1] for s in pool))
     low, quarter, usual = (_pooled_quantile(pool, q, lowest, highest) for q in (0.05, 0.25, 0.4))
@@ -154,8 +168,18 @@ def _split(
     counts *= n / len(pool)
     if low == 0.0:
         counts[0 if edges[0] == 0.0 else int(np.searchsorted(edges, 0.0)) - 1] = 0.0  # exactly 0: nothing there to see
-    effective = len(pool) ** 2 / sum(1 / len(s) for s in pool) / n  # of a cell: slides weigh equally, cells do not
-    centres = (edges[:-1] + edges[1:]) / 2
+    effective = len(pool) ** 2 / sum(1 / len(s) for s in pool) / n
+    return _Histogram(counts, (edges[:-1] + edges[1:]) / 2, scale, effective)
+
+
+def _split(
+    pool: Sequence[NDArray[np.floating[Any]]], least_scale: float, least: float, population: float
+) -> _Split | None:
+    """Return the best accepted split of the pooled scores, on their own scale; None where there is none."""
+    histogram = _histogram(pool, least_scale)
+    if histogram is None:
+        return None
+    counts, centres, scale, effective = histogram
     tail = shoulder(counts, centres, effective)
     for cuts in (valleys(counts, centres, effective), [] if tail is None else [(_NO_VALLEY, tail)]):
         found = [s for share, index in cuts if (s := _accepted(counts, centres, index, share, population / scale))]
@@ -163,6 +187,18 @@ def _split(
             best = min(found, key=lambda s: s.valley_share)
             return best._replace(cut=max(float(np.sinh(best.cut) * scale), least))
     return None
+
+
+def _stand_apart(pool: Sequence[NDArray[np.floating[Any]]], cut: float, least_scale: float) -> bool:
+    """Return whether the scores on both sides of a cut stand further apart than those of one population do."""
+    histogram = _histogram(pool, least_scale)
+    if histogram is None:
+        return False
+    counts, centres, scale, _ = histogram
+    index = int(np.searchsorted(centres, _transformed(np.array([cut]), scale)[0]))
+    if not counts[:index].any() or not counts[index:].any():
+        return False
+    return _apart(counts, centres, index)[0] >= _SEEN_ASHMAN_D
 
 
 def _transformed(scores: NDArray[np.floating[Any]], scale: float) -> FloatArray:
