@@ -133,10 +133,10 @@ def _ridges(
             _ridge(line[:used], stain, ahead, last, furthest, steps, rays[k, p])
             if share > 0:
                 _fall(stain[(ahead + steps[7]) * RAYS :], beyond, falls[p])
-        if m > 1:
-            _without_leaks(rays[k], leaked)
         if share > 0:
             _raise_to_falls(rays[k], falls, share, 1 / (2 * half + 1))
+        if m > 1:
+            _without_leaks(rays[k], leaked)
     return seen
 
 
