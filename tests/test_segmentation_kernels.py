@@ -10,7 +10,8 @@ from spatial_til.segmentation.cells import CELL_COST, COST_BIT, TERRITORY_COST
 from spatial_til.segmentation.foreground import depth_in
 from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.measure import measure_cells
-from spatial_til.segmentation.rim import RAYS, _upper
+from spatial_til.segmentation.rays import RAYS
+from spatial_til.segmentation.rim import _upper
 from spatial_til.segmentation.scratch import Scratch, lent_scratch
 from spatial_til.segmentation.smooth import smooth
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spatial_til.segmentation.leak import leaked_share
-from spatial_til.segmentation.rim import RAYS, _without_leaks
+from spatial_til.segmentation.rays import RAYS, _without_leaks
 from spatial_til.segmentation.stains import stain_matrix
 
 VECTORS = ((0.65, 0.70, 0.29), (0.27, 0.57, 0.78), (0.214, 0.851, 0.478))

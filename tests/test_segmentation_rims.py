@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spatial_til.segmentation.cells import grow_cells
-from spatial_til.segmentation.rim import FRACTION, RAYS, _scores, rim_stain
+from spatial_til.segmentation.rays import FRACTION, RAYS
+from spatial_til.segmentation.rim import _scores, rim_stain
 from spatial_til.segmentation.scratch import Scratch
 
 LEVEL = 80

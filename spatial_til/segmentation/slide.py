@@ -26,7 +26,7 @@ from spatial_til.segmentation.networks import NucleusFinder, scaled_plane, seams
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, support_px
 from spatial_til.segmentation.overview import Remembered, read_overview
 from spatial_til.segmentation.qc import QC, judge
-from spatial_til.segmentation.rim import FRACTION
+from spatial_til.segmentation.rays import FRACTION
 from spatial_til.segmentation.scratch import Scratch, lent_scratch
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.thresholds import OD_FLOORS

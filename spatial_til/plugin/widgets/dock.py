@@ -12,13 +12,14 @@ from qtpy.QtCore import QEvent
 from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QStackedWidget, QVBoxLayout, QWidget
 
-from spatial_til.errors import AnnotationError, SpatialTilError
+from spatial_til.errors import SpatialTilError
 from spatial_til.plugin.convert import from_napari
-from spatial_til.plugin.desk import Desk, Found, Proposal, compute, deepen
-from spatial_til.plugin.opened import Opened, Painted, ShownCells, open_pictures, overlay_problem, paint
+from spatial_til.plugin.desk import Desk, Found, Proposal, deepen
+from spatial_til.plugin.opened import Opened, Painted, ShownCells, overlay_problem
 from spatial_til.plugin.reader import METADATA
 from spatial_til.plugin.region_picture import PARTS
 from spatial_til.plugin.stage import Stage
+from spatial_til.plugin.thread_work import compute_and_paint, open_for_review
 from spatial_til.plugin.widgets.cells_tab import CellsTab
 from spatial_til.plugin.widgets.cutoff_tab import CutoffTab
 from spatial_til.plugin.widgets.edits_tab import EditsTab
@@ -34,7 +35,7 @@ from spatial_til.plugin.widgets.timeline_tab import TimelineTab
 from spatial_til.plugin.widgets.working import Working
 from spatial_til.plugin.widgets.worklist_tab import WorklistTab
 from spatial_til.review.events import Undo
-from spatial_til.review.session import Cancelled, Session, open_session
+from spatial_til.review.session import Session
 from spatial_til.review.state import ReviewState
 
 
@@ -307,38 +308,6 @@ class ReviewDock(QWidget):
         found = [la.metadata[METADATA]["folder"] for la in viewer.layers if METADATA in la.metadata]
         if found:
             self.start_page.folder.setText(found[0])
-
-
-def compute_and_paint(
-    session: Session,
-    state: ReviewState,
-    shown: tuple[Any, ...],
-    last: Any = None,
-    *,
-    undone: bool = False,
-    cancelled: Any,
-) -> tuple[Found, Painted] | None:
-    """Return what a state comes to, and how it is shown; for a thread.
-
-    None where an edit was taken back before which there were no numbers: what failed for want of a tumour, and was
-    given one, can be left without it again.
-    """
-    try:
-        found = compute(session, state, cancelled, last)
-    except AnnotationError:
-        if undone:
-            return None
-        raise
-    opened, loader, populations, parts = shown
-    return found, paint(opened, found.numbers.scene, loader, populations, parts)
-
-
-def open_for_review(root: Path, slide_id: str, loader: Any, *, cancelled: Any) -> tuple[Session, Opened]:
-    """Return a slide's stored cells and its pictures; for a thread."""
-    session = open_session(root, slide_id)
-    if cancelled():
-        raise Cancelled
-    return session, open_pictures(session, loader)
 
 
 def _close(state: dict[str, Any]) -> None:
