@@ -14,21 +14,8 @@ from spatial_til.metrics.resistance import resistance
 from spatial_til.metrics.sensitivity import HOT_CD8_PER_MM2, MARGIN_WIDTHS_UM, THRESHOLD_FACTORS
 from spatial_til.metrics.timing import circumstance_flags
 from spatial_til.metrics.transitions import TransitionRow
-from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, Value
-
-NO_CALL = Call("", "", {})
-
-
-def slide(name="s", *, values=None, estimates=None, activity=None, settings=None, **meta):
-    return SlideScore(
-        SlideMeta(name, "P", meta.pop("timepoint", "baseline"), "A", **meta),
-        tiles={}, estimates=estimates or {}, values=values or {}, phenotype=NO_CALL, activity=activity or {},
-        gates={}, settings=settings or {},
-    )  # fmt: skip
-
-
-def counted(n, area=1.0, sigma=0.1, dof=9, flags=()):
-    return Estimate(n, area, n / area, None, None, sigma, dof, flags)
+from spatial_til.model import Call, SlideMeta, Value
+from tests.slides_by_hand import NO_CALL, counted, slide
 
 
 def test_what_differs_between_two_biopsies_is_named():

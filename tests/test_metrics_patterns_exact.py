@@ -19,17 +19,7 @@ from spatial_til.metrics.pointpatterns.neighbours import (
 )
 from spatial_til.metrics.pointpatterns.nulls import draw_labels, label_strata, null_summary
 from spatial_til.metrics.pointpatterns.window import _short_pieces, boundary_distance_um, overlap_with_itself
-
-RADII = np.array([20.0, 30.0, 50.0])
-L_SHAPE = shapely.box(0, 0, 900, 300).union(shapely.box(0, 0, 250, 700))
-
-
-def points_in(window, n, seed):
-    random = np.random.default_rng(seed)
-    x0, y0, x1, y1 = window.bounds
-    xy = random.uniform((x0, y0), (x1, y1), (8 * n, 2))
-    return xy[shapely.contains_xy(window, *xy.T)][:n]
-
+from tests.pattern_windows import L_SHAPE, RADII, points_in
 
 # --- neighbours
 

@@ -19,17 +19,7 @@ from spatial_til.metrics.pointpatterns.parts import _boundary_limit, find_parts,
 from spatial_til.metrics.pointpatterns.statistics import pair_statistics, statistic_keys
 from spatial_til.metrics.pointpatterns.window import overlap_with_itself
 from spatial_til.model import COMPARTMENTS
-
-RADII = np.array([20.0, 30.0, 50.0])
-
-L_SHAPE = shapely.box(0, 0, 900, 300).union(shapely.box(0, 0, 250, 700))
-
-
-def points_in(window, n, seed):
-    random = np.random.default_rng(seed)
-    x0, y0, x1, y1 = window.bounds
-    xy = random.uniform((x0, y0), (x1, y1), (8 * n, 2))
-    return xy[shapely.contains_xy(window, *xy.T)][:n]
+from tests.pattern_windows import L_SHAPE, RADII, points_in
 
 
 def pair(seed=0):

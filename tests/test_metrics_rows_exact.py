@@ -24,22 +24,8 @@ from spatial_til.metrics.spatial_rows import (
     profile_rows,
     score_rows,
 )
-from spatial_til.model import Call, Estimate, SlideMeta, SlideScore, TileCounts, Value
-
-NO_CALL = Call("", "", {})
-
-
-def slide(name="s", *, values=None, estimates=None, activity=None, settings=None, **meta):
-    return SlideScore(
-        SlideMeta(name, "P", meta.pop("timepoint", "baseline"), "A", **meta),
-        tiles={}, estimates=estimates or {}, values=values or {}, phenotype=NO_CALL, activity=activity or {},
-        gates={}, settings=settings or {},
-    )  # fmt: skip
-
-
-def counted(n, area=1.0, sigma=0.1, dof=9, flags=()):
-    return Estimate(n, area, n / area, None, None, sigma, dof, flags)
-
+from spatial_til.model import Estimate, TileCounts, Value
+from tests.slides_by_hand import counted, slide
 
 # --- rows of spatial.csv
 
