@@ -148,6 +148,30 @@ def test_a_part_joins_its_best_partner_only_and_far_ones_none():
     assert rejoined([upper, lower], np.zeros_like(line))[0] == [0, 1, 2]
 
 
+def forked(whole, turn_deg):
+    """Return three parts of a disc and the forked line between them."""
+    rows, cols = np.mgrid[0:SIDE, 0:SIDE] - 60.0
+    third = (np.rad2deg(np.arctan2(rows, cols)) - turn_deg) % 360 // 120
+    padded = np.pad(third, 1, mode="edge")
+    beside = (padded[:-2, 1:-1] != third) | (padded[1:-1, :-2] != third)
+    return [whole & (third == k) & ~beside for k in range(3)], whole & beside
+
+
+@pytest.mark.parametrize("turn_deg", range(0, 120, 15))
+def test_a_nucleus_cut_by_a_forked_line_is_one_again(turn_deg):
+    parts, line = forked(disc(60, 60, 12), turn_deg)
+    root, sums = rejoined(parts, line)
+    assert root == [0, 1, 1, 1]
+    assert sums[1, 0] == sum(part.sum() for part in parts)
+    assert sums[1, 6] == 1000 * sums[1, 0]
+
+
+def test_three_nuclei_in_a_ring_stay_three():
+    ring = [disc(60 + 11.5 * np.sin(t), 60 + 11.5 * np.cos(t), 10) for t in np.deg2rad([0, 120, 240])]
+    gap = disc(60, 60, 8) & ~(ring[0] | ring[1] | ring[2])
+    assert rejoined(ring, gap)[0] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("stretch", [1.0, 1.5, 2.5])
 def test_likeness_is_that_of_length_over_width_and_of_the_share_of_an_ellipse(stretch):
     at = np.argwhere(disc(60, 60, 14, stretch)) - 50

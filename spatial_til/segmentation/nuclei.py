@@ -25,6 +25,8 @@ from spatial_til.segmentation.smooth import smooth
 
 #: µm. Blurs, growth, and cells that those faced are compared with (see `rim`).
 _FURTHER_UM = 12.0
+#: µm. The edge of a nucleus with a larger radius may be softer in proportion: large nuclei are paler at their rim.
+_SOFT_FROM_UM = 4.0
 
 
 class Nuclei(NamedTuple):
@@ -100,6 +102,7 @@ def find_nuclei(
     grown, owner = _settle(labels, contrast, cut, peak, tally)
     area_um2 = tally[:, 0] * px_um**2
     edge = tally[:, 4] / np.maximum(tally[:, 3], 1) / (2 * px_um) / (SCALE * typical)
+    edge *= np.maximum(np.sqrt(area_um2 / np.pi) / _SOFT_FROM_UM, 1.0)
     keep = (root == np.arange(len(root))) & (area_um2 >= settings.min_area_um2)
     keep &= (area_um2 <= settings.max_area_um2) & ((edge >= shares.edge) | (tally[:, 3] == 0))
     keep[0] = False

@@ -1,6 +1,7 @@
 """Parts on both sides of a cleft -> one nucleus, where what looked like a cleft was its chromatin.
 
-Two nuclei side by side are longer than wide, and waisted; the halves of one nucleus together are neither.
+Two nuclei side by side are longer than wide, and waisted; the halves of one nucleus together are neither, nor are the
+three parts that a line with a fork leaves.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.segmentation.basins import Basins
-from spatial_til.segmentation.merge import join_partners, offer, roundness, seen_from
+from spatial_til.segmentation.merge import elongation, lacking, seen_from
 
 #: Log odds that two parts are one nucleus: constant, log of length over width, log of what it lacks of an ellipse.
 #: Fitted on clefts of 6 phantoms of two kinds and of 4 real fields with known nuclei.
 _WEIGHTS = (-2.19, -3.15, -1.01)
+#: Log odds that are added for a third part: three nuclei in a ring are round as well.
+_THIRD = -0.5
 
 
 def rejoin_parts(
@@ -45,13 +48,16 @@ def rejoin_parts(
 
     Notes
     -----
-    Two join where each is the other's best partner: no order of processing, no chains across the tile.
+    Two parts join, or three that lie beside each other, where no part is of a better pair or three: no order of
+    processing, no chains across the tile.
     """
     pair, pixel = _beside(basins.labels, root, clefts)
     order = np.argsort(pair, kind="stable")
-    most_px = max_area_um2 / px_um**2
-    cols = basins.labels.shape[1]
-    _rejoin(pair[order], pixel[order], cols, basins.peak, most_px, np.array(_WEIGHTS), root, sums)
+    pair, first = np.unique(pair[order], return_index=True)
+    group, cleft = _groups(pair)
+    cut = pixel[order], np.append(first, len(order)), basins.labels.shape[1]
+    score = _rate(group, cleft, cut, basins.peak, sums, max_area_um2 / px_um**2, np.array(_WEIGHTS))
+    _join_best(group, score, basins.peak, root, sums)
 
 
 @njit(cache=True, nogil=True)
@@ -80,24 +86,74 @@ def _beside(labels: Any, root: Any, clefts: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _rejoin(pair: Any, pixel: Any, cols: int, peak: Any, most_px: float, weights: Any, root: Any, sums: Any) -> None:
-    """Join the best pairs; equal pairs lie one after the other, with the pixels of the cleft between them."""
-    best, partner = np.zeros(len(root)), np.zeros(len(root), dtype=np.int32)
-    whole = np.zeros(7, dtype=np.int64)
-    start = 0
-    while start < len(pair):
-        stop = start
-        while stop < len(pair) and pair[stop] == pair[start]:
-            stop += 1
-        a, b = pair[start] >> 32, pair[start] & 0xFFFFFFFF
-        if sums[a, 0] + sums[b, 0] <= most_px:
-            seen_from(whole, sums[b], peak[a, 0] - peak[b, 0], peak[a, 1] - peak[b, 1])
-            for t in range(7):
-                whole[t] += sums[a, t]
-            _add_pixels(whole, pixel[start:stop], cols, peak[a, 0], peak[a, 1])
-            offer(best, partner, a, b, _likeness(whole, weights))
-        start = stop
-    join_partners(partner, peak, root, sums)
+def _groups(pair: Any) -> Any:
+    """Return pairs, each followed by the threes that it begins, and the numbers of the pairs in each: (n, 3), -1 none.
+
+    `pair`: two nuclei as one number, sorted.
+    """
+    group, cleft = [(np.int64(-1), np.int64(-1), np.int64(-1))], [(0, -1, -1)]  # typed by their first, left out below
+    for p in range(len(pair)):
+        a, b = pair[p] >> 32, pair[p] & 0xFFFFFFFF
+        group.append((a, b, np.int64(-1)))
+        cleft.append((p, -1, -1))
+        q = p + 1
+        while q < len(pair) and pair[q] >> 32 == a:
+            c = pair[q] & 0xFFFFFFFF
+            r = np.searchsorted(pair, (b << 32) | c)
+            if r < len(pair) and pair[r] == (b << 32) | c:
+                group.append((a, b, c))
+                cleft.append((p, q, r))
+            q += 1
+    return np.array(group)[1:], np.array(cleft)[1:]
+
+
+@njit(cache=True, nogil=True)
+def _rate(group: Any, cleft: Any, cut: Any, peak: Any, sums: Any, most_px: float, weights: Any) -> Any:
+    """Return the log odds that each group is one nucleus, with what lies in its clefts.
+
+    `cut`: pixels of clefts, where those of each pair begin (and end with the next), columns of the array.
+    """
+    pixel, start, cols = cut
+    score, moved = np.full(len(group), -np.inf), np.zeros(7, dtype=np.int64)
+    for g in range(len(group)):
+        a = group[g, 0]
+        whole = sums[a].copy()
+        for b in group[g, 1:]:
+            if b > 0:
+                seen_from(moved, sums[b], peak[a, 0] - peak[b, 0], peak[a, 1] - peak[b, 1])
+                whole += moved
+        if whole[0] > most_px:
+            continue
+        for p in cleft[g]:
+            if p >= 0:
+                _add_pixels(whole, pixel[start[p] : start[p + 1]], cols, peak[a, 0], peak[a, 1])
+        score[g] = _likeness(whole, weights) + (_THIRD if group[g, 2] > 0 else 0.0)
+    return score
+
+
+@njit(cache=True, nogil=True)
+def _join_best(group: Any, score: Any, peak: Any, root: Any, sums: Any) -> None:
+    """Join the groups that look like one nucleus and are the best of each of their parts, in place."""
+    best, choice = np.zeros(len(root)), np.full(len(root), -1)
+    for g in range(len(group)):
+        for a in group[g]:
+            if a > 0 and score[g] > best[a]:
+                best[a], choice[a] = score[g], g
+    moved = np.zeros(7, dtype=np.int64)
+    for g in range(len(group)):
+        keep, agreed = group[g, 0], True
+        for a in group[g]:
+            agreed &= a < 0 or choice[a] == g
+            if a > 0 and peak[a, 2] > peak[keep, 2]:
+                keep = a
+        for a in group[g]:
+            if agreed and a > 0 and a != keep:
+                seen_from(moved, sums[a], peak[keep, 0] - peak[a, 0], peak[keep, 1] - peak[a, 1])
+                sums[keep] += moved
+                root[a] = keep
+    for a in range(1, len(root)):
+        while root[root[a]] != root[a]:
+            root[a] = root[root[a]]
 
 
 @njit(cache=True, nogil=True)
@@ -116,11 +172,6 @@ def _add_pixels(sums: Any, pixels: Any, cols: int, row: int, col: int) -> None:
 @njit(cache=True, nogil=True)
 def _likeness(sums: Any, weights: Any) -> float:
     """Return the log odds that an object of this shape is one nucleus."""
-    n = float(sums[0])
-    y, x = sums[1] / n, sums[2] / n
-    vy, vx = sums[3] / n - y * y + 1 / 12, sums[4] / n - x * x + 1 / 12
-    vxy = sums[5] / n - x * y
-    middle, half = (vy + vx) / 2, np.sqrt((vy - vx) ** 2 / 4 + vxy * vxy)
-    longer = np.log((middle + half) / max(middle - half, 1 / 12)) / 2
-    lacks = np.log(1.01 - min(roundness(n, sums, np.zeros_like(sums), 0.0, 0.0), 1.0))
-    return weights[0] + weights[1] * longer + weights[2] * lacks
+    n, none = float(sums[0]), np.zeros_like(sums)
+    longer = elongation(n, sums, none, 0.0, 0.0)
+    return weights[0] + weights[1] * longer + weights[2] * lacking(n, sums, none, 0.0, 0.0)

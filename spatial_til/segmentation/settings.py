@@ -17,7 +17,7 @@ class Shares(NamedTuple):
     typical: float  # foreground: of the slide's typical contrast, where `NucleusSettings.threshold` is None
     local: float  # foreground: of the level of nuclei nearby
     grown: float  # a nucleus grows by a pixel to where its contrast falls to this share of its mean
-    edge: float  # mean edge gradient per µm, of the typical contrast
+    edge: float  # mean edge gradient per µm, of the typical contrast; large nuclei may have less, see `nuclei`
     cleft: float | None  # how far below its ridges a cleft between nuclei lies; None: clefts are not looked for
 
 
