@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from spatial_til.io.journal import Event, append_event
 from spatial_til.pipeline.measure import MeasureTask, StageReport, measure
 from spatial_til.pipeline.score import ScoreTask, score
 from spatial_til.progress import progress
+from spatial_til.segmentation.scratch import give_back
 from spatial_til.workers import Runner
 
 Task = TypeVar("Task", MeasureTask, ScoreTask)
@@ -102,6 +102,7 @@ def measure_one(task: MeasureTask) -> StageReport:
         task.folder.measured(task.job.slide_id).unlink(missing_ok=True)
         msg = f"{path}: changed while it was read: run again when it is complete"
         raise SlideError(msg)
+    give_back()
     return report
 
 
@@ -113,7 +114,7 @@ def score_one(task: ScoreTask) -> StageReport:
     SlideError
         Where an annotation changed while it was read.
     """
-    _give_back()
+    give_back(buffers=True)
     _forget_peak()
     slide_id, target = task.job.slide_id, task.target
     before = [_stamp(path) for path in task.job.annotations]
@@ -150,9 +151,3 @@ def _forget_peak() -> None:
     """Let the peak memory of this process start anew, so that it is the slide's own (Linux)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def _give_back() -> None:
-    """Give memory that is free back to the system (Linux): what tiles took is not needed to score them."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -136,8 +136,8 @@ def read_pixel_size(path: Path) -> PixelSize | None:
     return None if meta is None or meta.pixel_size is None else PixelSize(*meta.pixel_size)
 
 
-def read_measured(path: Path, markers: Sequence[str] | None = None) -> Measured:
-    """Read a measured slide; `markers` limits the measurements to theirs.
+def read_measured(path: Path, markers: Sequence[str] | None = None, columns: Sequence[str] = ()) -> Measured:
+    """Read a measured slide; `markers` limits the measurements to theirs, and to those `columns` beside.
 
     Raises
     ------
@@ -149,7 +149,8 @@ def read_measured(path: Path, markers: Sequence[str] | None = None) -> Measured:
     try:
         file = pq.ParquetFile(path)
         wanted = None if markers is None else tuple(f"{marker}_" for marker in markers)
-        names = [n for n in file.schema_arrow.names if wanted is None or n.startswith(wanted) or _always(n)]
+        all_names = file.schema_arrow.names
+        names = [n for n in all_names if wanted is None or n.startswith(wanted) or n in columns or _always(n)]
         check_number(path, file.metadata.num_rows)
         table = file.read(columns=names)
     except (OSError, ValueError, KeyError) as error:

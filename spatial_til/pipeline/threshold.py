@@ -23,7 +23,7 @@ from spatial_til.model import Threshold
 from spatial_til.pipeline.measure import settings_text
 from spatial_til.pipeline.settings import measure_settings
 from spatial_til.protocol_sections import Marker
-from spatial_til.segmentation.positivity import score_of
+from spatial_til.segmentation.positivity import score_columns, score_of
 from spatial_til.segmentation.thresholds import draw_cells, find_threshold
 from spatial_til.study import Job
 
@@ -128,7 +128,8 @@ def _labels(pools: Sequence[Pool]) -> dict[Pool, str]:
 
 def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, Both]:
     """Return the scores of the cells of one slide that enter each pool; calls that came along enter none."""
-    measured = read_measured(folder.measured(job.slide_id), markers=[pool.marker for pool in pools])
+    columns = [name for pool in pools for name in score_columns(pool.marker, **_how(pool))]
+    measured = read_measured(folder.measured(job.slide_id), markers=(), columns=columns)
     chosen = draw_cells(job.slide_id, measured.cells.x_um, measured.cells.y_um)
     found = {}
     for pool in pools:
@@ -140,9 +141,11 @@ def _drawn(job: Job, pools: Sequence[Pool], folder: ScoredFolder) -> dict[Pool, 
 
 def marker_score(measured: Measured, pool: Pool, *, own: bool = True) -> Scores:
     """Return the (n,) score of every cell that is compared with the pool's cut-off; `own`: see `score_of`."""
-    settings = pool.settings
-    how = {"compartment": settings.compartment, "statistic": settings.statistic}
-    return score_of(measured.cells, pool.marker, **how, own=own)
+    return score_of(measured.cells, pool.marker, **_how(pool), own=own)
+
+
+def _how(pool: Pool) -> dict[str, str]:
+    return {"compartment": pool.settings.compartment, "statistic": pool.settings.statistic}
 
 
 def _result(pool: Pool, label: str, jobs: Sequence[Job], scores: Mapping[tuple[str, Pool], Both]) -> PoolResult:

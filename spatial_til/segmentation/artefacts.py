@@ -30,6 +30,8 @@ _OPEN_UM = 12.0
 _LEAST_UM2, _LEAST_FOLD_UM2 = 2000.0, 10000.0
 #: What is next to an artefact is not trusted either.
 _RIM_UM = 20.0
+#: Rows of the overview whose colours are looked at together.
+_STRIP_ROWS = 64
 
 
 def find_artefacts(
@@ -65,9 +67,7 @@ def find_artefacts(
     inside = filled(tissue, small.shape[:2], px)
     if not inside.any():
         return MultiPolygon()
-    od = optical_density(small, white).astype(np.float32)
-    mean = od.mean(axis=2)
-    spots = _ink(od, inside, matrix) | _black(od, mean)
+    mean, spots = _spots(small, inside, white, matrix)
     radius = max(round(_OPEN_UM / px.mean_um), 1)
     found = _large(_opened(spots & inside, radius), _LEAST_UM2 / px.area_um2)
     found |= _folds(mean, inside, radius, _LEAST_FOLD_UM2 / px.area_um2)
@@ -102,14 +102,23 @@ def _shrink(rgb: NDArray[np.uint8], px: PixelSize) -> tuple[NDArray[np.uint8], P
     return small, px.scaled(rgb.shape[1] / cols, rgb.shape[0] / rows)
 
 
-def _ink(od: NDArray[np.float32], inside: BoolArray, matrix: FloatArray) -> BoolArray:
-    """Return where no mix of stains has the colour."""
-    length = np.linalg.norm(od, axis=2)
+def _spots(
+    rgb: NDArray[np.uint8], inside: BoolArray, white: tuple[float, float, float], matrix: FloatArray
+) -> tuple[NDArray[np.float32], BoolArray]:
+    """Return the mean optical density (rows, cols), and where ink or dirt is; colours of few rows are held at once."""
+    mean, length, share = (np.zeros(inside.shape, dtype=np.float32) for _ in range(3))
+    black = np.empty(inside.shape, dtype=np.bool_)
+    for top in range(0, len(rgb), _STRIP_ROWS):
+        strip = slice(top, top + _STRIP_ROWS)
+        od = optical_density(rgb[strip], white).astype(np.float32)
+        mean[strip], length[strip] = od.mean(axis=2), np.linalg.norm(od, axis=2)
+        black[strip] = _black(od, mean[strip])
+        seen = inside[strip] & (length[strip] > _INK_OD / 2)
+        share[strip][seen] = unexplained_od(od[seen], matrix) / length[strip][seen]
     seen = inside & (length > _INK_OD / 2)
-    share = np.zeros(length.shape, dtype=np.float32)
-    share[seen] = unexplained_od(od[seen], matrix) / length[seen]
     usual = float(np.median(share[seen])) if seen.any() else 0.0
-    return np.asarray((length > _INK_OD) & (share > max(_INK_SHARE, _INK_TIMES_USUAL * usual)), dtype=np.bool_)
+    ink = (length > _INK_OD) & (share > max(_INK_SHARE, _INK_TIMES_USUAL * usual))
+    return mean, np.asarray(ink | black, dtype=np.bool_)
 
 
 def _black(od: NDArray[np.float32], mean: NDArray[np.float32]) -> BoolArray:

@@ -36,13 +36,26 @@ def score_of(
         ``mean``, ``median``, ``p90``: of the compartment's pixels.
     """
     if statistic == ROBUST:
-        rim = _column(cells, f"{marker}_membrane_own_ridge" if own else f"{marker}_membrane_ridge")
-        pigment = cells.measurements.get(f"{marker}_membrane_pigment")
+        own_ridge, ridge, of_pigment = score_columns(marker, compartment=compartment, statistic=statistic)
+        rim = _column(cells, own_ridge if own else ridge)
+        pigment = cells.measurements.get(of_pigment)
         return rim if pigment is None else np.where(pigment > most_pigment(pigment), np.nan, rim)
-    name = f"{marker}_{compartment}_{_COLUMN.get(statistic, statistic)}"
-    score = _column(cells, name)
-    whole = cells.measurements.get(f"{marker}_cell_{name.rpartition('_')[2]}")
-    return score if whole is None else np.where(np.isnan(score), whole, score)
+    part, whole = score_columns(marker, compartment=compartment, statistic=statistic)
+    score, of_cell = _column(cells, part), cells.measurements.get(whole)
+    return score if of_cell is None else np.where(np.isnan(score), of_cell, score)
+
+
+def score_columns(marker: str, *, compartment: str, statistic: str) -> tuple[str, ...]:
+    """Return the columns that `score_of` looks at, as far as the cells have them.
+
+    Examples
+    --------
+    >>> score_columns("CD8", compartment="membrane", statistic="positive_fraction")
+    ('CD8_membrane_p70', 'CD8_cell_p70')
+    """
+    if statistic == ROBUST:
+        return tuple(f"{marker}_membrane_{name}" for name in ("own_ridge", "ridge", "pigment"))
+    return tuple(f"{marker}_{part}_{_COLUMN.get(statistic, statistic)}" for part in (compartment, "cell"))
 
 
 def most_pigment(pigment: NDArray[np.floating[Any]]) -> float:

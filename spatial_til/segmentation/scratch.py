@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 from typing import Any
 
@@ -25,8 +27,18 @@ class Scratch:
         """Return an array of any content."""
         size = prod(shape) * np.dtype(dtype).itemsize
         if name not in self._buffers or self._buffers[name].size < size:
-            self._buffers[name] = np.empty(size + size // 8, dtype=np.uint8)
+            self._buffers[name] = _pages(size + size // 8)
         return self._buffers[name][:size].view(dtype).reshape(shape)
+
+
+def _pages(size: int) -> NDArray[np.uint8]:
+    """Return bytes in pages of their own, out of the allocator's way, large ones where the system has them."""
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    pages = mmap.mmap(-1, max(size, 1), **private)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, dtype=np.uint8)
 
 
 _FREE: list[Scratch] = []
@@ -43,3 +55,11 @@ def lent_scratch() -> Iterator[Scratch]:
         yield scratch
     finally:
         _FREE.append(scratch)
+
+
+def give_back(*, buffers: bool = False) -> None:
+    """Give memory that is free back to the system (Linux), which the allocator would keep; `buffers`: these too."""
+    if buffers:
+        _FREE.clear()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

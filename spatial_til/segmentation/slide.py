@@ -20,6 +20,7 @@ from spatial_til.segmentation.cell_pigment import N_SUMS, colour_sums, pigment_o
 from spatial_til.segmentation.cells import grow_cells
 from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.foreground import FLOOR_PX
+from spatial_til.segmentation.gathered import Gathered, Part
 from spatial_til.segmentation.guided import grow_guided
 from spatial_til.segmentation.measure import column_names, measure_cells
 from spatial_til.segmentation.networks import NucleusFinder, scaled_plane, seams
@@ -27,7 +28,7 @@ from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei, s
 from spatial_til.segmentation.overview import Remembered, read_overview
 from spatial_til.segmentation.qc import QC, judge
 from spatial_til.segmentation.rays import FRACTION
-from spatial_til.segmentation.scratch import Scratch, lent_scratch
+from spatial_til.segmentation.scratch import Scratch, give_back, lent_scratch
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.thresholds import OD_FLOORS
 from spatial_til.segmentation.tiles import Tile, tile_grid
@@ -42,17 +43,6 @@ class MeasuredSlide(NamedTuple):
     tissue: MultiPolygon
     qc: QC
     beside: tuple[Any, ...] = ()  # what each work beside the tiles returned
-
-
-class _Part(NamedTuple):
-    """Cells of one tile, along the last axis of each array."""
-
-    row: NDArray[np.float64]
-    col: NDArray[np.float64]
-    nucleus_px: NDArray[np.int32]
-    cell_px: NDArray[np.int64]
-    values: NDArray[np.float32]
-    colour: NDArray[np.int64]  # see `cell_pigment.colour_sums`
 
 
 def measure_slide(
@@ -100,6 +90,7 @@ def measure_slide(
     constants = calibrate(sampled, overview, settings, tissue, picture)
     if labels is None:
         check_not_blank(sampled, constants)
+    give_back()
     finder, tile = finder if labels is None else None, (tile_px, tile_px)
     reach_um = constants.settings.guided_expansion_um if constants.guided else 0.0
     halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um, reach_um)
@@ -107,22 +98,21 @@ def measure_slide(
         tile, halo_px = (seams.TILE_PX, seams.TILE_PX), seams.HALO_PX
     tiles, inside = _tissue_tiles(source, constants, tile, halo_px)
 
-    def run(one: Tile, whole: bool) -> _Part:
+    def run(one: Tile, whole: bool) -> Part:
         with lent_scratch() as scratch:
             return _measure_tile(source, labels, finder, constants, one, whole, scratch)
 
-    parts = []
+    gathered = Gathered()
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
         measured = pool.map(run, tiles, inside)
         quality = pool.submit(judge, constants, sampled, picture=picture)  # last: small pieces even out the threads
         others = [pool.submit(work, constants) for work in beside]
         for part in measured:
-            parts.append(part)
+            gathered.add(part)
             if progress is not None:
-                progress(len(parts), len(tiles))
-        if finder is not None:
-            parts = _without_doubles(parts, source.pixel_size)
-        cells, colour = _assemble(parts, source, constants)
+                progress(len(gathered.counts), len(tiles))
+        give_back()  # what tiles took is not needed to join their cells
+        cells, colour = _assemble(gathered, source, constants, doubles=finder is not None)
         found = quality.result()
         cells = _with_pigment(cells, colour, constants, found)
         return MeasuredSlide(cells, constants.tissue, found, tuple(other.result() for other in others))
@@ -160,7 +150,7 @@ def _measure_tile(
     tile: Tile,
     whole: bool,
     scratch: Scratch,
-) -> _Part:
+) -> Part:
     """Return the cells whose centre the tile owns and tissue holds."""
     settings, px = constants.settings, source.pixel_size
     box = (tile.read_row0, tile.read_row1, tile.read_col0, tile.read_col1)
@@ -214,7 +204,7 @@ def _measure_tile(
         colour = colour_sums(keys, centre, stained, pixels, constants.density, px_um=px.mean_um)
     by_column = values[wanted].astype(np.float32).reshape(-1, values.shape[1] * values.shape[2]).T
     kept = (row[wanted], col[wanted], found.area_px[wanted], area[wanted])
-    return _Part(*kept, np.ascontiguousarray(by_column), np.ascontiguousarray(colour[wanted].T))
+    return Part(*kept, np.ascontiguousarray(by_column), np.ascontiguousarray(colour[wanted].T))
 
 
 def cells_around(
@@ -253,38 +243,32 @@ def _centre_px(found: Nuclei) -> NDArray[np.int64]:
     return np.column_stack((row, col)).astype(np.int64)
 
 
-def _without_doubles(parts: list[_Part], px: PixelSize) -> list[_Part]:
-    """Return the parts without the cells that a neighbouring tile has larger."""
-    row, col, area = (np.concatenate([part[k] for part in parts]) for k in range(3))
-    tile = np.repeat(np.arange(len(parts)), [len(part.row) for part in parts])
-    kept = ~seams.claimed_twice((col + 0.5) * px.x_um, (row + 0.5) * px.y_um, area, tile)
+def _order(gathered: Gathered, px: PixelSize, *, doubles: bool) -> NDArray[np.intp]:
+    """Return the order of the cells by y, then x; `doubles`: without those that a neighbouring tile has larger."""
+    row, col = gathered.column("row"), gathered.column("col")
+    order = np.lexsort((col, row))
+    if doubles:
+        tile = np.repeat(np.arange(len(gathered.counts)), gathered.counts)
+        x_um, y_um = (col + 0.5) * px.x_um, (row + 0.5) * px.y_um
+        order = order[~seams.claimed_twice(x_um, y_um, gathered.column("nucleus_px"), tile)[order]]
+    return order
 
-    def without(array: NDArray[Any], k: int) -> Any:
-        return array[..., kept[tile == k]]
 
-    return [_Part(*(without(array, k) for array in part)) for k, part in enumerate(parts)]
-
-
-def _assemble(parts: list[_Part], source: PixelSource, constants: Calibration) -> tuple[Cells, NDArray[np.int64]]:
-    """Join the tiles' cells, ordered by y, then x; return them and their colours (n, N_SUMS).
-
-    Column by column, so that no more than one is held a third time.
-    """
+def _assemble(
+    gathered: Gathered, source: PixelSource, constants: Calibration, *, doubles: bool
+) -> tuple[Cells, NDArray[np.int64]]:
+    """Join the tiles' cells, ordered by y, then x; return them and their colours (n, N_SUMS)."""
     px, markers = source.pixel_size, constants.settings.markers
-    order = np.lexsort([np.concatenate(arrays) for arrays in ([p.col for p in parts], [p.row for p in parts])])
-
-    def joined(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate(arrays)[order]
-
+    order = _order(gathered, px, doubles=doubles)
     names = [name for marker in markers for name in column_names(marker)]
     cells = Cells(
-        x_um=(joined([p.col for p in parts]) + 0.5) * px.x_um,
-        y_um=(joined([p.row for p in parts]) + 0.5) * px.y_um,
-        nucleus_area_um2=joined([p.nucleus_px for p in parts]) * px.area_um2,
-        cell_area_um2=joined([p.cell_px for p in parts]) * px.area_um2,
-        measurements={name: joined([p.values[k] for p in parts]) for k, name in enumerate(names)},
+        x_um=(gathered.take("col", order) + 0.5) * px.x_um,
+        y_um=(gathered.take("row", order) + 0.5) * px.y_um,
+        nucleus_area_um2=gathered.take("nucleus_px", order) * px.area_um2,
+        cell_area_um2=gathered.take("cell_px", order) * px.area_um2,
+        measurements={name: gathered.take("values", order, k) for k, name in enumerate(names)},
     )
-    return cells, np.column_stack([joined([p.colour[k] for p in parts]) for k in range(N_SUMS)])
+    return cells, np.stack([gathered.take("colour", order, k) for k in range(N_SUMS)]).T
 
 
 def _with_pigment(cells: Cells, colour: NDArray[np.int64], constants: Calibration, quality: QC) -> Cells:

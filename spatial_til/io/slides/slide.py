@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +22,9 @@ from spatial_til.units import PixelSize
 
 #: A level may be this much coarser than its nominal factor: 46,001 px over 11,500 is not quite 4.
 LEVEL_TOLERANCE = 0.01
-#: Full-resolution pixels that are held at once while a large box is reduced.
-BAND_PX = 1 << 24
+#: Pixels of a level that are held at once while a large box is reduced, and how many of them lie in a row: more
+#: than a tile of the segmentation has, and few enough that the tiles of a row are kept for the next.
+BAND_PX, BAND_COLS = 1 << 21, 1 << 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ class Slide:
         return _reopen_slide, (self._reopen, self.path, self._override_um)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let go of what was read of it."""
         self._pyramid.close()
+        self._cache = TileCache(0)
 
     def require_pixel_size(self) -> PixelSize:
         """Return the pixel size, or say that there is none and where to give it.
@@ -160,13 +162,27 @@ class Slide:
 
     def _read(self, index: int, blocks: tuple[int, int], box: Box, channels: Sequence[int] | None) -> NDArray[Any]:
         """Return a box of the grid of `blocks` over one level, in bands of bounded memory."""
+        first, *bands = self._bands(index, blocks, box)
+        part = self._read_band(index, blocks, first, channels)
+        if not bands:
+            return part
+        # like a part: channels that are contiguous there are so in the whole
+        out = np.empty_like(part, shape=(box[1] - box[0], box[3] - box[2], part.shape[2]))
+        for band in (first, *bands):
+            part = part if band is first else self._read_band(index, blocks, band, channels)
+            out[band[0] - box[0] : band[1] - box[0], band[2] - box[2] : band[3] - box[2]] = part
+        return out
+
+    def _bands(self, index: int, blocks: tuple[int, int], box: Box) -> Iterator[Box]:
+        """Yield the bands of a box; where the level is stored in tiles, whole tiles, so that none is decoded twice."""
         row0, row1, col0, col1 = box
-        step = max(1, BAND_PX // (blocks[0] * blocks[1] * (col1 - col0)))
-        bands = [
-            self._read_band(index, blocks, (top, min(top + step, row1), col0, col1), channels)
-            for top in range(row0, row1, step)
-        ]
-        return bands[0] if len(bands) == 1 else np.concatenate(bands)
+        (by, bx), level = blocks, self._pyramid.levels[index]
+        tile_rows, tile_cols = level.tile if level.tile[1] < level.shape[1] else (by, (col1 - col0) * bx)
+        wide = max(1, max(1, BAND_COLS // tile_cols) * tile_cols // bx)
+        high = max(1, max(1, BAND_PX // (tile_rows * wide * bx)) * tile_rows // by)
+        for left in range(col0 // wide * wide, col1, wide):
+            for top in range(row0 // high * high, row1, high):
+                yield max(top, row0), min(top + high, row1), max(left, col0), min(left + wide, col1)
 
     def _read_band(self, index: int, blocks: tuple[int, int], box: Box, channels: Sequence[int] | None) -> NDArray[Any]:
         level = self._pyramid.levels[index]

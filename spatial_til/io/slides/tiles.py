@@ -17,7 +17,7 @@ Box: TypeAlias = tuple[int, int, int, int]  # row0, row1, col0, col1
 TileKey: TypeAlias = tuple[int, int, int, int]  # level, plane, tile row, tile column
 Tile: TypeAlias = NDArray[Any] | None
 
-MIN_CACHE_BYTES = 64 << 20
+MIN_CACHE_BYTES = 32 << 20
 MAX_CACHE_BYTES = 1 << 30
 BAND_ROWS = 2048  # a stripped image is cached by this many rows, so that blocks beside each other share strips
 
