@@ -63,7 +63,7 @@ def find_artefacts(
     a long strip that is dark even between its nuclei, as three layers of tissue are. A pen of a stain's own
     colour, and folds of pale tissue, are not told from stained tissue.
     """
-    small, px = _shrink(rgb, px)
+    small, px = shrunk(rgb, px)
     inside = filled(tissue, small.shape[:2], px)
     if not inside.any():
         return MultiPolygon()
@@ -93,7 +93,8 @@ def filled(region: MultiPolygon, shape: tuple[int, int], px: PixelSize) -> BoolA
     return np.asarray(mask, dtype=np.bool_)
 
 
-def _shrink(rgb: NDArray[np.uint8], px: PixelSize) -> tuple[NDArray[np.uint8], PixelSize]:
+def shrunk(rgb: NDArray[np.uint8], px: PixelSize) -> tuple[NDArray[np.uint8], PixelSize]:
+    """Return an overview at the pixel size at which artefacts are looked for; one that has it stays as it is."""
     import cv2
 
     rows, cols = (max(round(n * side / _WORK_UM), 1) for n, side in zip(rgb.shape, (px.y_um, px.x_um), strict=False))

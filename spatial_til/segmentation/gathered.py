@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 
 class Part(NamedTuple):
-    """Cells of one tile, along the last axis of each array."""
+    """Cells of one tile, along the last axis of each array; `colour` of those that are stained only."""
 
     row: NDArray[np.float64]
     col: NDArray[np.float64]
     nucleus_px: NDArray[np.int32]
     cell_px: NDArray[np.int64]
     values: NDArray[np.float32]  # (columns, n)
-    colour: NDArray[np.int64]  # (N_SUMS, n), see `cell_pigment.colour_sums`
+    stained: NDArray[np.bool_]
+    colour: NDArray[np.int64]  # (N_SUMS, stained), see `cell_pigment.colour_sums`
 
 
 class Gathered:
@@ -29,8 +30,8 @@ class Gathered:
     --------
     >>> cells = Gathered()
     >>> for row in ([2.0, 1.0], [0.0]):
-    ...     n = len(row)
-    ...     cells.add(Part(*(np.array(row), np.zeros(n), np.ones(n), np.ones(n), np.zeros((1, n)), np.zeros((1, n)))))
+    ...     others = [np.zeros(len(row))] * 6
+    ...     cells.add(Part(np.array(row), *others))
     >>> cells.counts, cells.column("row").tolist()
     ([2, 1], [2.0, 1.0, 0.0])
     >>> cells.take("row", np.array([2, 1, 0])).tolist()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
 from spatial_til.model import Cells, PixelSource
+from spatial_til.segmentation.artefacts import shrunk
 from spatial_til.segmentation.blank import check_not_blank
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.cell_pigment import N_SUMS, colour_sums, pigment_of
@@ -90,6 +91,8 @@ def measure_slide(
     constants = calibrate(sampled, overview, settings, tissue, picture)
     if labels is None:
         check_not_blank(sampled, constants)
+    if constants.white is not None:
+        picture = shrunk(*picture)
     give_back()
     finder, tile = finder if labels is None else None, (tile_px, tile_px)
     reach_um = constants.settings.guided_expansion_um if constants.guided else 0.0
@@ -112,9 +115,10 @@ def measure_slide(
             if progress is not None:
                 progress(len(gathered.counts), len(tiles))
         give_back()  # what tiles took is not needed to join their cells
-        cells, colour = _assemble(gathered, source, constants, doubles=finder is not None)
+        order = _order(gathered, source.pixel_size, doubles=finder is not None)
+        cells = _assemble(gathered, order, source.pixel_size, settings.markers)
         found = quality.result()
-        cells = _with_pigment(cells, colour, constants, found)
+        cells = _with_pigment(cells, _pigment(gathered, order, found), constants)
         return MeasuredSlide(cells, constants.tissue, found, tuple(other.result() for other in others))
 
 
@@ -200,11 +204,13 @@ def _measure_tile(
     brown = constants.brown
     stained = wanted & (rims[:, brown, 1] * constants.membrane_unit[brown] >= OD_FLOORS["robust"][0]).any(axis=1)
     colour = np.zeros((len(row), N_SUMS), dtype=np.int64)
-    if constants.density is not None and stained.any():
+    if constants.density is None:
+        stained[:] = False
+    elif stained.any():
         colour = colour_sums(keys, centre, stained, pixels, constants.density, px_um=px.mean_um)
     by_column = values[wanted].astype(np.float32).reshape(-1, values.shape[1] * values.shape[2]).T
     kept = (row[wanted], col[wanted], found.area_px[wanted], area[wanted])
-    return Part(*kept, np.ascontiguousarray(by_column), np.ascontiguousarray(colour[wanted].T))
+    return Part(*kept, by_column, stained[wanted], colour[stained].T)
 
 
 def cells_around(
@@ -254,25 +260,28 @@ def _order(gathered: Gathered, px: PixelSize, *, doubles: bool) -> NDArray[np.in
     return order
 
 
-def _assemble(
-    gathered: Gathered, source: PixelSource, constants: Calibration, *, doubles: bool
-) -> tuple[Cells, NDArray[np.int64]]:
-    """Join the tiles' cells, ordered by y, then x; return them and their colours (n, N_SUMS)."""
-    px, markers = source.pixel_size, constants.settings.markers
-    order = _order(gathered, px, doubles=doubles)
+def _assemble(gathered: Gathered, order: NDArray[np.intp], px: PixelSize, markers: Sequence[str]) -> Cells:
+    """Join the tiles' cells in an order."""
     names = [name for marker in markers for name in column_names(marker)]
-    cells = Cells(
+    return Cells(
         x_um=(gathered.take("col", order) + 0.5) * px.x_um,
         y_um=(gathered.take("row", order) + 0.5) * px.y_um,
         nucleus_area_um2=gathered.take("nucleus_px", order) * px.area_um2,
         cell_area_um2=gathered.take("cell_px", order) * px.area_um2,
         measurements={name: gathered.take("values", order, k) for k, name in enumerate(names)},
     )
-    return cells, np.stack([gathered.take("colour", order, k) for k in range(N_SUMS)]).T
 
 
-def _with_pigment(cells: Cells, colour: NDArray[np.int64], constants: Calibration, quality: QC) -> Cells:
-    """Return cells with how far the colour of each lies off the slide's stains, for markers that pigment looks like."""
-    markers = [constants.settings.markers[k] for k in constants.brown]
-    pigment = {f"{marker}_membrane_pigment": pigment_of(colour, quality.stain_normal) for marker in markers}
-    return replace(cells, measurements={**cells.measurements, **pigment})
+def _pigment(gathered: Gathered, order: NDArray[np.intp], quality: QC) -> NDArray[np.float32]:
+    """Return how far each cell's colour lies off the slide's stains, in an order; NaN where it was not looked at."""
+    stained = gathered.column("stained")
+    pigment = np.full(len(stained), np.nan, dtype=np.float32)
+    colour = np.stack([gathered.column("colour", k) for k in range(N_SUMS)], axis=-1)
+    pigment[stained] = pigment_of(colour, quality.stain_normal)
+    return pigment[order]
+
+
+def _with_pigment(cells: Cells, pigment: NDArray[np.float32], constants: Calibration) -> Cells:
+    """Return cells with their pigment, for markers that pigment looks like."""
+    names = [f"{constants.settings.markers[k]}_membrane_pigment" for k in constants.brown]
+    return replace(cells, measurements={**cells.measurements, **dict.fromkeys(names, pigment)})
