@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from spatial_til.segmentation.brightfield import nuclear_table
 from spatial_til.segmentation.foreground import SCALE
 from spatial_til.segmentation.merge import elongation, lacking
 from spatial_til.segmentation.nuclei import find_nuclei
 from spatial_til.segmentation.scratch import Scratch
-from spatial_til.segmentation.settings import NucleusSettings
+from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, NucleusSettings, Stain
+from spatial_til.segmentation.stains import UnmixTable
 
 PX_UM = 0.5
 SIDE = 120
@@ -71,3 +73,20 @@ def test_two_objects_are_described_as_their_union_is():
     for measure in (elongation, lacking):
         alone = measure(120.0, both, np.zeros_like(both), 0.0, 0.0)
         assert measure(120.0, sums[0], sums[1], 7.0, -4.0) == pytest.approx(alone, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("hematoxylin", "brown", "red", "nuclear"),
+    [
+        (60, 10, 0, 60),  # up to 0.10 is haze
+        (60, 60, 0, 35),  # half of what is above it is taken off
+        (60, 60, 30, 30),  # of both: 25 and 10, but no more than half of the hematoxylin
+        (20, 90, 0, 10),  # so that a pale nucleus under a brown membrane is left
+        (0, 90, 0, 0),
+    ],
+)
+def test_membranes_take_off_half_of_their_stain_and_no_more_than_half_of_the_nucleus(hematoxylin, brown, red, nuclear):
+    names = (("hematoxylin", NUCLEI), ("dab", "CD8"), ("red", "PD-L1"))
+    settings = MeasureSettings("brightfield", stains=tuple(Stain(name, marker, name) for name, marker in names))
+    amounts = UnmixTable(np.zeros((3, 256), np.uint8), np.array([[hematoxylin, brown, red, 0]], np.uint8), 4)
+    assert nuclear_table(amounts, settings).table[0, :3].tolist() == [nuclear, brown, red]

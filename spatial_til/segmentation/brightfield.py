@@ -81,15 +81,21 @@ def start_vector(stain: Stain) -> tuple[float, ...]:
 def nuclear_table(amounts: stains.UnmixTable, settings: MeasureSettings) -> stains.UnmixTable:
     """Return the table of the nuclear plane and the markers.
 
-    Half of strong membrane stain is taken off hematoxylin, so that membranes part touching nuclei; the stain
-    of a nuclear marker is added.
+    Half of strong membrane stain is taken off hematoxylin, so that membranes part touching nuclei, but no more than
+    half of the hematoxylin itself, so that a nucleus under a membrane is not lost; the stain of a nuclear marker is
+    added.
     """
     names = [s.marker for s in settings.stains]
-    nuclear = amounts.table[:, names.index(NUCLEI)].astype(np.int16)
     marked = [i for i, name in enumerate(names) if name != NUCLEI]
+    nuclear = amounts.table[:, names.index(NUCLEI)].astype(np.int16)
+    added, taken = np.zeros_like(nuclear), np.zeros_like(nuclear)
     for i in marked:
         strong = np.maximum(amounts.table[:, i].astype(np.int16) - _MARKER_FLOOR, 0)
-        nuclear += strong if names[i] in settings.nuclear_markers else -(strong >> 1)
+        if names[i] in settings.nuclear_markers:
+            added += strong
+        else:
+            taken += strong >> 1
+    nuclear += added - np.minimum(taken, nuclear >> 1)
     table = np.zeros_like(amounts.table)
     table[:, 0] = np.clip(nuclear, 0, 255)
     table[:, 1 : 1 + len(marked)] = amounts.table[:, marked]
