@@ -209,6 +209,7 @@ def one_thread_each() -> None:
     """Keep the threads of compiled libraries from multiplying with our processes."""
     for name in _ONE_THREAD:
         os.environ[name] = "1"
+    os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # its own keeps some 40 MiB after a large table
     import cv2
 
     cv2.setNumThreads(1)

@@ -128,6 +128,7 @@ def score_one(task: ScoreTask) -> StageReport:
     for path, was in old.items():
         if was is not None and _stamp(path) == was:  # of an earlier run, and this one makes none
             path.unlink()
+    give_back()
     return report
 
 

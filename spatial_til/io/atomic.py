@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 _PART = ".*.part*"
 
@@ -30,6 +32,12 @@ def writing(path: Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def nameless(folder: Path) -> BinaryIO:
+    """Open a file for reading and writing on the disk of a folder; it is gone when it is closed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
 
 
 def remove_parts(folder: Path) -> None:

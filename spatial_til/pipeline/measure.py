@@ -20,6 +20,7 @@ from shapely.geometry import MultiPolygon
 
 from spatial_til.errors import SlideError
 from spatial_til.io.annotations import read_annotations
+from spatial_til.io.atomic import nameless
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import identify, stamp
 from spatial_til.io.journal import tell_tiles
@@ -264,6 +265,7 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
             finder=None if seg.method == "watershed" else find_nuclei_with(seg.method, seg.weights),
             threads=task.threads,
             progress=tell_tiles(task.folder.tiles(job.slide_id)),
+            aside=opened.enter_context(nameless(task.folder.measured(job.slide_id).parent)),
             beside=(lambda constants: _store_stains(task, slide, constants), lambda _: _store_picture(task, slide)),
         )
     numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": found.beside[1]}

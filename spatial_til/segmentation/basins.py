@@ -40,7 +40,8 @@ def find_basins(
     """
     labels = scratch.array("basins", landscape.shape, np.int32)
     towards = scratch.array("towards", landscape.shape, np.uint8)
-    peak = _peaks(landscape, above, labels, towards)
+    room = scratch.array("peaks", (landscape.size // 4 + 2, 3), np.int32)  # for all: only what is used costs
+    peak = _peaks(landscape, above, labels, towards, room)
     _ascend(labels.reshape(-1), towards.reshape(-1), landscape.shape[1])
     sums, extent = _sums(labels, peak, contrast, reach_px)
     return Basins(labels, peak, sums, extent, _touching(labels, len(peak)))
@@ -51,13 +52,12 @@ _UP_LEFT, _UP, _UP_RIGHT, _LEFT, _SELF, _RIGHT, _DOWN_LEFT, _DOWN, _DOWN_RIGHT =
 
 
 @njit(cache=True, nogil=True)
-def _peaks(landscape: Any, above: Any, labels: Any, towards: Any) -> Any:
+def _peaks(landscape: Any, above: Any, labels: Any, towards: Any, peak: Any) -> Any:
     """Write the code of each pixel's highest neighbour; label peaks, mark the rest -1, background 0.
 
     Height and code share one number, so that one maximum finds both.
     """
     rows, cols = landscape.shape
-    peak = np.empty((rows * cols // 4 + 2, 3), dtype=np.int32)  # room for all: only what is used costs
     peak[0] = 0
     padded = np.zeros((3, cols + 2), dtype=np.int16)
     mark, at = mark_room(cols)

@@ -1,8 +1,9 @@
-"""Cells of the tiles of a slide, gathered while they come and joined column by column."""
+"""Cells of the tiles of a slide, put aside while they come and joined column by column."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import io
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,41 +22,44 @@ class Part(NamedTuple):
 
 
 class Gathered:
-    """The cells of all tiles so far, each column in one piece that grows.
+    """The cells of all tiles so far, in a file: while there are tiles to work on, they take no memory.
 
     Nothing that a tile made is kept: small arrays left among the large ones of the next tiles would keep their memory
     from being used again, and a slide would take the more of it the more tiles it has.
 
+    Parameters
+    ----------
+    file
+        Open for writing and reading, and empty; nobody else uses it meanwhile.
+
     Examples
     --------
-    >>> cells = Gathered()
+    >>> cells = Gathered(io.BytesIO())
     >>> for row in ([2.0, 1.0], [0.0]):
     ...     others = [np.zeros(len(row))] * 6
     ...     cells.add(Part(np.array(row), *others))
     >>> cells.counts, cells.column("row").tolist()
     ([2, 1], [2.0, 1.0, 0.0])
-    >>> cells.take("row", np.array([2, 1, 0])).tolist()
-    [0.0, 1.0, 2.0]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         self.counts: list[int] = []  # cells of each tile
-        self._held: dict[tuple[str, int], bytearray] = {}
+        self._file = file
+        self._blocks: dict[str, list[tuple[int, int]]] = {name: [] for name in Part._fields}  # start, cells
         self._dtype: dict[str, np.dtype[Any]] = {}
 
     def add(self, part: Part) -> None:
-        """Copy the cells of one more tile."""
+        """Put the cells of one more tile aside."""
         self.counts.append(len(part.row))
         for name, array in part._asdict().items():
             self._dtype[name] = array.dtype
-            for k, line in enumerate(np.atleast_2d(array)):
-                self._held.setdefault((name, k), bytearray()).extend(line.tobytes())
+            self._blocks[name].append((self._file.seek(0, io.SEEK_END), array.shape[-1]))
+            self._file.write(array.tobytes())
 
     def column(self, name: str, k: int = 0) -> NDArray[Any]:
-        """Return line `k` of an array of `Part`, tile after tile; no tile can be added while it is looked at."""
-        return np.frombuffer(self._held[name, k], self._dtype[name])
-
-    def take(self, name: str, order: NDArray[np.intp], k: int = 0) -> NDArray[Any]:
-        """Return the same in an order, and let go of it."""
-        column = np.frombuffer(self._held.pop((name, k)), self._dtype[name])
-        return np.asarray(column[order])
+        """Return line `k` of an array of `Part`, tile after tile."""
+        size, data = self._dtype[name].itemsize, bytearray()
+        for start, n in self._blocks[name]:
+            self._file.seek(start + k * n * size)
+            data += self._file.read(n * size)
+        return np.frombuffer(data, self._dtype[name])

@@ -99,7 +99,9 @@ def find_nuclei(
     root, sums, peak = part_overlaps(basins, root, sums, contrast, px_um=px_um, typical=typical)
     cut = np.round(shares.grown * sums[:, 6] / np.maximum(sums[:, 0], 1)).astype(np.int32)
     tally = np.column_stack((sums[:, :3], np.zeros((len(sums), 2), dtype=np.int64)))
-    grown, owner = _settle(labels, contrast, cut, peak, tally)
+    room = (labels.size // 2 + 1,)  # for all: only what is used costs
+    rim = scratch.array("grown", room, np.int64), scratch.array("owners", room, np.int32)
+    grown, owner = _settle(labels, contrast, cut, peak, tally, *rim)
     area_um2 = tally[:, 0] * px_um**2
     edge = tally[:, 4] / np.maximum(tally[:, 3], 1) / (2 * px_um) / (SCALE * typical)
     edge *= np.maximum(np.sqrt(area_um2 / np.pi) / _SOFT_FROM_UM, 1.0)
@@ -126,15 +128,13 @@ def find_nuclei(
 
 
 @njit(cache=True, nogil=True)
-def _settle(labels: Any, contrast: Any, cut: Any, peak: Any, tally: Any) -> Any:
+def _settle(labels: Any, contrast: Any, cut: Any, peak: Any, tally: Any, grown: Any, owner: Any) -> Any:
     """Return the free pixels (flat) by which nuclei grow, and whose they are: with at least the contrast `cut` of it.
 
     `tally` holds per label: pixels, row and column sums from the peak, edge pixels, sum of edge gradients. What
     is grown and the edge before growth are added to it.
     """
     rows, cols = labels.shape
-    grown = np.empty(rows * cols // 2 + 1, dtype=np.int64)  # room for all: only what is used costs
-    owner = np.empty(len(grown), dtype=np.int32)
     mark, at = mark_room(cols)
     n = 0
     for i in range(1, rows - 1):

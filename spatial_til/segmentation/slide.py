@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import shapely
@@ -36,6 +37,10 @@ from spatial_til.segmentation.tiles import Tile, tile_grid
 from spatial_til.segmentation.tissue import tissue_boxes
 from spatial_til.units import PixelSize
 
+#: A slide of so many tiles gives memory back that lies free between what is held, every few tiles, and the tiles'
+#: buffers before its cells are joined. To ask for it anew is little beside its work; of a small slide it is a share.
+_LARGE_TILES, _TRIM_TILES = 16, 8
+
 
 class MeasuredSlide(NamedTuple):
     """What the measure stage hands on."""
@@ -58,6 +63,7 @@ def measure_slide(
     tile_px: int = 2048,
     progress: Callable[[int, int], None] | None = None,
     beside: Sequence[Callable[[Calibration], object]] = (),
+    aside: BinaryIO | None = None,
 ) -> MeasuredSlide:
     """Find every cell of a slide and measure its markers.
 
@@ -80,6 +86,8 @@ def measure_slide(
         Called with tiles done and tiles in all.
     beside
         Each called once with the slide's constants, in one of the threads, when no tile is left to begin.
+    aside
+        An empty file for the cells of tiles that are done; with None they are kept in memory.
 
     Raises
     ------
@@ -93,7 +101,6 @@ def measure_slide(
         check_not_blank(sampled, constants)
     if constants.white is not None:
         picture = shrunk(*picture)
-    give_back()
     finder, tile = finder if labels is None else None, (tile_px, tile_px)
     reach_um = constants.settings.guided_expansion_um if constants.guided else 0.0
     halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um, reach_um)
@@ -101,25 +108,34 @@ def measure_slide(
         tile, halo_px = (seams.TILE_PX, seams.TILE_PX), seams.HALO_PX
     tiles, inside = _tissue_tiles(source, constants, tile, halo_px)
 
+    def trim(*, buffers: bool = False) -> None:
+        if len(tiles) >= _LARGE_TILES:
+            give_back(buffers=buffers)
+
     def run(one: Tile, whole: bool) -> Part:
         with lent_scratch() as scratch:
             return _measure_tile(source, labels, finder, constants, one, whole, scratch)
 
-    gathered = Gathered()
+    trim()
+    gathered = Gathered(io.BytesIO() if aside is None else aside)
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
         measured = pool.map(run, tiles, inside)
         quality = pool.submit(judge, constants, sampled, picture=picture)  # last: small pieces even out the threads
         others = [pool.submit(work, constants) for work in beside]
         for part in measured:
             gathered.add(part)
+            if len(gathered.counts) % _TRIM_TILES == 0:
+                trim()
             if progress is not None:
                 progress(len(gathered.counts), len(tiles))
-        give_back()  # what tiles took is not needed to join their cells
+        trim(buffers=True)
         order = _order(gathered, source.pixel_size, doubles=finder is not None)
         cells = _assemble(gathered, order, source.pixel_size, settings.markers)
         found = quality.result()
         cells = _with_pigment(cells, _pigment(gathered, order, found), constants)
-        return MeasuredSlide(cells, constants.tissue, found, tuple(other.result() for other in others))
+        done = tuple(other.result() for other in others)
+    trim()
+    return MeasuredSlide(cells, constants.tissue, found, done)
 
 
 @contextmanager
@@ -264,11 +280,11 @@ def _assemble(gathered: Gathered, order: NDArray[np.intp], px: PixelSize, marker
     """Join the tiles' cells in an order."""
     names = [name for marker in markers for name in column_names(marker)]
     return Cells(
-        x_um=(gathered.take("col", order) + 0.5) * px.x_um,
-        y_um=(gathered.take("row", order) + 0.5) * px.y_um,
-        nucleus_area_um2=gathered.take("nucleus_px", order) * px.area_um2,
-        cell_area_um2=gathered.take("cell_px", order) * px.area_um2,
-        measurements={name: gathered.take("values", order, k) for k, name in enumerate(names)},
+        x_um=(gathered.column("col")[order] + 0.5) * px.x_um,
+        y_um=(gathered.column("row")[order] + 0.5) * px.y_um,
+        nucleus_area_um2=gathered.column("nucleus_px")[order] * px.area_um2,
+        cell_area_um2=gathered.column("cell_px")[order] * px.area_um2,
+        measurements={name: gathered.column("values", k)[order] for k, name in enumerate(names)},
     )
 
 
