@@ -66,7 +66,7 @@ def grow_cells(
     diagonal = [min(round(1.4142 * step), _MAX_STEP) for step in straight]
     steps = np.array((straight, diagonal), dtype=np.uint32) << COST_BIT
     keys = scratch.array("keys", nuclei.shape, np.uint32)
-    _grow(nuclei, start, steps, keys)
+    _grow(nuclei, start, steps, -(-int(_FREE >> np.uint32(COST_BIT)) // min(straight)), keys)
     return keys
 
 
@@ -87,35 +87,55 @@ def label_of(key: Any, end: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _grow(nuclei: Any, start: Any, steps: Any, keys: Any) -> None:
-    """Write keys in two passes; `start` holds the key of each label, and of none."""
+def _grow(nuclei: Any, start: Any, steps: Any, reach: int, keys: Any) -> None:
+    """Write keys in two passes; `start` holds the key of each label, and of none; none reaches `reach` pixels."""
     rows, cols = nuclei.shape
+    spare = np.empty((2, cols), dtype=np.uint32)
     for i in range(rows):
         line = keys[i]
         for j in range(cols):
             line[j] = start[nuclei[i, j]]
         if i > 0:
             _from_row(line, keys[i - 1], steps)
-        _along(line, steps)
+        _along(line, steps, reach, spare, back=False)
     for i in range(rows - 1, -1, -1):
         line = keys[i]
         if i < rows - 1:
             _from_row(line, keys[i + 1], steps)
-        _along(line[::-1], steps)
+        _along(line, steps, reach, spare, back=True)
 
 
 @njit(cache=True, nogil=True)
-def _along(line: Any, steps: Any) -> None:
-    """Lower each key of a row by what the one before it offers; the step is carried on, not looked up anew."""
-    small, rise = steps[0, 0], np.uint32(steps[0, 1] - steps[0, 0])
-    key, step = line[0], np.uint32(small + (line[0] & _ONE) * rise)
-    for j in range(1, len(line)):
-        own, offer = line[j], np.uint32(key + step)
-        own_step = np.uint32(small + (own & _ONE) * rise)
-        nearer = own < offer
-        key = own if nearer else offer
-        step = own_step if nearer else step
-        line[j] = key
+def _along(line: Any, steps: Any, reach: int, spare: Any, back: bool) -> None:
+    """Lower each key of a row by what those before it (or behind) offer: 1 pixel away, then 2, 4 … up to `reach`."""
+    cols = len(line)
+    source, step, k = line, 1, 0
+    while step < reach and step < cols:
+        target, stay = spare[k], cols - step
+        small, large = _times(steps[0, 0], step), _times(steps[0, 1], step)
+        if back:
+            _lower(target[:stay], source[:stay], source[step:], small, np.uint32(large - small))
+            target[stay:] = source[stay:]
+        else:
+            _lower(target[step:], source[step:], source[:stay], small, np.uint32(large - small))
+            target[:step] = source[:step]
+        source, step, k = target, 2 * step, 1 - k
+    for j in range(cols):
+        line[j] = source[j]
+
+
+@njit(cache=True, nogil=True)
+def _times(step: Any, many: int) -> Any:
+    """Return the cost of many steps, at most the highest that a key has room for."""
+    return np.uint32(min(np.int64(step) * many, _MAX_STEP << COST_BIT))
+
+
+@njit(cache=True, nogil=True)
+def _lower(out: Any, line: Any, other: Any, small: Any, rise: Any) -> None:
+    """Write the lesser of keys and what others offer; `out` is neither, so that it is vectorised."""
+    for j in range(len(line)):
+        offer = np.uint32(other[j] + small + (other[j] & _ONE) * rise)
+        out[j] = offer if offer < line[j] else line[j]
 
 
 @njit(cache=True, nogil=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatial_til.model import BoolArray, FloatArray
+from spatial_til.segmentation.mixing import best_mixes, mixes_of
 from spatial_til.segmentation.stains import SATURATED_LEVEL
 
 #: Ends of the scale of common cameras: 8 to 16 bits.
@@ -27,8 +27,7 @@ def unexplained_od(od: NDArray[np.floating[Any]], matrix: FloatArray) -> FloatAr
 
     Notes
     -----
-    Exact non-negative least squares: of all subsets of stains, the feasible one that leaves least. Where all
-    stains together are feasible, no other subset leaves less.
+    Exact non-negative least squares, see `mixing.best_mixes`.
 
     Examples
     --------
@@ -36,25 +35,9 @@ def unexplained_od(od: NDArray[np.floating[Any]], matrix: FloatArray) -> FloatAr
     >>> unexplained_od(np.array([[0.3, 0.4, 0.0]]), np.array([[0.0, 1.0, 0.0]])).round(3).tolist()
     [0.3]
     """
-    least, feasible = _left_over(od, matrix)
-    others = od[~feasible]
-    smallest = np.einsum("ij,ij->i", others, others).astype(np.float64)
-    for size in range(1, len(matrix)):
-        for chosen in combinations(range(len(matrix)), size):
-            rest, possible = _left_over(others, matrix[list(chosen)])
-            smallest[possible] = np.minimum(smallest, rest)[possible]
-    least[~feasible] = smallest
-    return np.asarray(np.sqrt(least), dtype=np.float64)
-
-
-def _left_over(od: NDArray[np.floating[Any]], vectors: FloatArray) -> tuple[FloatArray, BoolArray]:
-    """Return the square of what a mix of these stains leaves (n,), and where no amount is negative."""
-    amounts = od @ np.linalg.pinv(vectors)
-    rest = od - amounts @ vectors
-    feasible = np.ones(len(od), dtype=np.bool_)
-    for amount in amounts.T:
-        feasible &= amount >= 0
-    return np.einsum("ij,ij->i", rest, rest), feasible
+    left = np.empty(len(od))
+    best_mixes(od, *mixes_of(matrix), np.empty((len(od), len(matrix))), left)
+    return np.sqrt(left)
 
 
 def saturated_rgb(rgb: NDArray[np.uint8]) -> BoolArray:

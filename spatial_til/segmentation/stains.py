@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spatial_til.errors import ProtocolError
 from spatial_til.model import FloatArray
+from spatial_til.segmentation.mixing import best_mixes, mixes_of
 from spatial_til.segmentation.scratch import Scratch
 
 #: Published optical-density vectors (R, G, B), as printed: normalised where they are used.
@@ -136,56 +137,20 @@ def unmix_linear(rgb: ArrayLike, matrix: FloatArray, white: ArrayLike) -> tuple[
 
 
 @njit(cache=True, nogil=True)
-def _nnls_table(od: Any, solvers: Any, members: Any, matrix: Any, table: Any) -> None:
-    """Fill (L, L, L, 4) uint8: up to three amounts and the residual, by exact non-negative least squares."""
-    levels = od.shape[1]
-    k = matrix.shape[0]
-    amount = np.zeros(3)
-    best = np.zeros(3)
+def _write_table(density: Any, solvers: Any, members: Any, matrix: Any, table: Any) -> None:
+    """Fill (L, L, L, 4) uint8: up to three amounts, and last what they leave."""
+    levels, k = density.shape[1], len(matrix)
+    od, amounts, left = np.empty((levels, 3)), np.empty((levels, k)), np.empty(levels)
+    od[:, 2] = density[2]
     for r in range(levels):
+        od[:, 0] = density[0, r]
         for g in range(levels):
+            od[:, 1] = density[1, g]
+            best_mixes(od, solvers, members, matrix, amounts, left)
             for b in range(levels):
-                x, y, z = od[0, r], od[1, g], od[2, b]
-                best_rest = x * x + y * y + z * z
-                best[:] = 0.0
-                for s in range(solvers.shape[0]):
-                    feasible = True
-                    fx, fy, fz = x, y, z
-                    for j in range(k):
-                        amount[j] = 0.0
-                        if members[s, j]:
-                            c = solvers[s, j, 0] * x + solvers[s, j, 1] * y + solvers[s, j, 2] * z
-                            if c < 0.0:
-                                feasible = False
-                                break
-                            amount[j] = c
-                            fx -= c * matrix[j, 0]
-                            fy -= c * matrix[j, 1]
-                            fz -= c * matrix[j, 2]
-                    if not feasible:
-                        continue
-                    rest = fx * fx + fy * fy + fz * fz
-                    if rest < best_rest:
-                        best_rest = rest
-                        best[:] = amount
-                    if s == 0:
-                        break
                 for j in range(k):
-                    table[r, g, b, j] = np.uint8(min(int(best[j] / OD_STEP + 0.5), 255))
-                table[r, g, b, 3] = np.uint8(min(int(np.sqrt(best_rest) / OD_STEP + 0.5), 255))
-
-
-def _subset_solvers(matrix: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Return the least-squares solvers of every subset of stains, the full set first."""
-    k = len(matrix)
-    subsets = [s for size in range(k, 0, -1) for s in combinations(range(k), size)]
-    solvers = np.zeros((len(subsets), k, 3))
-    members = np.zeros((len(subsets), k), dtype=np.bool_)
-    for i, subset in enumerate(subsets):
-        rows = list(subset)
-        solvers[i, rows] = np.linalg.pinv(matrix[rows]).T
-        members[i, rows] = True
-    return solvers, members
+                    table[r, g, b, j] = np.uint8(min(int(amounts[b, j] / OD_STEP + 0.5), 255))
+                table[r, g, b, 3] = np.uint8(min(int(np.sqrt(left[b]) / OD_STEP + 0.5), 255))
 
 
 def _level_lookup(white: FloatArray) -> tuple[NDArray[np.uint8], FloatArray]:
@@ -238,9 +203,8 @@ def amounts_table(matrix: FloatArray, white: ArrayLike) -> UnmixTable:
         Background intensity of each channel.
     """
     lookup, density = _level_lookup(np.asarray(white, dtype=np.float64))
-    solvers, members = _subset_solvers(matrix)
     table = np.zeros((_LEVELS, _LEVELS, _LEVELS, 4), dtype=np.uint8)
-    _nnls_table(density, solvers, members, np.ascontiguousarray(matrix), table)
+    _write_table(density, *mixes_of(matrix), table)
     table[..., len(matrix)] = table[..., 3]
     return UnmixTable(lookup, table.reshape(-1, 4), len(matrix) + 1)
 
