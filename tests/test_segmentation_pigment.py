@@ -7,6 +7,7 @@ import pytest
 
 from spatial_til.model import Cells
 from spatial_til.segmentation.cell_pigment import colour_sums, pigment_of
+from spatial_til.segmentation.pigment import ColourVariation, brown_of, off_plane, own_normal
 from spatial_til.segmentation.positivity import MOST_PIGMENT, call_positive, most_pigment, score_of
 from spatial_til.segmentation.stains import PRESETS, optical_density, stain_matrix
 
@@ -83,7 +84,59 @@ def test_a_cell_with_pigment_has_no_score_and_is_not_called():
         assert calls.tolist() == [False, True, True]
 
 
-@pytest.mark.parametrize(("pigmented", "most"), [(0, 0.05), (2, 0.05), (3, 0.035)])
+def sums_of(off, itself, together):
+    """Return the sums of a cell whose detail, and whose brown itself, lie off the slide's stains by these sines."""
+    base = STAINS.sum(axis=0) / np.linalg.norm(STAINS.sum(axis=0))
+    detail, brown = (base * np.sqrt(1 - sine**2) - sine * NORMAL for sine in (off, itself))
+    return np.round(1e6 * np.array([[1.0, together, 1.0, *detail, *brown]])).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("off", "itself", "together", "is_pigment"),
+    [
+        (0.06, 0.03, 0.92, True),
+        (0.06, 0.01, 0.92, False),  # beside a red chromogen brown stands out less green than it is
+        (0.06, 0.01, 0.96, True),  # no two stains vary together like that
+        (0.06, -0.01, 0.96, False),
+        (0.06, 0.03, 0.89, False),
+        (0.01, 0.03, 0.96, False),
+    ],
+)
+def test_pigment_is_off_the_stains_in_its_detail_and_by_itself(off, itself, together, is_pigment):
+    found = pigment_of(sums_of(off, itself, together), NORMAL)[0]
+    assert found == pytest.approx(off if is_pigment else 0, abs=1e-4)
+
+
+def windows(colours, weights, seed=0):
+    """Return as many places as weights whose optical densities vary along colours, 0.15 in each, with some noise."""
+    rng = np.random.default_rng(seed)
+    rows = np.repeat(np.arange(len(colours)), weights)
+    r, g, b = 0.15 * np.array(colours)[rows].T + rng.normal(0, 0.003, (3, len(rows)))
+    return ColourVariation(*(p.astype(np.float32) for p in (r * r, r * g, r * b, g * b, b * b)), places=len(rows))
+
+
+@pytest.mark.parametrize("beside", [0, 300, 900])
+@pytest.mark.parametrize("turned", [-0.05, 0.0, 0.05])
+def test_the_slides_brown_is_found_where_more_of_it_lies_beside_red(beside, turned):
+    brown = STAINS[1] + turned * NORMAL
+    mixed = 0.7 * brown + 0.3 * np.array([0.21, 0.85, 0.48])
+    part = windows((STAINS[0], brown, mixed), (600, 300, beside))
+    normal = own_normal([part], PRESETS["dab"])
+    assert abs(off_plane(brown[None], normal)[0]) < 0.02
+    assert abs(off_plane(STAINS[:1], normal)[0]) < 0.02
+
+
+def test_a_slide_with_hardly_any_brown_has_the_panels():
+    part = windows((STAINS[0], STAINS[1] + 0.05 * NORMAL), (600, 20))
+    assert own_normal([part], PRESETS["dab"]) == pytest.approx(NORMAL, abs=0.01)
+
+
+def test_the_panels_brown_takes_away_blue_most():
+    assert brown_of({"hematoxylin": (0.65, 0.7, 0.29), "x": (0.3, 0.5, 0.8)}) == (0.3, 0.5, 0.8)
+    assert brown_of({"hematoxylin": (0.65, 0.7, 0.29)}) == PRESETS["dab"]
+
+
+@pytest.mark.parametrize(("pigmented", "most"), [(0, 0.05), (2, 0.05), (3, 0.02)])
 def test_where_more_than_a_fiftieth_are_pigment_less_is_evidence_enough(pigmented, most):
     """Of 100 cells looked at; the others had hardly any brown."""
     looked_at = np.where(np.arange(100) < pigmented, 0.06, 0.04)

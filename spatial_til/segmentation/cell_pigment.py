@@ -24,10 +24,15 @@ _DETAIL_UM, _FINE_UM, _COLOUR_UM = 1.5, 2.5, 4.5
 #: hematoxylin 2.2. Wider than for a window of 2 µm (`pigment`): a whole cell has other colours beside its granules,
 #: and the correlation has told most of them already. Project defaults.
 _TOGETHER, _CELL_RED = 0.9, (0.5, 1.4)
+#: Least sine of the angle by which the colour of detail lies off the slide's stains, and that of the brown itself:
+#: beside a red chromogen brown stands out less green than it is. Where red and blue vary together as no stains do, it
+#: is enough that the brown itself is no greener than the stains. Project defaults.
+_LEAST_OFF, _LEAST_ITSELF, _AS_ONE = 0.02, 0.02, 0.955
 #: µm. Furthest from the nuclear centre, along rows and columns, that a cell is looked at.
 _REACH_UM = 12.0
-#: Columns of `colour_sums`: in fine detail red by red, red by blue, blue by blue; then red, green and blue by blue.
-N_SUMS = 6
+#: Columns of `colour_sums`: in fine detail red by red, red by blue, blue by blue; then red, green and blue by blue;
+#: then red, green and blue themselves, by how much blue stands out.
+N_SUMS = 9
 
 
 def colour_sums(
@@ -63,9 +68,9 @@ def colour_sums(
 
 
 def pigment_of(sums: NDArray[np.int64], normal: Sequence[float] | None) -> NDArray[np.float32]:
-    """Return (n,) how far a cell's colour lies off every mix of the slide's stains, as the sine of an angle.
+    """Return (n,) how far the colour of a cell's pigment lies off every mix of the slide's stains: a sine.
 
-    0 where the cell has stains, NaN where it was not looked at or the slide's own colours are not known.
+    0 where the brown is stain, NaN where it was not looked at or the slide's own colours are not known.
 
     Parameters
     ----------
@@ -74,15 +79,17 @@ def pigment_of(sums: NDArray[np.int64], normal: Sequence[float] | None) -> NDArr
     normal
         Direction across the slide's hematoxylin and brown, see `pigment.own_normal`.
     """
-    red, both, blue, rb, gb, bb = sums.T.astype(np.float64)
+    red, both, blue, rb, gb, bb, *brown = sums.T.astype(np.float64)
     if normal is None:
         return np.full(len(sums), np.nan, dtype=np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         together = both / np.sqrt(red * blue)
         direction = np.column_stack((rb, gb, bb)) / bb[:, None]
         off = off_plane(direction, np.array(normal))
+        itself = off_plane(np.column_stack(brown), np.array(normal))
     low, high = _CELL_RED
-    pigment = (together > _TOGETHER) & (direction[:, 0] > low) & (direction[:, 0] < high) & (off > 0)
+    pigment = (together > _TOGETHER) & (direction[:, 0] > low) & (direction[:, 0] < high) & (off > _LEAST_OFF)
+    pigment &= (itself > _LEAST_ITSELF) | ((together > _AS_ONE) & (itself > 0))
     return np.where(bb > 0, np.where(pigment, off, 0.0), np.nan).astype(np.float32)
 
 
@@ -110,6 +117,7 @@ def _sum_products(keys: Any, centre: Any, chosen: Any, rgb: Any, density: Any, s
         for i in range(top, bottom):
             first = (i - top) * width
             _add_products(keys[i, left:right], k + 1, detail[:, first:], broad[:, first:], sums[k])
+            _add_density(keys[i, left:right], k + 1, rgb[i, left:right], density, broad[2, first:], sums[k, 6:])
 
 
 @njit(cache=True, nogil=True)
@@ -123,6 +131,15 @@ def _add_products(keys: Any, label: int, detail: Any, broad: Any, sums: Any) -> 
             sums[2] += blue * blue
             for c in range(3):
                 sums[3 + c] += by * broad[c, j]
+
+
+@njit(cache=True, nogil=True)
+def _add_density(keys: Any, label: int, pixels: Any, density: Any, weight: Any, sums: Any) -> None:
+    """Add the optical densities of a row's pixels that belong to a cell, times a weight where it is above 0."""
+    for j in range(len(keys)):
+        if label_of(keys[j], CELL_END) == label and weight[j] > 0:
+            for c in range(3):
+                sums[c] += np.int64(weight[j]) * density[c, pixels[j, c]]
 
 
 @njit(cache=True, nogil=True)

@@ -127,7 +127,8 @@ def _along(line: Any, steps: Any, reach: int, spare: Any, back: bool) -> None:
 @njit(cache=True, nogil=True)
 def _times(step: Any, many: int) -> Any:
     """Return the cost of many steps, at most the highest that a key has room for."""
-    return np.uint32(min(np.int64(step) * many, _MAX_STEP << COST_BIT))
+    cost = int(step) * many
+    return np.uint32(min(cost, _MAX_STEP << COST_BIT))
 
 
 @njit(cache=True, nogil=True)

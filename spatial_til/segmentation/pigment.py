@@ -7,7 +7,7 @@ the slide's own hematoxylin and brown, and only how they vary over 2 µm, which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +20,16 @@ from spatial_til.segmentation.stains import PRESETS
 _WORK_UM = 0.5
 _NOISE_UM, _LOCAL_UM = 0.4, 2.0
 #: Least variation (OD, standard deviation) of blue to look for pigment, and of red and blue to fit the stains to.
-_LEAST_BLUE, _SURE_RED, _SURE_BLUE = 0.05, 0.08, 0.1
+_LEAST_BLUE, _SURE_RED, _SURE_BLUE = 0.05, 0.08, 0.08
 #: Red over blue: DAB 0.35, melanin 0.65 to 1, hematoxylin 2.2. Project defaults, as what follows.
 _WINDOW_RED = (0.65, 1.2)
 #: Sine of the angle by which pigment lies off the plane of hematoxylin and brown, towards less green.
 _LEAST_OFF_PLANE = 0.08
-#: Windows from which the slide's own stain colours are read; with fewer the published ones are used.
-_LEAST_WINDOWS = 200
+#: Windows from which the slide's own hematoxylin is read, and its brown; with fewer the panel's is used.
+_LEAST_WINDOWS, _LEAST_BROWN = 200, 30
+#: Sines of angles off the plane of hematoxylin and the panel's brown: how far scanners turn it, how finely and with
+#: what width (standard deviation) colours are counted, and how near those of a mode lie, which are this share of all.
+_MOST_TURNED, _BIN, _MODE_WIDTH, _NEAR_MODE, _MODE_SHARE = 0.12, 0.005, 0.02, 0.03, 0.1
 #: More than this share of tissue is pigment: about 15 laden cells per mm².
 MAX_PIGMENT_FRACTION = 5e-4
 
@@ -68,10 +71,20 @@ def colour_variation(od: NDArray[np.float32], tissue: BoolArray, *, px_um: float
     return ColourVariation(rr, rg, rb, gb, bb, int(on.sum()))
 
 
-def own_normal(parts: Sequence[ColourVariation]) -> FloatArray | None:
+def own_normal(parts: Sequence[ColourVariation], brown: Sequence[float] = PRESETS["dab"]) -> FloatArray | None:
     """Return the unit direction across the slide's own hematoxylin and brown, towards green.
 
     None where too little tissue varies in colour to know the slide's hematoxylin.
+
+    Parameters
+    ----------
+    brown
+        Stain vector of the panel: the slide's own is looked for near it, and where too little is brown it is taken.
+
+    Notes
+    -----
+    Places where a red chromogen lies beside brown look brown, too, but greener, and may outnumber those of brown
+    alone. So of the colours that are most frequent, the least green one near the panel's brown is the slide's.
     """
     if not parts:
         return None
@@ -81,8 +94,37 @@ def own_normal(parts: Sequence[ColourVariation]) -> FloatArray | None:
         return None
     hematoxylin = _unit(rr[nuclei].sum(), rg[nuclei].sum(), rb[nuclei].sum())
     sure = (bb > _SURE_BLUE**2) & (rb < 0.55 * bb) & (gb < 1.15 * bb)
-    enough = sure.sum() >= _LEAST_WINDOWS
-    brown = _unit(rb[sure].sum(), gb[sure].sum(), bb[sure].sum()) if enough else _unit(*PRESETS["dab"])
+    normal = _across(hematoxylin, _unit(*brown))
+    own = _least_green(np.column_stack((rb[sure], gb[sure], bb[sure])), normal)
+    return normal if own is None else _across(hematoxylin, own)
+
+
+def _least_green(colours: FloatArray, normal: FloatArray) -> FloatArray | None:
+    """Return the mean of the colours (n, 3) about the first mode of how they lie off a plane; None where there is none.
+
+    Colours count by how much they vary. A mode has a share of them near it, and lies near the plane.
+    """
+    lies, weight = -off_plane(colours, normal), np.linalg.norm(colours, axis=1)
+    bins = np.round(np.arange(-_MOST_TURNED, _MOST_TURNED + _BIN / 2, _BIN), 3)
+    counted = np.histogram(lies, bins=np.append(bins, bins[-1] + _BIN) - _BIN / 2, weights=weight)[0]
+    reach = round(4 * _MODE_WIDTH / _BIN)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * _BIN / _MODE_WIDTH) ** 2)
+    height = np.convolve(counted, kernel, mode="same")
+    for k in range(1, len(bins) - 1):
+        if height[k] > height[k + 1] and height[k] >= height[k - 1]:
+            near = np.abs(lies - bins[k]) < _NEAR_MODE
+            if near.sum() >= _LEAST_BROWN and weight[near].sum() >= _MODE_SHARE * weight.sum():
+                return np.asarray(colours[near].sum(axis=0))
+    return None
+
+
+def brown_of(vectors: Mapping[str, Sequence[float]] | None) -> Sequence[float]:
+    """Return the panel's stain that takes away blue most, the published one of DAB where there is none."""
+    browns = [vector for vector in (vectors or {}).values() if np.argmax(vector) == 2]
+    return browns[0] if browns else PRESETS["dab"]
+
+
+def _across(hematoxylin: FloatArray, brown: FloatArray) -> FloatArray:
     normal = np.cross(hematoxylin, brown)
     return np.asarray(normal * np.sign(normal[1]) / np.linalg.norm(normal))
 
@@ -92,12 +134,11 @@ def off_plane(direction: FloatArray, normal: FloatArray) -> FloatArray:
     return np.asarray(-(direction @ normal) / np.linalg.norm(direction, axis=1))
 
 
-def pigment_fraction(parts: Sequence[ColourVariation]) -> float | None:
+def pigment_fraction(parts: Sequence[ColourVariation], normal: FloatArray | None) -> float | None:
     """Return the share of tissue with brown pigment that is no mix of the slide's hematoxylin and brown.
 
-    None where the slide's hematoxylin is not known, see `own_normal`.
+    None where those are not known (`normal`, see `own_normal`).
     """
-    normal = own_normal(parts)
     if normal is None:
         return None
     _, _, rb, gb, bb = _joined(parts)

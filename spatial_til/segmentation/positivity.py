@@ -12,10 +12,10 @@ from spatial_til.model import BoolArray, Cells
 
 #: The score that sees partial membranes and leaves out a neighbour's.
 ROBUST = "robust"
-#: A cell whose colour lies further off the slide's stains than this (sine of an angle) has pigment; project default.
+#: A cell with pigment whose colour lies further off the slide's stains than this (sine of an angle); project default.
 MOST_PIGMENT = 0.05
 #: The same on a slide where more than this share of the cells looked at lie beyond: there, less is evidence enough.
-_COMMON, _MOST_WHERE_COMMON = 0.02, 0.035
+_COMMON, _MOST_WHERE_COMMON = 0.02, 0.02
 #: A compartment is positive where at least 30 % of it is (project default): its 70th percentile counts.
 _COLUMN = {"positive_fraction": "p70"}
 

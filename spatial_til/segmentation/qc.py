@@ -18,6 +18,7 @@ from spatial_til.segmentation.overview import sample_boxes
 from spatial_til.segmentation.pigment import (
     MAX_PIGMENT_FRACTION,
     ColourVariation,
+    brown_of,
     colour_variation,
     own_normal,
     pigment_fraction,
@@ -116,14 +117,14 @@ def judge(
         share = float(artefact.area / constants.tissue.area)
     clean = regions_of(constants.tissue.difference(artefact))  # ink is neither stain nor pigment
     boxes = [_figures(constants, source, box, clean, matrix) for box in sample_boxes(clean, source.shape, px)]
-    numbers = {"typical_nuclear_contrast": float(constants.typical), **_numbers(boxes), **_own_light(constants)}
+    normal = own_normal([b.variation for b in boxes if b.variation is not None], brown_of(constants.vectors))
+    numbers = {"typical_nuclear_contrast": float(constants.typical), **_numbers(boxes, normal), **_own_light(constants)}
     limits = {
         "blurred": ("blurred_fraction", max_blurred_fraction),
         "saturated": ("saturated_fraction", max_saturated_fraction),
         "high_residual": ("residual_od_95", max_residual_od),
         "melanin_suspected": ("pigment_fraction", MAX_PIGMENT_FRACTION),
     }
-    normal = own_normal([b.variation for b in boxes if b.variation is not None])
     flags = [flag for flag, (name, limit) in limits.items() if (numbers[name] or 0.0) > limit]
     if px.mean_um > COARSE_UM:
         flags.append("pixel_size_coarse")
@@ -191,7 +192,7 @@ def _tissue_in(tissue: MultiPolygon, box: tuple[int, int, int, int], px: PixelSi
     return coarse.repeat(_MASK_STEP, axis=0).repeat(_MASK_STEP, axis=1)[: row1 - row0, : col1 - col0]
 
 
-def _numbers(boxes: list[_BoxFigures]) -> dict[str, float | None]:
+def _numbers(boxes: list[_BoxFigures], normal: FloatArray | None) -> dict[str, float | None]:
     """Return the slide's figures from those of its boxes; None where nothing could be judged."""
     edges = np.concatenate([np.empty(0), *(b.edge_um for b in boxes)])
     residual = np.concatenate([np.empty(0), *(b.residual_od for b in boxes)])
@@ -201,5 +202,5 @@ def _numbers(boxes: list[_BoxFigures]) -> dict[str, float | None]:
         "blurred_fraction": float((edges > BLURRED_UM).mean()) if len(edges) else None,
         "saturated_fraction": sum(b.saturated_px for b in boxes) / tissue_px if tissue_px else None,
         "residual_od_95": float(np.percentile(residual, 95)) if len(residual) else None,
-        "pigment_fraction": pigment_fraction([b.variation for b in boxes if b.variation is not None]),
+        "pigment_fraction": pigment_fraction([b.variation for b in boxes if b.variation is not None], normal),
     }
