@@ -24,7 +24,7 @@ _LEAST_BLUE, _SURE_RED, _SURE_BLUE = 0.05, 0.08, 0.08
 #: Red over blue: DAB 0.35, melanin 0.65 to 1, hematoxylin 2.2. Project defaults, as what follows.
 _WINDOW_RED = (0.65, 1.2)
 #: Sine of the angle by which pigment lies off the plane of hematoxylin and brown, towards less green.
-_LEAST_OFF_PLANE = 0.08
+_LEAST_OFF_PLANE = 0.06
 #: Windows from which the slide's own hematoxylin is read, and its brown; with fewer the panel's is used.
 _LEAST_WINDOWS, _LEAST_BROWN = 200, 30
 #: Sines of angles off the plane of hematoxylin and the panel's brown: how far scanners turn it, how finely and with
