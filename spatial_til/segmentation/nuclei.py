@@ -45,7 +45,7 @@ def support_px(settings: NucleusSettings, px_um: float, guided_um: float = 0.0) 
 
     Cells that grow along a guide by up to `guided_um` reach further, and so do those they face.
     """
-    touching_um = 2 * settings.max_radius_um
+    touching_um = 3 * settings.max_radius_um  # a nucleus, one it touches, and one that this may rather join
     level_um = settings.local_um + 2 * settings.block_um + settings.packed_um + settings.cleft_um
     return int(np.ceil((touching_um + settings.max_depth_um + level_um + _FURTHER_UM + 3 * guided_um) / px_um))
 
