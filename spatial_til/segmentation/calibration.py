@@ -14,6 +14,7 @@ from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains, white
 from spatial_til.segmentation.foreground import SCALE, nuclear_contrast, nuclear_floor
 from spatial_til.segmentation.guided import combined_guide
+from spatial_til.segmentation.pigment import is_brown
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings
 from spatial_til.segmentation.smooth import smooth
@@ -55,12 +56,12 @@ class Calibration:
 
     @property
     def brown(self) -> list[int]:
-        """Markers, by number, whose stain takes away blue most and lies outside nuclei: melanin may look like it."""
+        """Markers, by number, whose stain is brown and lies outside nuclei: melanin may look like it."""
         rows = [s for s in self.settings.stains if s.marker != NUCLEI]
         return [
             k
             for k, stain in enumerate(rows)
-            if stain.marker not in self.settings.nuclear_markers and np.argmax((self.vectors or {})[stain.name]) == 2
+            if stain.marker not in self.settings.nuclear_markers and is_brown((self.vectors or {})[stain.name])
         ]
 
     @property

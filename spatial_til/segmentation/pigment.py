@@ -118,10 +118,14 @@ def _least_green(colours: FloatArray, normal: FloatArray) -> FloatArray | None:
     return None
 
 
+def is_brown(vector: Sequence[float]) -> bool:
+    """Return whether a stain takes away blue most: melanin may look like it."""
+    return int(np.argmax(vector)) == 2
+
+
 def brown_of(vectors: Mapping[str, Sequence[float]] | None) -> Sequence[float]:
-    """Return the panel's stain that takes away blue most, the published one of DAB where there is none."""
-    browns = [vector for vector in (vectors or {}).values() if np.argmax(vector) == 2]
-    return browns[0] if browns else PRESETS["dab"]
+    """Return the panel's brown stain, the published one of DAB where there is none."""
+    return next(filter(is_brown, (vectors or {}).values()), PRESETS["dab"])
 
 
 def _across(hematoxylin: FloatArray, brown: FloatArray) -> FloatArray:
