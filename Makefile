@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
+# A process a core; one that has nothing left takes tests from the end of another's. `-n 0` in PYTEST_ARGS: in one process.
+SIDE_BY_SIDE := --numprocesses=logical --maxprocesses=4 --dist=worksteal
 
 .PHONY: docs demo test wheel-test bounds-test lint bench fuzz soak stress coverage trajectories mutants validation samples clean
 
@@ -11,14 +13,14 @@ demo: $(STAMP)  ## install, score sample_slides/, say where the tables are
 	$(BIN)/spatial-til demo --out demo_results
 
 test: $(TEST_STAMP)  ## install, run all tests
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 wheel-test:  ## the built wheel, installed in a fresh environment, passes the tests from another folder
-	$(PYTHON) .ci/clean_room.py wheel $(PYTEST_ARGS)
+	$(PYTHON) .ci/clean_room.py wheel $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 bounds-test:  ## the same with the lowest versions that pyproject.toml allows, then with the newest there are
-	$(PYTHON) .ci/clean_room.py lowest $(PYTEST_ARGS)
-	$(PYTHON) .ci/clean_room.py newest $(PYTEST_ARGS)
+	$(PYTHON) .ci/clean_room.py lowest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
+	$(PYTHON) .ci/clean_room.py newest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 lint: $(TEST_STAMP)  ## ruff, mypy, import-linter
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
