@@ -47,6 +47,17 @@ def test_levels_are_counts_over_areas_and_their_replicates_draws_of_t():
     assert drawn.log2_ratio == pytest.approx(np.log2(levels["core"] / margin))
 
 
+def test_replicates_of_hardly_any_tiles_stay_numbers():
+    """With one degree of freedom a draw lies thousands of standard errors away."""
+    wide = {name: estimate_of(1, 1.0, 5.0, 1) for name in three()}
+    drawn = draw_levels(wide, draws=2000, seed=3, key="s")
+    t = seeded_generator(3, "s", "core", "replicates").standard_t(1, 2000)
+    assert np.abs(5 * t).max() > 745  # exp underflows
+    assert all((values > 0).all() and np.isfinite(values).all() for values in (drawn.core, drawn.margin, drawn.outer))
+    assert np.isfinite(drawn.log2_ratio).all()
+    assert (np.sign(np.log(drawn.core / 1.5)) == np.sign(t)).all()
+
+
 def test_what_stands_against_replicates_is_named():
     assert missing_levels(three()) == ()
     assert missing_levels({}) == (

@@ -21,6 +21,8 @@ DECIDING = ("core", *MARGIN)
 NOT_EVALUABLE = "not_evaluable"
 INDETERMINATE = "indeterminate"
 _HALF_COUNT = 0.5
+#: A replicate lies at most so far from the density, in ln: farther changes no class, and is no number any more.
+_FARTHEST_LN = 300.0
 
 
 class Failure(NamedTuple):
@@ -94,7 +96,8 @@ def draw_levels(estimates: Mapping[str, Estimate], *, draws: int, seed: int, key
     for name in DECIDING:
         e = estimates[name]
         t = seeded_generator(seed, key, name, "replicates").standard_t(e.dof, draws)
-        drawn[name] = (e.n_cells + _HALF_COUNT) / e.area_mm2 * np.exp((e.sigma_ln or 0.0) * t)
+        away_ln = np.clip((e.sigma_ln or 0.0) * t, -_FARTHEST_LN, _FARTHEST_LN)
+        drawn[name] = (e.n_cells + _HALF_COUNT) / e.area_mm2 * np.exp(away_ln)
     area = [estimates[m].area_mm2 for m in MARGIN]
     margin = np.average([drawn[m] for m in MARGIN], axis=0, weights=area)
     return Levels(drawn["core"], margin, drawn["outer_margin"], np.log2(drawn["core"] / margin))
