@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, box
 
-from spatial_til.cli import main
+from spatial_til.batch import runs
 from spatial_til.phantoms.files import SlideFormat, write_slide
 from spatial_til.plugin.desk import Desk, compute
 from spatial_til.review.events import RegionEdit
+from tests.acceptance_study import command
+from tests.inline import Inline
 from tests.scored_folder import PLANS, PX, SIZE_UM, make_folder
 
 #: What napari and the window remember is kept here while tests run, apart from what the user has set.
@@ -164,9 +166,9 @@ def twice_read_folder(patient_folder, tmp_path_factory):
         proposal = desk.edit(RegionEdit, "a change", region="tumor", geometry=tumor, why="it ends here")
         desk.accept(proposal, compute(desk.session, proposal.state))
         desk.close()
-        with pytest.raises(SystemExit) as ended:
-            main(["rescore", str(root), "--reader", reader, "--workers", "1", "--quiet"])
-        assert ended.value.code == 0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(runs, "LocalRunner", Inline)
+            command("rescore", root, "--reader", reader, "--workers", 1, "--quiet", status=0)
     return root
 
 

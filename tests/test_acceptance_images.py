@@ -9,6 +9,7 @@ import tifffile
 
 from spatial_til.synthetic import CHANNELS, label_images, render_fluorescence, tissue_scene
 from tests.acceptance_study import PIXEL_UM, PROTOCOL, command, table, write_regions, write_sheet
+from tests.inline import stages_here  # noqa: F401
 
 SIDE_UM = 240.0
 PANEL = "".join(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.acceptance_study import command, table
+from tests.inline import stages_here  # noqa: F401
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "lung_fields"
 FIELDS = ("11472_51360", "15206_60541", "16142_55840")

@@ -22,6 +22,7 @@ from tests.acceptance_study import (
     write_regions,
     write_sheet,
 )
+from tests.inline import stages_here  # noqa: F401
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data" / "halo_tables"
 RING = TUMOR.buffer(100, quad_segs=512).difference(TUMOR)

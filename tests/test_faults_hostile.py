@@ -20,6 +20,7 @@ from spatial_til.protocol import load_protocol
 from spatial_til.study import MAX_ROWS, load_study
 from spatial_til.units import PixelSize
 from tests.batch_study import PROTOCOL, make_study, table
+from tests.inline import stages_here  # noqa: F401
 
 PX = PixelSize(0.5, 0.5)
 NAME = "<script>alert('x')</script>"

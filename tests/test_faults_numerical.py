@@ -12,6 +12,7 @@ from spatial_til import cli
 from spatial_til.errors import CellTableError
 from spatial_til.io.cell_tables import read_cell_table
 from tests.batch_study import PROTOCOL, table
+from tests.inline import stages_here  # noqa: F401
 
 SIDE = 400  # pixels of 0.5 µm
 FLUORESCENCE = """

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -32,7 +33,8 @@ from spatial_til.review.session import (
 )
 from spatial_til.review.state import ReviewState, replay
 from spatial_til.run_record import jobs_from_record
-from tests.batch_study import run, table
+from tests.acceptance_study import command
+from tests.batch_study import table
 from tests.inline import stages_here  # noqa: F401
 from tests.scored_folder import PLANS, TISSUE, make_folder
 
@@ -254,7 +256,7 @@ def test_review_goes_beside_the_tables_and_leaves_them(copy):
 def test_a_reviewed_folder_has_a_report_of_its_own(copy):
     session = open_session(copy.root, SLIDE)
     keep(copy, SLIDE, *every_edit(session))
-    assert run("rescore", copy.root, "--quiet", "--workers", "1").returncode == 0
+    command("rescore", copy.root, "--quiet", "--workers", 1, status=0)
     computed, reviewed = copy.report.read_text(), copy.reviewed("anna").report.read_text()
     assert "reviewed by anna" in reviewed
     assert "reviewed by anna" not in computed
@@ -274,7 +276,7 @@ def test_edits_that_were_undone_leave_the_slide_as_computed(copy):
     assert (reviewed / "slide_scores.csv").read_bytes() == (copy.tables / "slide_scores.csv").read_bytes()
 
 
-def test_which_reader_is_meant_has_to_be_clear(copy):
+def test_which_reader_is_meant_has_to_be_clear(copy, capsys):
     session = open_session(copy.root, SLIDE)
     assert load_review(copy, jobs_from_record(copy.run), None) is None
     keep(copy, SLIDE, *every_edit(session)[:1])
@@ -283,24 +285,24 @@ def test_which_reader_is_meant_has_to_be_clear(copy):
         rescore(copy.root, None, workers=1, quiet=True)
     with pytest.raises(ReviewError, match=r"no journal of carla .*found: anna, ben"):
         rescore(copy.root, None, reader="carla", workers=1, quiet=True)
-    done = run("rescore", copy.root, "--quiet")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    done = run("rescore", copy.root, "--no-review", "--quiet", "--workers", "1")
-    assert done.returncode == 0, done.stderr
+    capsys.readouterr()
+    command("rescore", copy.root, "--quiet", status=2)
+    assert capsys.readouterr().err.count("\n") == 1
+    command("rescore", copy.root, "--no-review", "--quiet", "--workers", 1, status=0)
     assert not (copy.root / "reviewed").exists()
 
 
-def test_every_fault_of_every_journal_is_told(copy):
+def test_every_fault_of_every_journal_is_told(copy, capsys):
     session = open_session(copy.root, SLIDE)
     for slide in (SLIDE, OTHER):
         keep(copy, slide, *every_edit(session)[:2])
         path = copy.review(slide, "anna")
         path.write_text("garbage\n" + path.read_text())
-    done = run("rescore", copy.root, "--reader", "anna", "--quiet")
-    assert done.returncode == 2
-    assert f"{copy.review(SLIDE, 'anna')}, line 1" in done.stderr
-    assert f"{copy.review(OTHER, 'anna')}, line 1" in done.stderr
-    assert "Traceback" not in done.stderr
+    command("rescore", copy.root, "--reader", "anna", "--quiet", status=2)
+    told = capsys.readouterr().err
+    assert f"{copy.review(SLIDE, 'anna')}, line 1" in told
+    assert f"{copy.review(OTHER, 'anna')}, line 1" in told
+    assert "Traceback" not in told
 
 
 def measured_again(folder, slide_id, *, shift_um, without=()):
@@ -426,16 +428,17 @@ def test_opening_what_is_not_there_says_so(scored, tmp_path):
         open_session(tmp_path, SLIDE)
 
 
-def test_review_command_says_what_is_wrong_before_it_looks_for_napari(scored, tmp_path):
+def test_review_command_says_what_is_wrong_before_it_looks_for_napari(scored, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "napari", None)  # as where it is not installed
     for arguments, says in (
         ((tmp_path,), "give a folder that score has written"),
         ((scored, "--slide", "A_bas"), "no slide A_bas"),
         ((scored, "--reader", "../x"), "a reader's name has"),
     ):
-        done = run("review", *arguments)
-        assert done.returncode == 2
-        assert says in done.stderr
-        assert done.stderr.count("\n") == 1
+        command("review", *arguments, status=2)
+        told = capsys.readouterr().err
+        assert says in told
+        assert told.count("\n") == 1
 
 
 def test_review_without_napari_says_what_to_install(scored, monkeypatch, capsys):

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance_study import command
+from tests.inline import stages_here  # noqa: F401
+
 SAMPLES = Path(__file__).parents[1] / "sample_slides"
 TRUTH = SAMPLES / "truth"
 
@@ -26,8 +29,8 @@ def rows(path: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("demo") / "results"
-    command = [sys.executable, "-m", "spatial_til.cli", "demo", "--out", str(out), "--quiet"]
-    done = subprocess.run(command, cwd=SAMPLES.parent, capture_output=True, text=True, check=False, timeout=900)
+    demo = [sys.executable, "-m", "spatial_til.cli", "demo", "--out", str(out), "--quiet"]
+    done = subprocess.run(demo, cwd=SAMPLES.parent, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr
     return out, done.stdout
 
@@ -116,7 +119,6 @@ def test_rescoring_reads_no_image_and_repeats_every_byte(scored, tmp_path):
     (copy / "measured").symlink_to(folder / "measured")
     (copy / "run.json").write_text(json.dumps(record))
     out = tmp_path / "again"
-    command = [sys.executable, "-m", "spatial_til.cli", "rescore", str(copy), "--out", str(out), "--quiet"]
-    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    command("rescore", copy, "--out", out, "--quiet", status=0)
     for table in (folder / "tables").iterdir():
         assert (out / "tables" / table.name).read_bytes() == table.read_bytes(), table.name
