@@ -34,10 +34,11 @@ def module_dock(window):
 
 @pytest.fixture
 def dock(module_dock):
-    """Return the dock on its first page, with nothing in the viewer."""
+    """Return the dock on its first page, with nothing in the viewer, and the tumour as the region to change."""
     module_dock.working.cancel()
     module_dock.leave_slide()
     module_dock.pages.setCurrentIndex(0)
+    module_dock.regions.target.setCurrentIndex(0)
     return module_dock
 
 
@@ -71,6 +72,7 @@ def looked_at(module_dock, untouched, qtbot):
     desk = module_dock.desk
     if desk is None or desk.root != untouched or desk.found is None:
         start(module_dock, untouched, qtbot)
+    module_dock.regions.target.setCurrentIndex(0)
     shown = {layer: layer.visible for layer in module_dock.stage.viewer.layers}
     yield module_dock
     for layer, visible in shown.items():
