@@ -26,8 +26,9 @@ from spatial_til.segmentation.nuclei import find_nuclei
 from spatial_til.segmentation.positivity import call_positive, score_of
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, Stain
-from spatial_til.segmentation.slide import MeasuredSlide, cells_around, measure_slide
+from spatial_til.segmentation.slide import MeasuredSlide, measure_slide
 from spatial_til.segmentation.thresholds import find_threshold
+from spatial_til.segmentation.tile_cells import cells_around
 from spatial_til.units import PixelSize
 
 MARKERS = ("CD8", "PD-L1")
@@ -126,7 +127,7 @@ def outline(field: real.RealField) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     constants = calibrate(source, None, settings, frame)
     nuclear, markers = constants.planes(field.image, scratch)
     contrast = constants.contrast(nuclear, (0, 0), px, scratch)
-    guide = constants.guide(constants.membrane_planes(markers, px.mean_um, scratch))
+    guide = constants.guide(markers, px.mean_um, scratch)
     found = find_nuclei(
         contrast,
         px_um=px.mean_um,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
@@ -109,17 +111,31 @@ def test_marks_are_found_wherever_they_are(cols):
 
 
 def test_scratch_is_lent_to_one_at_a_time_and_used_again():
-    with lent_scratch() as one, lent_scratch() as other:
+    with lent_scratch(4096) as one, lent_scratch(4096) as other:
         assert one is not other
         kept = one.array("plane", (4, 5), np.int16)
-    with lent_scratch() as again, lent_scratch() as further:
+    with lent_scratch(4096) as again, lent_scratch() as further:
         assert {id(again), id(further)} == {id(one), id(other)}
-        same = one.array("plane", (2, 5), np.int16)
+        same = one.array("another", (2, 5), np.int16)
         assert np.shares_memory(same, kept)
     with pytest.raises(ValueError, match="torn"), lent_scratch() as torn:
         raise ValueError("torn")
     with lent_scratch() as one, lent_scratch() as other:  # what a failed tile held is not lost
         assert torn in (one, other)
+
+
+def test_of_scratch_only_what_was_asked_for_aside_is_given_again():
+    scratch = Scratch(256)
+    kept = scratch.array("kept", (8,), np.int64)
+    with scratch.aside():
+        passing = scratch.array("passing", (16,), np.int64)
+        beyond = scratch.array("beyond", (100,), np.int64)  # more than there is room for
+        assert not np.shares_memory(scratch.array("passing", (16,), np.int64), kept)
+    following = scratch.array("passing", (4,), np.int64)
+    last = scratch.array("last", (4,), np.int64)
+    assert np.shares_memory(scratch.array("kept", (8,), np.int64), kept)
+    assert np.shares_memory(following, passing)
+    assert not any(np.shares_memory(a, b) for a, b in combinations((kept, following, last, beyond), 2))
 
 
 @pytest.mark.parametrize("levels", [1, 3, 1000])

@@ -38,7 +38,7 @@ def find_basins(
     the array was cut. Runs that reach further than `reach_px` from their peak are left out, which bounds
     the support.
     """
-    labels = scratch.array("basins", landscape.shape, np.int32)
+    labels = scratch.array("labels", landscape.shape, np.int32)
     towards = scratch.array("towards", landscape.shape, np.uint8)
     room = scratch.array("peaks", (landscape.size // 4 + 2, 3), np.int32)  # for all: only what is used costs
     peak = _peaks(landscape, above, labels, towards, room)

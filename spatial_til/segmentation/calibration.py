@@ -72,12 +72,13 @@ class Calibration:
         od = stains.optical_density(np.arange(256)[:, None], self.white.rgb)
         return np.minimum(np.round(od / stains.OD_STEP), 255).astype(np.uint8)
 
-    def guide(self, membranes: NDArray[np.int16]) -> NDArray[np.int16] | None:
-        """Return the guide of cells (rows, cols) from the membrane planes of a box; None where growth is blind."""
+    def guide(self, markers: NDArray[Any], px_um: float, scratch: Scratch) -> NDArray[np.int16] | None:
+        """Return the guide of cells (rows, cols) from the marker planes of a box; None where growth is blind."""
         if self.guide_levels is None or not self.guided:
             return None
         at = [self.settings.markers.index(name) for name in self.settings.cytoplasm_markers]
-        return combined_guide(membranes[at], self.guide_levels)
+        with scratch.aside():
+            return combined_guide(self.membrane_planes(markers, px_um, scratch)[at], self.guide_levels)
 
     def planes(self, pixels: NDArray[Any], scratch: Scratch | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the nuclear plane and the marker planes of a box of pixels."""

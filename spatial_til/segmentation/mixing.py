@@ -38,38 +38,53 @@ def mixes_of(matrix: FloatArray) -> Mixes:
 
 @njit(cache=True, nogil=True)
 def best_mixes(od: Any, solvers: Any, members: Any, matrix: Any, amounts: Any, left: Any) -> None:
-    """Write the amounts (n, 3) that leave least of optical densities (n, 3), and the square of what they leave (n,).
+    """Write the amounts (k, n) that leave least of optical densities (3, n), and the square of what they leave (n,).
 
     Of all subsets of stains, the feasible one that leaves least; where all stains together are feasible, no other
     leaves less. `solvers` to `matrix`: see `Mixes`.
     """
-    k = len(matrix)
-    tried, best = np.zeros(3), np.zeros(3)
-    for t in range(len(left)):
-        red, green, blue = np.float64(od[t, 0]), np.float64(od[t, 1]), np.float64(od[t, 2])
-        least = red * red + green * green + blue * blue
-        best[:] = 0.0
-        for s in range(len(solvers)):
-            x, y, z, feasible = red, green, blue, True
-            for j in range(k):
-                tried[j] = 0.0
-                if members[s, j]:
-                    amount = solvers[s, j, 0] * red + solvers[s, j, 1] * green + solvers[s, j, 2] * blue
-                    if amount < 0.0:
-                        feasible = False
-                        break
-                    tried[j] = amount
-                    x -= amount * matrix[j, 0]
-                    y -= amount * matrix[j, 1]
-                    z -= amount * matrix[j, 2]
-            if not feasible:
-                continue
-            rest = x * x + y * y + z * z
-            if rest < least:
-                least = rest
-                best[:] = tried
-            if s == 0:
-                break
-        left[t] = least
+    red, green, blue = od[0], od[1], od[2]
+    k, n = amounts.shape
+    subset = np.full(n, -1.0)
+    padded, stains = np.zeros((3, 3)), np.zeros((3, 3))  # a stain that is missing has no amount and no colour
+    stains[:k] = matrix
+    _squares(red, green, blue, left)
+    for s in range(len(solvers)):
+        padded[:k] = solvers[s]
+        _try_subset(red, green, blue, padded, stains, float(s), left, subset)
+    amounts[:] = 0.0
+    for t in range(n):
+        s = int(subset[t])
         for j in range(k):
-            amounts[t, j] = best[j]
+            if s >= 0 and members[s, j]:
+                amounts[j, t] = solvers[s, j, 0] * red[t] + solvers[s, j, 1] * green[t] + solvers[s, j, 2] * blue[t]
+
+
+@njit(cache=True, nogil=True)
+def _squares(red: Any, green: Any, blue: Any, left: Any) -> None:
+    for t in range(len(left)):
+        left[t] = red[t] * red[t] + green[t] * green[t] + blue[t] * blue[t]
+
+
+@njit(cache=True, nogil=True)
+def _try_subset(
+    red: Any, green: Any, blue: Any, solver: Any, stains: Any, number: float, left: Any, subset: Any
+) -> None:
+    """Take a subset of stains where it is feasible and leaves less; subset 0 wherever it is feasible, for good.
+
+    Apart, and free of branches, so that it is vectorised: numbers of subsets are kept as floats for that, too.
+    """
+    (r0, g0, b0), (r1, g1, b1), (r2, g2, b2) = solver[0], solver[1], solver[2]
+    (u0, v0, w0), (u1, v1, w1), (u2, v2, w2) = stains[0], stains[1], stains[2]
+    for t in range(len(left)):
+        one = r0 * red[t] + g0 * green[t] + b0 * blue[t]
+        two = r1 * red[t] + g1 * green[t] + b1 * blue[t]
+        three = r2 * red[t] + g2 * green[t] + b2 * blue[t]
+        rest_red = red[t] - one * u0 - two * u1 - three * u2
+        rest_green = green[t] - one * v0 - two * v1 - three * v2
+        rest_blue = blue[t] - one * w0 - two * w1 - three * w2
+        rest = rest_red * rest_red + rest_green * rest_green + rest_blue * rest_blue
+        feasible = (one >= 0.0) & (two >= 0.0) & (three >= 0.0) & (subset[t] != 0.0)
+        less = feasible & (rest < left[t])
+        subset[t] = number if less | (feasible & (number == 0.0)) else subset[t]
+        left[t] = rest if less else left[t]

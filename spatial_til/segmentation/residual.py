@@ -36,7 +36,7 @@ def unexplained_od(od: NDArray[np.floating[Any]], matrix: FloatArray) -> FloatAr
     [0.3]
     """
     left = np.empty(len(od))
-    best_mixes(od, *mixes_of(matrix), np.empty((len(od), len(matrix))), left)
+    best_mixes(np.ascontiguousarray(od.T, dtype=np.float64), *mixes_of(matrix), np.empty((len(matrix), len(od))), left)
     return np.sqrt(left)
 
 

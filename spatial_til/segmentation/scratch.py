@@ -12,23 +12,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+#: Buffers begin at whole lines of a cache.
+_LINE_BYTES = 64
+
 
 class Scratch:
-    """Named buffers that grow to the largest tile. An array is valid until the same name is asked for again.
+    """Named buffers. An array is valid until the same name is asked for again, or the end of what it lies `aside` in.
 
-    An eighth more is set aside than asked for, since tiles inside the slide have a wider rim than the first, in its
-    corner; what is never written to takes no memory.
+    Parameters
+    ----------
+    room_bytes
+        Size of a stretch of memory that buffers are cut from; what it has no room for gets pages of its own. What is
+        never written to takes no memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, room_bytes: int = 0) -> None:
+        self.room_bytes = room_bytes
+        self._stretch, self._used = _pages(room_bytes), 0
         self._buffers: dict[str, NDArray[np.uint8]] = {}
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array of any content."""
         size = prod(shape) * np.dtype(dtype).itemsize
         if name not in self._buffers or self._buffers[name].size < size:
-            self._buffers[name] = _pages(size + size // 8)
+            self._buffers[name] = self._cut(size)
         return self._buffers[name][:size].view(dtype).reshape(shape)
+
+    def _cut(self, size: int) -> NDArray[np.uint8]:
+        """Return bytes of the stretch, or an eighth more in pages of their own: the next may ask for a little more."""
+        part = self._stretch[self._used : self._used + size]
+        if part.size < size:
+            return _pages(size + size // 8)
+        self._used += -(-size // _LINE_BYTES) * _LINE_BYTES
+        return part
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Forget, at the end, the names asked for within: their memory serves what is asked for next."""
+        buffers, used = dict(self._buffers), self._used
+        try:
+            yield
+        finally:
+            self._buffers, self._used = buffers, used
 
 
 def _pages(size: int) -> NDArray[np.uint8]:
@@ -45,14 +70,20 @@ _FREE: list[Scratch] = []
 
 
 @contextmanager
-def lent_scratch() -> Iterator[Scratch]:
-    """Lend buffers that nobody else uses meanwhile. A process keeps as many as were ever lent at once."""
+def lent_scratch(room_bytes: int = 0) -> Iterator[Scratch]:
+    """Lend buffers that nobody else uses meanwhile, with room for so much at least.
+
+    A process keeps as many as were ever lent at once.
+    """
     try:
         scratch = _FREE.pop()
     except IndexError:
-        scratch = Scratch()
+        scratch = Scratch(room_bytes)
+    if scratch.room_bytes < room_bytes:
+        scratch = Scratch(room_bytes)
     try:
-        yield scratch
+        with scratch.aside():
+            yield scratch
     finally:
         _FREE.append(scratch)
 

@@ -138,19 +138,31 @@ def unmix_linear(rgb: ArrayLike, matrix: FloatArray, white: ArrayLike) -> tuple[
 
 @njit(cache=True, nogil=True)
 def _write_table(density: Any, solvers: Any, members: Any, matrix: Any, table: Any) -> None:
-    """Fill (L, L, L, 4) uint8: up to three amounts, and last what they leave."""
+    """Fill (L, L, L) words of four bytes: up to three amounts, and last what they leave."""
     levels, k = density.shape[1], len(matrix)
-    od, amounts, left = np.empty((levels, 3)), np.empty((levels, k)), np.empty(levels)
-    od[:, 2] = density[2]
+    od, amounts, left = np.empty((3, levels)), np.empty((k, levels)), np.empty(levels)
+    words = np.empty(levels, dtype=np.int64)
+    od[2] = density[2]
     for r in range(levels):
-        od[:, 0] = density[0, r]
+        od[0] = density[0, r]
         for g in range(levels):
-            od[:, 1] = density[1, g]
+            od[1] = density[1, g]
             best_mixes(od, solvers, members, matrix, amounts, left)
+            words[:] = 0
+            for j in range(k):
+                _add_steps(amounts[j], 8 * j, words)
             for b in range(levels):
-                for j in range(k):
-                    table[r, g, b, j] = np.uint8(min(int(amounts[b, j] / OD_STEP + 0.5), 255))
-                table[r, g, b, 3] = np.uint8(min(int(np.sqrt(left[b]) / OD_STEP + 0.5), 255))
+                left[b] = np.sqrt(left[b])
+            _add_steps(left, 24, words)
+            for b in range(levels):
+                table[r, g, b] = np.uint32(words[b])
+
+
+@njit(cache=True, nogil=True)
+def _add_steps(od: Any, shift: int, words: Any) -> None:
+    """Put optical densities in steps, at most 255, into a byte of each word; apart so that it is vectorised."""
+    for b in range(len(words)):
+        words[b] |= np.int64(min(od[b] / OD_STEP + 0.5, 255.0)) << shift
 
 
 def _level_lookup(white: FloatArray) -> tuple[NDArray[np.uint8], FloatArray]:
@@ -203,10 +215,11 @@ def amounts_table(matrix: FloatArray, white: ArrayLike) -> UnmixTable:
         Background intensity of each channel.
     """
     lookup, density = _level_lookup(np.asarray(white, dtype=np.float64))
-    table = np.zeros((_LEVELS, _LEVELS, _LEVELS, 4), dtype=np.uint8)
-    _write_table(density, *mixes_of(matrix), table)
-    table[..., len(matrix)] = table[..., 3]
-    return UnmixTable(lookup, table.reshape(-1, 4), len(matrix) + 1)
+    words = np.zeros((_LEVELS, _LEVELS, _LEVELS), dtype="<u4")
+    _write_table(density, *mixes_of(matrix), words)
+    table = words.view(np.uint8).reshape(-1, 4)
+    table[:, len(matrix)] = table[:, 3]
+    return UnmixTable(lookup, table, len(matrix) + 1)
 
 
 def apply_table(rgb: NDArray[np.uint8], table: UnmixTable, scratch: Scratch) -> NDArray[np.uint8]:

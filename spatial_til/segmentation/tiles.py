@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import NamedTuple
 
 
@@ -16,6 +17,19 @@ class Tile(NamedTuple):
     read_row1: int
     read_col0: int
     read_col1: int
+
+
+def even_sides(shape: tuple[int, int], *, most_px: int, least_tiles: int = 1) -> tuple[int, int]:
+    """Return rows and columns of tiles, at most `most_px`, that cut a grid evenly into about so many or more.
+
+    Examples
+    --------
+    >>> even_sides((5000, 3000), most_px=2560), even_sides((1000, 1000), most_px=2560, least_tiles=4)
+    ((2500, 1500), (500, 500))
+    """
+    side = max(min(most_px, isqrt(shape[0] * shape[1] // least_tiles)), 1)
+    rows, cols = (-(-n // max(-(-n // side), 1)) for n in shape)
+    return rows, cols
 
 
 def tile_grid(shape: tuple[int, int], *, tile_px: tuple[int, int], halo_px: int, align_px: int) -> list[Tile]:
