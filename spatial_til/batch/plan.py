@@ -12,11 +12,12 @@ from spatial_til.io.slides import open_slide
 from spatial_til.study import Job
 
 # Peak of a worker that measured and scored one synthetic slide of 1.4, 5.8, 23 and 92 Mpx (800 cells per megapixel),
-# stains at 2 µm stored beside: 606, 716, 829 and 837 MiB; where cells grow along a stain 629, 715 and 901. What a
-# megapixel takes is that of a slide packed with cells (1,500 in it, 25 columns, three copies while they are joined).
-BASE_MIB = 560.0  # interpreter, libraries and compiled kernels
+# stains at 2 µm stored beside: 572, 596, 584 and 636 MiB (of measuring alone 412, 504, 565 and 573); where cells grow
+# along a stain 611, 677 and 707 from 5.8 Mpx on. What a megapixel takes is that of a slide packed with cells (1,500 in
+# it, 25 columns, three copies while they are joined).
+BASE_MIB = 420.0  # interpreter, libraries and compiled kernels
 TILE_MIB = 240.0  # planes and labels of one tile with its halo, of three channels, and what they leave behind
-GUIDED_MIB = 75.0  # the guide of a tile, and growth along it
+GUIDED_MIB = 120.0  # the guide of a tile, and growth along it
 OF_SLIDE_MIB_PER_MPX = 1.0  # cells, geometry and overview of a megapixel at the working size
 DECODING_MIB = 64.0  # of a tiled slide; one stored in a single strip may take half a gibibyte
 SHARE_OF_FREE = 0.85

@@ -60,7 +60,7 @@ def _gradient(plane: NDArray[Any]) -> NDArray[np.float32]:
     import cv2
 
     across, down = (cv2.Sobel(plane, cv2.CV_32F, 1 - k, k, ksize=1) for k in (0, 1))
-    return np.asarray(np.hypot(across, down), dtype=np.float32)
+    return np.asarray(cv2.magnitude(across, down))
 
 
 def _in_blocks(plane: NDArray[Any], side: int) -> NDArray[Any]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,6 @@ class MeasuredSlide(NamedTuple):
     cells: Cells
     tissue: MultiPolygon
     qc: QC
-    beside: tuple[Any, ...] = ()  # what each work beside the tiles returned
 
 
 def measure_slide(
@@ -133,9 +132,10 @@ def measure_slide(
         cells = _assemble(gathered, order, source.pixel_size, settings.markers)
         found = quality.result()
         cells = _with_pigment(cells, _pigment(gathered, order, found), constants)
-        done = tuple(other.result() for other in others)
+        for other in others:
+            other.result()
     trim()
-    return MeasuredSlide(cells, constants.tissue, found, done)
+    return MeasuredSlide(cells, constants.tissue, found)
 
 
 @contextmanager
