@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -100,7 +100,7 @@ def measure(task: MeasureTask) -> StageReport:
         kept = stored and not task.again and all(path.exists() for path in _pictures(task))
         if kept and stored == measure_parts(job, identity.result()["sha256"], labels, drawn):
             return report(reused=True)
-        measured = _measure_image(task, slide, drawn, beside)
+        measured = _measure_image(task, slide, drawn)
         source = identity.result()
     parts = measure_parts(job, source["sha256"], labels, drawn)
     write_measured(path, replace(measured, key=key_of(parts), source=source, made_of=parts))
@@ -247,9 +247,8 @@ def _vector_flags(job: Job) -> tuple[str, ...]:
     return ("stain_vector_fallback",) if asked else ()
 
 
-def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None, beside: Executor) -> Measured:
+def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None) -> Measured:
     job = task.job
-    picture = beside.submit(_store_picture, task, slide)  # while a slide's constants leave a core free
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
     grid = working_grid(slide, job, seg.pixel_size_um)
@@ -267,9 +266,9 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None,
             threads=task.threads,
             progress=tell_tiles(task.folder.tiles(job.slide_id)),
             aside=opened.enter_context(nameless(task.folder.measured(job.slide_id).parent)),
-            beside=(lambda constants: _store_stains(task, slide, constants),),
+            beside=(lambda constants: _store_stains(task, slide, constants), lambda _: _store_picture(task, slide)),
         )
-    numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": picture.result()}
+    numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": found.beside[1]}
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from math import prod
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,7 @@ class MeasuredSlide(NamedTuple):
     cells: Cells
     tissue: MultiPolygon
     qc: QC
+    beside: tuple[Any, ...] = ()  # what each work beside the tiles returned
 
 
 def measure_slide(
@@ -132,10 +133,9 @@ def measure_slide(
         cells = _assemble(gathered, order, source.pixel_size, settings.markers)
         found = quality.result()
         cells = _with_pigment(cells, _pigment(gathered, order, found), constants)
-        for other in others:
-            other.result()
+        done = tuple(other.result() for other in others)
     trim()
-    return MeasuredSlide(cells, constants.tissue, found)
+    return MeasuredSlide(cells, constants.tissue, found, done)
 
 
 @contextmanager
