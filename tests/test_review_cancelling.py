@@ -3,15 +3,14 @@
 import pytest
 from shapely.geometry import MultiPolygon, box
 
-from benchmarks.review_bench import session
 from spatial_til.review.events import RegionEdit
-from spatial_til.review.session import Cancelled, edited, numbers
+from spatial_til.review.session import Cancelled, edited, numbers, open_session
 from spatial_til.review.state import replay
 
 
-def test_a_calculation_asks_often_whether_to_go_on_and_stops_at_once():
-    opened = session(20_000)
-    edit = edited(opened, RegionEdit, who="r", region="tumor", geometry=MultiPolygon([box(6000, 6000, 13_000, 13_000)]))
+def test_a_calculation_asks_often_whether_to_go_on_and_stops_at_once(patient_folder):
+    opened = open_session(patient_folder, "A_base")
+    edit = edited(opened, RegionEdit, who="r", region="tumor", geometry=MultiPolygon([box(500, 400, 1100, 900)]))
     asked = []
 
     def stop_at(step: int) -> bool:

@@ -29,15 +29,10 @@ from spatial_til.review.worklist import worklist
 from spatial_til.study import Job
 from tests.batch_study import table
 from tests.inline import stages_here  # noqa: F401
-from tests.scored_folder import PLANS, PROTOCOL, make_folder
+from tests.scored_folder import PROTOCOL
 
 FIRST, SECOND = "A_base", "A_on"
 TUMORS = {"anna": MultiPolygon([box(400, 350, 1100, 1050)]), "ben": MultiPolygon([box(400, 350, 1000, 1050)])}
-
-
-@pytest.fixture(scope="module")
-def scored(tmp_path_factory):
-    return make_folder(tmp_path_factory.mktemp("readers") / "study", PLANS[:3])
 
 
 def journal_of(folder, reader):
@@ -60,9 +55,9 @@ def journal_of(folder, reader):
 
 
 @pytest.fixture(scope="module")
-def reviewed(scored, tmp_path_factory):
+def reviewed(patient_folder, tmp_path_factory):
     """The folder after both readers' corrections were applied, and the closing lines of each."""
-    folder = ScoredFolder(shutil.copytree(scored, tmp_path_factory.mktemp("both") / "study"))
+    folder = ScoredFolder(shutil.copytree(patient_folder, tmp_path_factory.mktemp("both") / "study"))
     lines = []
     for reader in TUMORS:
         journal_of(folder, reader)
@@ -190,7 +185,7 @@ def test_a_blinded_reader_is_told_nothing_of_the_patient():
     assert said == f"{case.name}: {case.name} of …, …, … (S12 stays)"
 
 
-def test_an_unblinding_is_in_the_journal(scored, tmp_path):
+def test_an_unblinding_is_in_the_journal(patient_folder, tmp_path):
     folder = ScoredFolder(tmp_path)
     with open_journal(folder, FIRST, "anna") as journal:
         journal.append(ev.SessionOpened(who="anna", slide_id=FIRST, measure_key="k", blinded=True))
@@ -211,8 +206,8 @@ def points(root, **changes):
     return {w.slide_id: w for w in worklist(root)}
 
 
-def test_the_worklist_puts_first_what_needs_eyes(scored, tmp_path):
-    root = shutil.copytree(scored, tmp_path / "study")
+def test_the_worklist_puts_first_what_needs_eyes(patient_folder, tmp_path):
+    root = shutil.copytree(patient_folder, tmp_path / "study")
     plain = {w.slide_id: w for w in worklist(root)}
     assert next(iter(plain)) == "never_measured"
     assert plain["never_measured"].points == 100.0
@@ -226,8 +221,8 @@ def test_the_worklist_puts_first_what_needs_eyes(scored, tmp_path):
     assert failed[SECOND].reasons == ("not evaluable: no border",)
 
 
-def test_a_slide_near_a_flip_comes_before_one_that_is_not(scored, tmp_path):
-    root = shutil.copytree(scored, tmp_path / "study")
+def test_a_slide_near_a_flip_comes_before_one_that_is_not(patient_folder, tmp_path):
+    root = shutil.copytree(patient_folder, tmp_path / "study")
     sure = {f"p_{c}": "0" for c in schema.PHENOTYPES} | {"p_inflamed": "1", "flags": "", "immunophenotype": "inflamed"}
     row = {"slide_id": SECOND, "parameter": "threshold_factor_CD8", "immunophenotype": "desert"}
     for value, distance in (("1.2", math.log2(1.2)), ("0.8", -math.log2(0.8))):
