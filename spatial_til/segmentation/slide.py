@@ -39,8 +39,8 @@ from spatial_til.units import PixelSize
 _LARGE_TILES, _TRIM_TILES = 16, 8
 #: Most pixels of a side of a tile: of larger ones fewer pixels are read twice, but more memory is taken.
 _TILE_PX = 2816
-#: What a pixel of a tile may take in buffers of a panel of three stains; most is never written to.
-_BYTES_A_PIXEL = 40
+#: What a pixel of a tile may take in buffers, and what each marker adds; most is never written to.
+_BYTES_A_PIXEL, _BYTES_A_MARKER = 26, 8
 
 
 class MeasuredSlide(NamedTuple):
@@ -106,7 +106,8 @@ def measure_slide(
     finder = finder if labels is None else None
     sides, halo_px = _sides_and_halo(source, constants, finder, tile_px, threads)
     tiles, inside = _tissue_tiles(source, constants, sides, halo_px)
-    room = _BYTES_A_PIXEL * prod(side + 2 * (halo_px + FLOOR_PX) for side in sides)
+    room = prod(side + 2 * (halo_px + FLOOR_PX) for side in sides)
+    room *= _BYTES_A_PIXEL + _BYTES_A_MARKER * len(settings.markers)
 
     def trim(*, buffers: bool = False) -> None:
         if len(tiles) >= _LARGE_TILES:
