@@ -271,6 +271,7 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
     numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": found.beside[1]}
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
+    numbers |= {"own_nuclear": found.qc.own_nuclear}
     numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}
     return Measured(
         key="",

@@ -100,3 +100,11 @@ def nuclear_table(amounts: stains.UnmixTable, settings: MeasureSettings) -> stai
     table[:, 0] = np.clip(nuclear, 0, 255)
     table[:, 1 : 1 + len(marked)] = amounts.table[:, marked]
     return stains.UnmixTable(amounts.lookup, table, 1 + len(marked))
+
+
+def with_markers(table: stains.UnmixTable, amounts: stains.UnmixTable, settings: MeasureSettings) -> stains.UnmixTable:
+    """Return the table of the nuclear plane with the markers' planes of other amounts of the same colours."""
+    marked = [i for i, s in enumerate(settings.stains) if s.marker != NUCLEI]
+    changed = table.table.copy()
+    changed[:, 1 : 1 + len(marked)] = amounts.table[:, marked]
+    return stains.UnmixTable(table.lookup, changed, table.n_planes)

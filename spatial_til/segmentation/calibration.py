@@ -35,7 +35,8 @@ class Calibration:
     white: white.White | None = None
     vectors: Mapping[str, tuple[float, ...]] | None = None
     amounts: stains.UnmixTable | None = None  # every stain of the panel, and the residual
-    table: stains.UnmixTable | None = None  # the nuclear plane and the markers
+    table: stains.UnmixTable | None = None  # the nuclear plane and the markers, these beside the slide's own nuclei
+    own_nuclear: tuple[float, ...] | None = None  # unit vector of the nuclear stain that markers are unmixed beside
     channel_index: tuple[int, ...] = ()
     background: NDArray[np.floating[Any]] | None = None
     autofluorescence: fluorescence.Autofluorescence | None = None

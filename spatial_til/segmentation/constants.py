@@ -12,12 +12,13 @@ from shapely.geometry import MultiPolygon
 
 from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains
-from spatial_til.segmentation.brightfield import glass_of, nuclear_table, start_vector, tissue_of
+from spatial_til.segmentation.brightfield import glass_of, nuclear_table, start_vector, tissue_of, with_markers
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.foreground import SCALE
 from spatial_til.segmentation.guided import stain_level
 from spatial_til.segmentation.leak import leaked_share
 from spatial_til.segmentation.overview import read_overview, sample_boxes
+from spatial_til.segmentation.own_nuclear import with_own_nuclear
 from spatial_til.segmentation.scratch import Scratch, lent_scratch
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings
 from spatial_til.segmentation.tissue import mask_of, require_tissue, tissue_fluorescence
@@ -83,7 +84,28 @@ def _brightfield(
         leak=leaked_share(matrix)[np.ix_(marked, marked)],
         warnings=warnings,
     ).with_floor(picture, px, source)
-    return replace(draft, typical=_typical(source, draft))
+    if settings.nuclear_markers:  # the colour of nuclei is not that of their stain alone
+        return replace(draft, typical=_typical(source, draft))
+    return _with_own_nuclear(draft, matrix, source)
+
+
+def _with_own_nuclear(draft: Calibration, matrix: FloatArray, source: PixelSource) -> Calibration:
+    """Return the calibration with its typical nucleus, and its markers unmixed beside the slide's own nuclear stain."""
+    assert draft.white is not None and draft.table is not None  # noqa: S101, PT018  narrowing only
+    names, glass = [s.marker for s in draft.settings.stains], draft.white.rgb
+    nuclear = names.index(NUCLEI)
+    own = with_own_nuclear(source, draft.tissue, glass, matrix, nuclear)
+    with ThreadPoolExecutor(1) as beside:
+        unmixed = beside.submit(stains.amounts_table, own, glass)
+        typical = _typical(source, draft)
+    marked = [i for i in range(len(names)) if i != nuclear]
+    return replace(
+        draft,
+        typical=typical,
+        table=with_markers(draft.table, unmixed.result(), draft.settings),
+        leak=leaked_share(own)[np.ix_(marked, marked)],
+        own_nuclear=tuple(float(x) for x in own[nuclear]),
+    )
 
 
 def _tables(

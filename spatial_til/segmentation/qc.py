@@ -51,6 +51,8 @@ class QC:
         Grey levels of glass (brightfield).
     vectors
         Stain name to the unit vector that was used (brightfield).
+    own_nuclear
+        Unit vector of the nuclear stain as the slide has it, beside which markers are unmixed (see `own_nuclear`).
     artefact
         Pen, folds and debris, in µm; part of `tissue`.
     artefact_fraction
@@ -66,6 +68,7 @@ class QC:
     numbers: Mapping[str, float | None] = field(default_factory=dict)
     white: tuple[float, float, float] | None = None
     vectors: Mapping[str, Any] = field(default_factory=dict)
+    own_nuclear: tuple[float, ...] | None = None
     artefact: MultiPolygon = EMPTY_POLYGON
     artefact_fraction: float | None = None
     warnings: tuple[str, ...] = ()
@@ -133,6 +136,7 @@ def judge(
         numbers=numbers,
         white=None if white is None else white.rgb,
         vectors=constants.vectors or {},
+        own_nuclear=constants.own_nuclear,
         artefact=artefact,
         artefact_fraction=share,
         warnings=constants.warnings,

@@ -114,7 +114,7 @@ def estimate_vectors(colours: FloatArray, presets: FloatArray, free: BoolArray, 
     estimate /= np.linalg.norm(estimate, axis=1, keepdims=True)
     after = _unexplained(colours, estimate)
     better = before >= _LEAST_UNEXPLAINED and after <= _BETTER * before
-    accepted = bool(better and _turn_deg(estimate, presets).max() <= MAX_TURN_DEG and _separable(estimate))
+    accepted = bool(better and turn_deg(estimate, presets).max() <= MAX_TURN_DEG and separable(estimate))
     return VectorEstimate(estimate if accepted else presets, accepted, before, after)
 
 
@@ -194,11 +194,13 @@ def _tangents(vector: FloatArray) -> FloatArray:
     return np.array((first, np.cross(vector, first)))
 
 
-def _turn_deg(a: FloatArray, b: FloatArray) -> FloatArray:
+def turn_deg(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Return the angles (k,) between unit vectors (k, 3)."""
     return np.asarray(np.degrees(np.arccos(np.clip(np.einsum("ij,ij->i", a, b), -1, 1))))
 
 
-def _separable(vectors: FloatArray) -> bool:
+def separable(vectors: FloatArray) -> bool:
+    """Return whether stains of these vectors (k, 3) can be told apart."""
     try:
         check_stains({str(i): tuple(v) for i, v in enumerate(vectors)})
     except ProtocolError:

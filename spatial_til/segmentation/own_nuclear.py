@@ -1,0 +1,78 @@
+"""The colour of the nuclear stain on a slide itself, beside which its chromogens are unmixed.
+
+Colours of scanners and batches lie 2 to 4 degrees off the vectors that a panel names, and the nuclear stain is the
+darkest and lies everywhere: 0.6 OD of it that is 3 degrees off is seen as up to 0.1 OD of a chromogen that is not
+there, or hides as much that is. Its own colour is what stands out in nuclei: haze and light do not.
+What nuclei have of a chromogen's colour is a median over their pixels, since stained membranes lie near some of them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from shapely.geometry import MultiPolygon
+
+from spatial_til.model import FloatArray, PixelSource
+from spatial_til.segmentation.overview import sample_boxes
+from spatial_til.segmentation.stains import optical_density
+from spatial_til.segmentation.vectors import MAX_TURN_DEG, separable, turn_deg
+
+#: µm. Noise is smoothed as for membranes, and nuclei stand out from the mean of squares of this side.
+_FINE_UM, _AROUND_UM = 0.5, 8.5
+#: Least OD by which nuclear stain stands out; the others do so by at most this share of it. Project defaults.
+_LEAST_OD, _MOST_OTHER = 0.1, 0.5
+#: Pixels of nuclei, with fewer of which the panel's vector stands.
+_LEAST_PX = 5000
+
+
+def with_own_nuclear(
+    source: PixelSource, tissue: MultiPolygon, white: tuple[float, float, float], matrix: FloatArray, nuclear: int
+) -> FloatArray:
+    """Return the stain vectors (k, 3) with that of the nuclear stain as the nuclei of the slide have it.
+
+    The panel's stands where too little is seen, where the slide's lies more than 20 degrees off it, or too near
+    another stain's.
+
+    Parameters
+    ----------
+    tissue
+        In µm.
+    white
+        Grey levels of glass.
+    matrix
+        (k, 3) unit stain vectors of the panel.
+    nuclear
+        Index of the nuclear stain.
+    """
+    others = np.flatnonzero(np.arange(len(matrix)) != nuclear)
+    weights, seen = np.linalg.pinv(matrix), [np.empty((0, len(matrix)))]
+    for row0, row1, col0, col1 in sample_boxes(tissue, source.shape, source.pixel_size):
+        amounts = _standing_out(source.read(row0, row1, col0, col1), white, source.pixel_size.mean_um) @ weights
+        amounts = amounts[amounts[:, nuclear] > _LEAST_OD]
+        pure = np.abs(amounts[:, others]) < _MOST_OTHER * amounts[:, [nuclear]]
+        seen.append(amounts[pure.all(axis=1)])
+    amounts = np.concatenate(seen)
+    if len(amounts) < _LEAST_PX:
+        return matrix
+    own, stain = np.array(matrix), amounts[:, nuclear]
+    for k in others:
+        own[nuclear] += round(_median(amounts[:, k] / stain, stain**2), 3) * matrix[k]
+    own[nuclear] = np.maximum(own[nuclear], 0)
+    own[nuclear] /= np.linalg.norm(own[nuclear])
+    return own if turn_deg(own, matrix).max() <= MAX_TURN_DEG and separable(own) else matrix
+
+
+def _median(values: FloatArray, weights: FloatArray) -> float:
+    """Return the value that half of the weight lies below."""
+    order = np.argsort(values, kind="stable")
+    below = np.cumsum(weights[order])
+    return float(values[order[np.searchsorted(below, below[-1] / 2)]])
+
+
+def _standing_out(rgb: FloatArray, white: tuple[float, float, float], px_um: float) -> FloatArray:
+    """Return the optical densities (n, 3) of a picture's pixels above those around."""
+    import cv2
+
+    od = optical_density(rgb, white).astype(np.float32)
+    side = 2 * round((_AROUND_UM / px_um - 1) / 2) + 1
+    out = cv2.GaussianBlur(od, (0, 0), _FINE_UM / px_um) - cv2.blur(od, (side, side))
+    return np.asarray(out.reshape(-1, 3))
