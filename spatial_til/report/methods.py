@@ -38,7 +38,9 @@ def _n(value: float) -> str:
 
 def _staining(protocol: Protocol, versions: Mapping[str, str]) -> str:
     panel, seg = protocol.panel, protocol.segmentation
-    colours = "separated by colour deconvolution" if panel.modality == "brightfield" else "read channel by channel"
+    colours = "read channel by channel"
+    if panel.modality == "brightfield":
+        colours = "separated by colour deconvolution (markers beside each slide's own nuclear colour where it was seen)"
     markers = "; ".join(
         f"{name} in {_PART[protocol.marker(name).compartment]} ({protocol.marker(name).statistic})"
         for name in panel.markers
