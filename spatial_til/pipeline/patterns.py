@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
 import numpy as np
+import shapely
 from shapely.geometry import MultiPolygon
 
 from spatial_til.flags import join_flags
@@ -21,13 +22,14 @@ from spatial_til.metrics.spatial_rows import (
     profile_rows,
     score_rows,
 )
-from spatial_til.model import COMPARTMENTS, BoolArray
+from spatial_til.model import COMPARTMENTS, BoolArray, Compartments
 from spatial_til.pipeline.nests import nests_of
 from spatial_til.pipeline.numbers import Scene
 from spatial_til.pipeline.pdl1 import TumorCellNumbers
 
 #: Regions in which patterns are measured, and their compartments.
 REGIONS = {"core": ("core",), "margin": ("inner_margin", "outer_margin")}
+_JOIN_UM = 1e-3  # corners of a shared line that differ by rounding only are one
 
 
 def table_rows(scene: Scene, tumor_cells: TumorCellNumbers) -> list[dict[str, Any]]:
@@ -58,7 +60,7 @@ def _patterns(scene: Scene) -> Iterator[SpatialRow]:
     )
     for name, parts in REGIONS.items():
         chosen = np.isin(scene.placement.compartment, [COMPARTMENTS.index(part) for part in parts])
-        window = MultiPolygon([p for part in parts for p in scene.compartments.regions[part].geoms])
+        window = window_of(scene.compartments, parts)
         if window.is_empty or not chosen.any():
             continue
         region = Region(
@@ -72,6 +74,19 @@ def _patterns(scene: Scene) -> Iterator[SpatialRow]:
         )
         for pair in _pairs(scene, chosen):
             yield from pair_rows(region, pair, settings)
+
+
+def window_of(compartments: Compartments, parts: Sequence[str]) -> MultiPolygon:
+    """Return the region that compartments make together, in µm, without the lines that they share.
+
+    Its boundary is where neighbours are no longer seen. The tumour border between inner and outer margin is no such
+    line: a cell on one side of it has neighbours on the other.
+    """
+    regions = [compartments.regions[part] for part in parts]
+    if len(regions) == 1:
+        return regions[0]
+    joined = shapely.union_all(regions, grid_size=_JOIN_UM)
+    return MultiPolygon([part for part in shapely.get_parts(joined) if part.geom_type == "Polygon"])
 
 
 def _pairs(scene: Scene, chosen: BoolArray) -> Iterator[Pair]:
