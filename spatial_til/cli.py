@@ -112,7 +112,9 @@ def _add_scoring(commands: argparse._SubParsersAction[_Parser], common: _Parser)
     score.add_argument("--protocol", type=Path, metavar="P")
     score.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that does the work (shared paths)")
     score.add_argument("--rerun", choices=("all", "failed"), help="measure all again, or only what failed")
-    score.add_argument("--only", nargs="+", default=(), metavar="SLIDE_ID", help="score these slides only")
+    score.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="SLIDE_ID", help="score these slides only"
+    )
     _add_workers(score)
     score.set_defaults(run=_score)
 
@@ -162,7 +164,9 @@ def _add_train(commands: argparse._SubParsersAction[_Parser], common: _Parser) -
     help_ = "folder of QuPath lines or areas with classes, a file <slide_id>.geojson a slide"
     train.add_argument("--strokes", type=Path, required=True, metavar="FOLDER", help=help_)
     train.add_argument("--out", type=Path, required=True, metavar="MODEL", help="for tumor.model of a protocol")
-    train.add_argument("--channels", nargs="+", metavar="NAME", help="stains to look at; default: nuclei, tumor")
+    train.add_argument(
+        "--channels", nargs="+", action="extend", metavar="NAME", help="stains to look at; default: nuclei, tumor"
+    )
     train.add_argument("--width-um", type=_positive, default=20.0, metavar="UM", help="of a stroke drawn as a line")
     train.set_defaults(run=_train)
 

@@ -132,6 +132,12 @@ def test_unusable_arguments_are_one_line(tmp_path, run):
     assert "cannot be read" in run("score", tmp_path / "none.csv", "--out", tmp_path / "o", status=2).err
 
 
+def test_an_option_that_takes_several_may_be_given_several_times(study, tmp_path, run):
+    path = sheet(study, "s1,P1,baseline,a.ome.tif,a.geojson,,")
+    said = run("score", path, "--out", tmp_path / "o", "--only", "no1", "--only", "no2", "no3", status=2)
+    assert all(name in said.err for name in ("no1", "no2", "no3"))
+
+
 def test_slides_fail_alone_and_the_others_complete(study, tmp_path):
     path = sheet(
         study,

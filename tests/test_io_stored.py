@@ -21,6 +21,7 @@ from spatial_til.geometry.polygons import polygonal
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.cells import read_cells, write_cells
 from spatial_til.io.labels import LabelImage, labels_on_grid, open_labels, write_labels
+from spatial_til.io.overview import shown_range
 from spatial_til.io.regions import read_regions, write_regions
 from spatial_til.io.slides import open_slide
 from spatial_til.io.thumbnails import write_thumbnail
@@ -308,7 +309,28 @@ def test_thumbnail_is_the_same_twice_and_shows_what_it_should(tmp_path):
     changed = (full != bare).any(axis=2)[240:468, 852:1188]  # where the cells are
     assert changed.mean() > 0.02
     red = (full[..., 0].astype(int) - full[..., 1]) > 80
-    assert red[60:420, 118:123].any(axis=1).mean() > 0.9  # left edge of the tumour at x = 100 µm
+    assert 0.5 < red[60:420, 118:123].any(axis=1).mean() < 0.9  # left edge of the tumour at x = 100 µm, dashed
+
+
+@pytest.mark.parametrize("ground", [0, 255])
+def test_the_scale_bar_is_seen_on_dark_and_on_light_slides(tmp_path, ground):
+    image = draw(tmp_path / "a.png", np.full((80, 200, 3), ground, np.uint8), None, np.empty((0, 2)))[..., :3]
+    bar = image[440:, 30:290]  # 200 µm from 3 % of the width on, 3 % above the lower edge
+    assert (bar > 250).all(axis=2).any(axis=0)[10:240].all()
+    assert (bar < 5).all(axis=2).any(axis=0)[10:240].all()
+
+
+def test_a_channel_with_hardly_a_stained_cell_looks_empty():
+    random = np.random.default_rng(3)
+    plane = np.full((300, 300), 8, np.float32)
+    plane[50:250, 50:250] = random.normal(20, 3, (200, 200))
+    inside = plane[50:250, 50:250].ravel()
+    low, high = shown_range(plane, inside)
+    glow = 20 - 0.6745 * 3  # its lower quartile; the brightest is three times as far above it as it is above the dark
+    assert (low, high) == pytest.approx((glow, glow + 3 * (glow - 8)), rel=0.01)
+    inside[:400] = 150  # one hundredth is stained: that is what is bright
+    low, high = shown_range(plane, inside)
+    assert (150 - low) / (high - low) > 0.95
 
 
 def test_thumbnail_without_image_and_without_regions(tmp_path):

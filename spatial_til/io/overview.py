@@ -8,31 +8,36 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from shapely.geometry import MultiPolygon
 
 from spatial_til.errors import SlideError
 from spatial_til.io.atomic import write_bytes
 from spatial_til.io.slides import Slide, select_channels
+from spatial_til.segmentation.tissue import mask_of
 
-#: Display colours of fluorescence markers; others are grey.
-_COLORS = {"nuclei": (60, 90, 255), "CD8": (60, 255, 60), "PD-L1": (255, 60, 60), "tumor": (255, 255, 90)}
+#: Display colours of fluorescence markers; others are grey. None is the yellow in which CD8+ cells are drawn over it.
+_COLORS = {"nuclei": (60, 90, 255), "CD8": (60, 255, 60), "PD-L1": (255, 60, 60), "tumor": (190, 190, 190)}
 _GREY = (120, 120, 120)
+_GLOWS = 3.0
 #: What a report takes of each slide: a thousand of them stand inside one page.
 _PHOTO_PX, _PHOTO_BYTES = 620, 65_000
 _QUALITIES = (85, 75, 65, 50, 35)
 
 
-def write_overview(path: Path, photo: Path, slide: Slide, roles: Mapping[str, str], max_px: int) -> tuple[float, float]:
+def write_overview(
+    path: Path, photo: Path, slide: Slide, roles: Mapping[str, str], max_px: int, tissue: MultiPolygon
+) -> tuple[float, float]:
     """Write the whole slide as a PNG whose longer side has at most `max_px` pixels, and as a small JPEG for the report.
 
-    Fluorescence channels are coloured by their marker and scaled to the 99.5th percentile: a picture
-    to find one's way, not to measure in. Returns the width and height in µm that the picture covers.
+    Fluorescence channels are coloured by their marker, from the glow that most of the `tissue` (in µm) has to its
+    brightest pixels: a picture to find one's way, not to measure in. Returns the width and height in µm that it covers.
     """
     import cv2
 
     overview = slide.overview(max_px)
     image = overview.image
     px = overview.pixel_size or slide.require_pixel_size()
-    rgb = image[..., :3] if slide.is_rgb else _composite(image, slide, roles)
+    rgb = image[..., :3] if slide.is_rgb else _composite(image, slide, roles, mask_of(tissue, image.shape[:2], px))
     done, data = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
     if not done:
         msg = f"{slide.path}: its overview could not be encoded"
@@ -75,10 +80,23 @@ def small_photo(
     return data, (image.shape[1], image.shape[0])
 
 
-def _composite(image: NDArray[Any], slide: Slide, roles: Mapping[str, str]) -> NDArray[np.uint8]:
+def _composite(
+    image: NDArray[Any], slide: Slide, roles: Mapping[str, str], tissue: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     out = np.zeros((*image.shape[:2], 3), dtype=np.float32)
     for index, marker in zip(select_channels(slide, list(roles)), roles.values(), strict=True):
         plane = np.nan_to_num(image[..., index].astype(np.float32))
-        low, high = np.percentile(plane, (5, 99.5))
-        out += np.clip((plane - low) / max(float(high - low), 1e-9), 0, 1)[..., None] * _COLORS.get(marker, _GREY)
+        low, high = shown_range(plane, plane[tissue] if tissue.any() else plane.ravel())
+        out += np.clip((plane - low) / max(high - low, 1e-9), 0, 1)[..., None] * _COLORS.get(marker, _GREY)
     return np.clip(out, 0, 255).astype(np.uint8)
+
+
+def shown_range(plane: NDArray[np.float32], inside: NDArray[np.float32]) -> tuple[float, float]:
+    """Return what is black and what is brightest in the picture of a channel, from all pixels and those in tissue.
+
+    A channel in which hardly a cell is stained must look empty, so the brightest is at least `_GLOWS` times as far
+    above the tissue's glow as that is above the dark.
+    """
+    dark = float(np.percentile(plane, 1))
+    glow, bright = np.percentile(inside, (25, 99.9)).tolist()
+    return glow, max(bright, glow + _GLOWS * (glow - dark))

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH_PX, _DPI = 1200, 100
-_MARGIN_COLORS = {"inner_margin": "#ff9896", "outer_margin": "#1f77b4"}
+# As in the report: colours that colour-blind readers tell apart (Okabe and Ito), and a dashed line beside a full one.
+_MARGIN_COLORS = {"inner_margin": "#d55e00", "outer_margin": "#0072b2"}
+_TUMOR_COLOR, _BORDER_COLOR = "#d55e00", "#009e73"
 _BAND_ALPHA = 0.25
 _NICE = (1, 2, 5)
 _DOT_PX, _MANY_CELLS = 3.0, 20_000
@@ -80,8 +82,8 @@ def write_thumbnail(
 def _draw_regions(axes: Axes, compartments: Compartments) -> None:
     for name, color in _MARGIN_COLORS.items():
         _fill(axes, compartments.regions[name], color, name.replace("_", " "))
-    _lines(axes, compartments.tumor.boundary, "#d62728", 1.0, "tumour")
-    _lines(axes, compartments.border.evaluable, "#2ca02c", 2.0, "evaluable border")
+    _lines(axes, compartments.tumor.boundary, _TUMOR_COLOR, "tumour", linewidths=1.5, linestyles="dashed")
+    _lines(axes, compartments.border.evaluable, _BORDER_COLOR, "evaluable border", linewidths=2.5)
 
 
 def _fill(axes: Axes, region: MultiPolygon, color: str, label: str) -> None:
@@ -94,12 +96,12 @@ def _fill(axes: Axes, region: MultiPolygon, color: str, label: str) -> None:
         axes.add_patch(PathPatch(outline, facecolor=color, alpha=_BAND_ALPHA, linewidth=0, label=label))
 
 
-def _lines(axes: Axes, lines: BaseGeometry, color: str, width: float, label: str) -> None:
+def _lines(axes: Axes, lines: BaseGeometry, color: str, label: str, **style: Any) -> None:
     from matplotlib.collections import LineCollection
 
     parts = [shapely.get_coordinates(part) for part in shapely.get_parts(lines)]
     if parts:
-        axes.add_collection(LineCollection(parts, colors=color, linewidths=width, label=label))
+        axes.add_collection(LineCollection(parts, colors=color, label=label, **style))
 
 
 def _draw_scale(axes: Axes, x0: float, y1: float, width_um: float) -> None:
@@ -107,10 +109,10 @@ def _draw_scale(axes: Axes, x0: float, y1: float, width_um: float) -> None:
     power = 10.0 ** np.floor(np.log10(width_um / 5))
     length = max(n * power for n in _NICE if n * power <= width_um / 5)
     left, low = x0 + 0.03 * width_um, y1 - 0.03 * width_um
-    style: dict[str, Any] = {"color": "black", "linewidth": 4, "solid_capstyle": "butt"}
-    axes.plot([left, left + length], [low, low], **style)
-    box = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1}
+    for color, width in (("white", 8), ("black", 4)):  # fluorescence is dark: a black bar alone would not be seen
+        axes.plot([left, left + length], [low, low], color=color, linewidth=width, solid_capstyle="butt")
+    box = {"facecolor": "white", "alpha": 0.9, "edgecolor": "none", "pad": 1}
     axes.text(left, low - 0.01 * width_um, f"{length:g} µm", va="bottom", fontsize=9, bbox=box)
     handles, _ = axes.get_legend_handles_labels()
     if handles:
-        axes.legend(loc="upper right", fontsize=8, framealpha=0.7, markerscale=2)
+        axes.legend(loc="upper right", fontsize=8, framealpha=0.9, markerscale=2)

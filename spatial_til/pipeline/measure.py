@@ -111,10 +111,10 @@ def _pictures(task: MeasureTask) -> tuple[Path, Path]:
     return task.folder.overview(task.job.slide_id), task.folder.stains(task.job.slide_id)
 
 
-def _store_picture(task: MeasureTask, slide: Slide) -> tuple[float, float]:
+def _store_picture(task: MeasureTask, slide: Slide, tissue: MultiPolygon) -> tuple[float, float]:
     """Store a slide at low resolution; return the picture's width and height in µm."""
     pictures = task.folder.overview(task.job.slide_id), task.folder.photo(task.job.slide_id)
-    return write_overview(*pictures, slide, task.job.protocol.panel.roles, OVERVIEW_PX)
+    return write_overview(*pictures, slide, task.job.protocol.panel.roles, OVERVIEW_PX, tissue)
 
 
 def _store_stains(task: MeasureTask, slide: Slide, constants: Calibration) -> None:
@@ -266,7 +266,10 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
             threads=task.threads,
             progress=tell_tiles(task.folder.tiles(job.slide_id)),
             aside=opened.enter_context(nameless(task.folder.measured(job.slide_id).parent)),
-            beside=(lambda constants: _store_stains(task, slide, constants), lambda _: _store_picture(task, slide)),
+            beside=(
+                lambda constants: _store_stains(task, slide, constants),
+                lambda constants: _store_picture(task, slide, constants.tissue),
+            ),
         )
     numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": found.beside[1]}
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
