@@ -103,6 +103,14 @@ def test_depth_profile_stands_at_its_distances_and_densities():
     assert drawing.words == "CD8+ densest 0 to 50 µm outside the tumour: 1,000 per mm²"
 
 
+def test_a_profile_looks_the_same_where_another_is_missing():
+    rows = [band(-50, 10.0)]
+    both = draw_depth({"a": rows, "b": rows, "c": rows}, inner_um=80, outer_um=40)
+    one = draw_depth({"a": rows, "b": [], "c": rows}, inner_um=80, outer_um=40)
+    assert [curve.look for curve in both.curves] == [0, 1, 2]
+    assert [(curve.label, curve.look) for curve in one.curves] == [("a", 0), ("c", 2)]
+
+
 def test_depth_profile_leaves_out_slivers_and_the_unknown():
     rows = [band(-50, 50.0), band(0, 5000.0, area=0.001), band(50, None)]
     profiles = {"CD8+": rows, "PD-L1+": [band(0, 9.0)], "missing": []}
@@ -147,7 +155,7 @@ def test_course_stands_at_its_time_points_and_densities():
 
 
 def test_histogram_counts_both_sides_of_the_cut_off():
-    scores = np.concatenate([np.linspace(0, 0.4, 900), np.linspace(0.6, 1, 100), [np.nan]])
+    scores = np.concatenate([np.linspace(0, 0.4, 900), np.linspace(0.6, 0.993, 100), [np.nan]])
     axes = histogram_figure(scores, 0.5).axes[0]
     height = dict.fromkeys((BLUE.lower(), "#b8b8b8"), 0.0)
     from matplotlib.colors import to_hex
@@ -156,6 +164,10 @@ def test_histogram_counts_both_sides_of_the_cut_off():
         height[to_hex(bar.get_facecolor())] += bar.get_height()
     assert sum(height.values()) == pytest.approx(1000, abs=4)  # but the outermost 0.05 % on each side
     assert height[BLUE.lower()] == pytest.approx(100, abs=2)
+    for bar in axes.patches:  # no bar lies on both sides
+        left, right = bar.get_x(), bar.get_x() + bar.get_width()
+        assert (left >= 0.5 - 1e-9) == (to_hex(bar.get_facecolor()) == BLUE.lower())
+        assert left >= 0.5 - 1e-9 or right <= 0.5 + 1e-9
     (line,) = [line for line in axes.get_lines() if to_hex(line.get_color()) == VERMILLION.lower()]
     assert line.get_xdata()[0] == 0.5
 
@@ -187,6 +199,18 @@ def test_methods_state_what_the_protocol_says():
     assert "cut-off of Kather" not in text  # 200 is not theirs
     default = " ".join(methods_paragraphs(parse_protocol(PANEL, "test"), RUN))
     assert "295 CD8+ cells per mm² in the core (cut-off of Kather" in default
+
+
+def test_methods_say_which_slides_were_done_another_way():
+    mine, other = (parse_protocol(PANEL | {"compartments": {"inner_um": um}}, "test") for um in (500, 250))
+    paragraphs = methods_paragraphs(mine, RUN, {"s1": mine, "s2": other, "s3": mine})
+    regions = [text for text in paragraphs if "into the tumour" in text]
+    assert regions[0].startswith("2 of 3 slides: ")
+    assert "500 µm into" in regions[0]
+    assert regions[1].startswith("s2: ")
+    assert "250 µm into" in regions[1]
+    assert len(paragraphs) == len(methods_paragraphs(mine, RUN)) + 1
+    assert methods_paragraphs(mine, RUN, {"s1": mine}) == methods_paragraphs(mine, RUN)
 
 
 @pytest.mark.parametrize("rule", ["density_ratio", "kather2018", "grid"])

@@ -21,6 +21,7 @@ class Curve:
     """One profile: its line, its interval as a closed path, and where its markers stand."""
 
     label: str
+    look: int  # which of the colours, dashes and markers: the place among the profiles asked for
     line: str
     band: str
     points: tuple[tuple[float, float], ...]
@@ -52,7 +53,8 @@ def draw_depth(
     Parameters
     ----------
     profiles
-        Label -> rows of depth_profile.csv, as numbers, of one slide and population.
+        Label -> rows of depth_profile.csv, as numbers, of one slide and population. One without rows is not drawn, and
+        keeps its colour for itself: a time point looks alike in every drawing.
     inner_um, outer_um
         Widths of the margin, to shade it.
     """
@@ -60,6 +62,7 @@ def draw_depth(
     drawn = {label: sorted(of, key=lambda row: float(row["from_um"])) for label, of in bands.items() if of}
     if not drawn:
         return None
+    look = {label: i for i, label in enumerate(profiles)}
     everything = [row for of in drawn.values() for row in of]
     low, high = min(float(r["from_um"]) for r in everything), max(float(r["to_um"]) for r in everything)
     scale = DensityScale(max(float(r["ci_high"] or r["density_per_mm2"]) for r in everything), _TOP, HEIGHT - _BOTTOM)
@@ -70,7 +73,7 @@ def draw_depth(
     step = next(s for s in (50, 100, 200, 250, 500, 1000, 2000, 5000, math.inf) if (high - low) / s <= 8)
     ticks = [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)] if step < math.inf else [0]
     return DepthDrawing(
-        curves=tuple(_curve(label, of, x, scale.y) for label, of in drawn.items()),
+        curves=tuple(_curve(label, look[label], of, x, scale.y) for label, of in drawn.items()),
         x_ticks=tuple((x(t), number(float(t))) for t in ticks),
         y_ticks=scale.ticks(),
         border_x=x(min(max(0.0, low), high)),
@@ -83,7 +86,7 @@ def _usable(row: Mapping[str, Any]) -> bool:
     return row["density_per_mm2"] is not None and float(row["area_mm2"]) >= _LEAST_MM2
 
 
-def _curve(label: str, rows: Sequence[Mapping[str, Any]], x: Any, y: Any) -> Curve:
+def _curve(label: str, look: int, rows: Sequence[Mapping[str, Any]], x: Any, y: Any) -> Curve:
     middles = [x((row["from_um"] + row["to_um"]) / 2) for row in rows]
     levels = [y(row["density_per_mm2"]) for row in rows]
     ends = [
@@ -93,7 +96,7 @@ def _curve(label: str, rows: Sequence[Mapping[str, Any]], x: Any, y: Any) -> Cur
     back = [f"{a},{b}" for a, b in zip(middles, ends[0], strict=True)]
     points = tuple(zip(middles, levels, strict=True))
     line = "M" + "L".join(f"{a},{b}" for a, b in points)
-    return Curve(label, line, "M" + "L".join([*there, *reversed(back)]) + "Z", points)
+    return Curve(label, look, line, "M" + "L".join([*there, *reversed(back)]) + "Z", points)
 
 
 def _words(drawn: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

@@ -37,13 +37,13 @@ def histogram_figure(scores: NDArray[Any], threshold: float | None, *, title: st
     known = np.asarray(scores, dtype=np.float64)
     known = known[np.isfinite(known)]
     if len(known):
-        low, high = np.percentile(known, _SHOWN)
+        edges = _edges(known, threshold)
+        counts, _ = np.histogram(known, bins=edges)
+        negative = edges[1:] <= (np.inf if threshold is None else threshold)
+        for part, color, label in ((negative, "#B8B8B8", "below"), (~negative, BLUE, "at or above")):
+            axes.bar(edges[:-1][part], counts[part], np.diff(edges)[part], align="edge", color=color, label=label, lw=0)
         if threshold is not None:
-            low, high = min(low, threshold), max(high, threshold)
-        counts, edges = np.histogram(known, bins=_BINS, range=(float(low), float(high) + 1e-9))
-        negative = edges[:-1] < (np.inf if threshold is None else threshold)
-        for part, color in ((negative, "#B8B8B8"), (~negative, BLUE)):
-            axes.bar(edges[:-1][part], counts[part], np.diff(edges)[part], align="edge", color=color, linewidth=0)
+            axes.legend(fontsize=FONT_PT - 2, frameon=False, loc="upper right")
         axes.set_yscale("log")
         axes.set_ylim(bottom=0.7)
     if threshold is not None:
@@ -63,3 +63,13 @@ def histogram_figure(scores: NDArray[Any], threshold: float | None, *, title: st
     if title:
         axes.set_title(text_as_is(title), fontsize=FONT_PT + 1)
     return figure
+
+
+def _edges(known: NDArray[np.float64], threshold: float | None) -> NDArray[np.float64]:
+    """Return edges of bins of one width; the cut-off is one of them, so that no bar lies on both sides of it."""
+    low, high = np.percentile(known, _SHOWN).tolist()
+    cut = low if threshold is None else threshold
+    low, high = min(low, cut), max(high, cut)
+    width = max((high - low) / _BINS, 1e-9)
+    below, above = int(np.ceil((cut - low) / width)), int((high - cut) // width) + 1
+    return np.asarray(cut + width * np.arange(-below, above + 1), dtype=np.float64)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -39,8 +39,8 @@ from spatial_til.io.scores import ScoredSlide
 from spatial_til.io.tables import read_table
 from spatial_til.pipeline.compare import Courses, follow
 from spatial_til.protocol import Protocol
+from spatial_til.report.cutoffs import cut_off_views
 from spatial_til.report.figures_cohort import cohort_figure
-from spatial_til.report.histograms import histogram_figure
 from spatial_til.report.inputs import Inputs, read_inputs
 from spatial_til.report.methods import methods_paragraphs
 from spatial_til.report.overview import Overview, draw_overview, plain_overview
@@ -48,20 +48,13 @@ from spatial_til.report.patients import PatientView, changes_shown, patient_view
 from spatial_til.report.pictures import Picture, figure_png, png_uri
 from spatial_til.report.slides import Explained, SlideView, slide_view
 from spatial_til.report.stored_cells import ReportCells, read_report_cells
-from spatial_til.report.words import in_words, level, number, percent, setting
+from spatial_til.report.words import in_words, level, number, percent, setting, true_minus
 
 _TABLES = (
     *(SLIDE_SCORES, DENSITY, DEPTH_PROFILE, SPATIAL, SENSITIVITY, THRESHOLDS),
     *(LONGITUDINAL, PATIENTS, COHORT, AGREEMENT, DISAGREEMENTS),
 )
 _MOST_COHORT_ROWS = 400
-
-
-class ThresholdView(NamedTuple):
-    """One row of thresholds.csv, with the histogram of its pool where cells are stored."""
-
-    row: Mapping[str, str]
-    histogram: Picture | None
 
 
 def write_report(folder: Path) -> Path:
@@ -91,8 +84,8 @@ def write_report(folder: Path) -> Path:
         "cohort_picture": _cohort_picture(courses, inputs.study.protocol),
         "cohort": _table(inputs.folder, COHORT.name),
         "most_cohort_rows": _MOST_COHORT_ROWS,
-        "thresholds": _thresholds(inputs.folder, pools),
-        "methods": methods_paragraphs(inputs.study.protocol, inputs.run),
+        "thresholds": cut_off_views(_table(inputs.folder, THRESHOLDS.name), pools, inputs.study.jobs),
+        "methods": methods_paragraphs(inputs.study.protocol, inputs.run, _protocols(inputs)),
         "flags": _flags(slides, patients),
         "tables": _links(inputs.folder),
     }
@@ -125,6 +118,12 @@ def _slides(inputs: Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list
             for marker, found in scores.items():
                 pools.setdefault((one.score.meta.batch, marker), []).append(found)
     return views, pools
+
+
+def _protocols(inputs: Inputs) -> dict[str, Protocol]:
+    """Return the protocol of every scored slide: a row of the sheet may name its own."""
+    of = {job.slide_id: job.protocol for job in inputs.study.jobs}
+    return {s.score.meta.slide_id: of[s.score.meta.slide_id] for s in inputs.scored}
 
 
 def _photo(base: ScoredFolder, slide_id: str) -> Path:
@@ -187,36 +186,17 @@ def _cohort_picture(courses: Courses, protocol: Protocol) -> Picture | None:
     )
 
 
-def _thresholds(folder: ScoredFolder, pools: Mapping[tuple[str, str], Sequence[np.ndarray]]) -> list[ThresholdView]:
-    """Return the cut-offs with histograms; a batch that holds several pools is drawn as one."""
-    views = []
-    for row in _table(folder, THRESHOLDS.name):
-        if row.get("slide_id"):  # a reader's, of one slide
-            views.append(ThresholdView(row | {"batch": f"{row['slide_id']} by {row['author']}"}, None))
-            continue
-        of = pools.get((row["batch"], row["marker"])) or pools.get(("", row["marker"]))
-        histogram = None
-        if of:
-            cut = float(row["threshold"]) if row["threshold"] else None
-            title = f"{row['marker']}, batch {row['batch']}"
-            figure = histogram_figure(np.concatenate(of), cut, title=title, unit="score that is compared")
-            positive = f"{row['n_positive']} of {row['n_cells']} cells at or above the cut-off"
-            histogram = Picture(png_uri(figure_png(figure)), f"Histogram of {title}: {positive}")
-        views.append(ThresholdView(row, histogram))
-    return views
-
-
 def _table(folder: ScoredFolder, name: str) -> list[dict[str, str]]:
     path = folder.tables / f"{name}.csv"
     return read_table(path) if path.exists() else []
 
 
-def _flags(slides: Sequence[SlideView], patients: Sequence[PatientView]) -> list[tuple[Explained, int]]:
-    """Return every flag of the report in the order of the table, with how many slides or patients carry it."""
-    carried = [*(set(view.flags) for view in slides), *(set(view.flags) for view in patients)]
-    found = Counter(flag for flags in carried for flag in flags)
+def _flags(slides: Sequence[SlideView], patients: Sequence[PatientView]) -> list[tuple[Explained, int, int]]:
+    """Return every flag of the report in the order of the table, with how many slides and patients carry it."""
+    of_slides, of_patients = (Counter(flag for one in views for flag in set(one.flags)) for views in (slides, patients))
     order = {code: i for i, code in enumerate(FLAGS)}
-    return sorted(found.items(), key=lambda item: (order[item[0].code.partition(":")[0]], item[0].code))
+    flags = sorted(of_slides | of_patients, key=lambda flag: (order[flag.code.partition(":")[0]], flag.code))
+    return [(flag, of_slides[flag], of_patients[flag]) for flag in flags]
 
 
 def _links(folder: ScoredFolder) -> list[tuple[str, str]]:
@@ -240,7 +220,8 @@ def _render(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "level": level, "setting": setting, "words": in_words, "percent": percent}
+    environment.filters |= {"number": number, "level": level, "setting": setting, "words": in_words}
+    environment.filters |= {"percent": percent, "minus": true_minus}
     script = _page_file("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(

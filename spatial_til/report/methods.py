@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from spatial_til.protocol import Protocol
 from spatial_til.report.words import setting
 
 _KATHER = 295.0
+_MOST_NAMED = 12
 _PART = {"nucleus": "nuclei", "cytoplasm": "cytoplasm", "membrane": "membranes", "cell": "whole cells"}
 
 
-def methods_paragraphs(protocol: Protocol, run: Mapping[str, Any]) -> list[str]:
+def methods_paragraphs(
+    protocol: Protocol, run: Mapping[str, Any], slides: Mapping[str, Protocol] | None = None
+) -> list[str]:
     """Return the methods of a run in sentences.
 
     Parameters
     ----------
     protocol
-        As resolved.
+        Of the study, as resolved.
     run
         run.json.
+    slides
+        slide_id -> the slide's own protocol. Where slides were not all done alike, a paragraph says which are meant.
     """
-    return [
-        _staining(protocol, run["versions"]),
-        _regions(protocol),
-        _statistics(protocol),
-        _classes(protocol),
-        _comparison(protocol),
-        _closing(run),
-    ]
+    of_slides = slides or {"": protocol}
+    sections = (partial(_staining, versions=run["versions"]), _regions, _statistics, _classes)
+    done = [text for section in sections for text in _said(section, of_slides)]
+    return [*done, _comparison(protocol), _closing(run)]
+
+
+def _said(section: Callable[[Protocol], str], slides: Mapping[str, Protocol]) -> Iterator[str]:
+    """Yield what a section says of the slides, once where it says the same of all; else what most share comes first."""
+    said: dict[str, list[str]] = {}
+    for slide_id, protocol in slides.items():
+        said.setdefault(section(protocol), []).append(slide_id)
+    for i, (text, of) in enumerate(sorted(said.items(), key=lambda item: -len(item[1]))):
+        named = ", ".join(of[:_MOST_NAMED]) + (f" and {len(of) - _MOST_NAMED} more" if len(of) > _MOST_NAMED else "")
+        whose = f"{len(of)} of {len(slides)} slides" if i == 0 else named
+        yield text if len(said) == 1 else f"{whose}: {text}"
 
 
 def _n(value: float) -> str:

@@ -119,11 +119,11 @@ def _depths(
     drawings = {}
     widths = protocol.compartments
     for lesion in sorted({b.lesion for b in groups}):
-        of = {
-            in_words(b.timepoint): [r for r in profiles.get(b.slide_ids[0], ()) if r["population"] == "CD8+"]
-            for b in groups
-            if b.lesion == lesion
-        }
+        of: dict[str, list[Mapping[str, Any]]] = {in_words(when): [] for when in protocol.longitudinal.timepoints}
+        for b in groups:
+            if b.lesion == lesion:
+                rows = profiles.get(b.slide_ids[0], ())
+                of[in_words(b.timepoint)] = [r for r in rows if r["population"] == "CD8+"]
         drawing = draw_depth(of, inner_um=widths.inner_um, outer_um=widths.outer_um)
         if drawing is not None and len(drawing.curves) > 1:
             drawings[lesion] = drawing

@@ -12,10 +12,20 @@ from spatial_til.model import AGGREGATES, COMPARTMENTS, SlideScore
 from spatial_til.protocol import Protocol
 from spatial_til.report.depth_svg import DepthDrawing, draw_depth
 from spatial_til.report.overview import Overview
-from spatial_til.report.words import NOT_AVAILABLE, in_words, interval, level, number, percent, runs, setting
+from spatial_til.report.words import (
+    NOT_AVAILABLE,
+    in_words,
+    interval,
+    level,
+    number,
+    percent,
+    runs,
+    setting,
+    true_minus,
+)
 
 _MARKERS = {"cd8": "CD8", "pdl1": "PD-L1", "combined": "together"}
-_SHOWN = ("core", "inner_margin", "outer_margin", *AGGREGATES, "tumor_unresolved")
+_SHOWN = (*COMPARTMENTS, *AGGREGATES)  # parts first, then their sums
 _VALUES = {
     "log2_core_margin_cd8": "log2 core : margin, CD8+",
     "log2_core_outer_cd8": "log2 core : outer margin, CD8+",
@@ -152,7 +162,7 @@ def _densities(
 ) -> tuple[tuple[str, str, tuple[Density | None, ...]], ...]:
     at = {(row["compartment"], row["population"]): row for row in rows}
     lines = []
-    for region in dict.fromkeys((*_SHOWN, *COMPARTMENTS)):
+    for region in _SHOWN:
         of = [at.get((region, population)) for population in populations]
         area = next((row["area_mm2"] for row in of if row is not None), None)
         if area or any(row is not None and row["n_cells"] for row in of):
@@ -180,7 +190,7 @@ def _activity(score: SlideScore) -> tuple[Fact, ...]:
         if call is not None:
             p = call.probabilities.get(call.call)
             sure = "" if p is None else f", probability {percent(p)}"
-            facts.append(Fact(label, in_words(call.call), f"{call.reason}{sure}"))
+            facts.append(Fact(label, in_words(call.call), f"{true_minus(call.reason)}{sure}"))
     return tuple(facts)
 
 

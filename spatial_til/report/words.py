@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -98,6 +99,17 @@ def percent(fraction: float | None) -> str:
     if 0.99 < fraction < 1:
         return "> 99 %"
     return f"{100 * fraction:.0f} %"
+
+
+def true_minus(text: str) -> str:
+    """Return a sentence of the tables with the minus signs that numbers of the report have.
+
+    Examples
+    --------
+    >>> true_minus("core 26/mm², log2 core/margin -4.83, anti-PD-1")
+    'core 26/mm², log2 core/margin −4.83, anti-PD-1'
+    """
+    return re.sub(r"(?<!\S)-(?=\d)", "−", text)
 
 
 def in_words(code: str) -> str:
