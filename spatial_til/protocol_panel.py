@@ -20,9 +20,11 @@ MARKER_ALIASES = {
     "B7-H1": "PD-L1",
     "TUMOUR": "tumor",
     "DAPI": "nuclei",
+    "HOECHST": "nuclei",
     "HEMATOXYLIN": "nuclei",
     "NUCLEUS": "nuclei",
 }
+_CANONICAL = {"CD8": "CD8", "PD-L1": "PD-L1", "TUMOR": "tumor", "NUCLEI": "nuclei"} | MARKER_ALIASES
 NUCLEI = "nuclei"
 TUMOR = "tumor"
 #: Roles in a panel that are not markers of cells.
@@ -36,8 +38,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 def check_marker(name: str) -> str:
     """Return a marker's name where it is the canonical one and can name columns; else raise ValueError."""
-    canonical = {"CD8": "CD8", "PD-L1": "PD-L1", "TUMOR": "tumor", "NUCLEI": "nuclei"} | MARKER_ALIASES
-    right = canonical.get(name.upper(), name)
+    right = _CANONICAL.get(name.upper(), name)
     if right != name:
         msg = f"marker {name!r} goes by the name {right!r} here: write {right!r}"
         raise ValueError(msg)
@@ -111,7 +112,20 @@ class Panel(Section):
         if twice:
             msg = f"a marker may stand once in the panel, found twice: {', '.join(twice)}"
             raise ValueError(msg)
+        exchanged = [f"{key} ({says} by name or vector) given to {role}" for key, says, role in self._misnamed()]
+        if exchanged:
+            advice = "exchange them" if self.modality == "brightfield" else "exchange them, or give the channel's index"
+            msg = f"a stain or channel has its own marker, found {'; '.join(exchanged)}: {advice}"
+            raise ValueError(msg)
         return self
+
+    def _misnamed(self) -> list[tuple[str, str, str]]:
+        """Return key, marker by its name, and marker given, where these differ: exchanged, they would be scored."""
+        if self.modality == "brightfield":
+            named = [(key, NUCLEI, of.marker) for key, of in self.stains.items() if of.vector == "hematoxylin"]
+        else:
+            named = [(key, _CANONICAL.get(key.upper(), of.marker), of.marker) for key, of in self.channels.items()]
+        return [(key, says, given) for key, says, given in named if given not in {says, "none"}]
 
     @property
     def roles(self) -> dict[str, str]:

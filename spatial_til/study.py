@@ -115,7 +115,8 @@ class _Row:
         except (OSError, ValueError):  # names no file system accepts
             found = False
         if not found:
-            self.problem(column, f"file not found: {path}: correct the path, relative to the sheet")
+            advice = "write / between folders, not \\" if "\\" in text else "correct the path, relative to the sheet"
+            self.problem(column, f"file not found: {path}: {advice}")
             return None
         return path
 
@@ -141,7 +142,7 @@ def load_study(path: Path, protocol_path: Path | None = None) -> Study:
     main = protocols.main(protocol_path, needed=not rows or not all(r.text("protocol") for r in rows))
     missing = [c for c in REQUIRED if c not in header]
     if missing:
-        problems.append(f"column {', '.join(missing)} missing in the header, found {', '.join(header)}: add it")
+        problems.append(_header_problem(header, missing))
         raise StudyError([_at(path, p) for p in problems])
     taken = [c for c in header if c in COMPUTED]
     if taken:
@@ -178,6 +179,18 @@ def is_slide_id(text: str) -> bool:
 
 def _at(path: Path, problem: str) -> str:
     return problem if problem.startswith(str(path.parent)) else f"{path}: {problem}"
+
+
+def _header_problem(header: list[str], missing: list[str]) -> str:
+    """Say which columns are not there, and why where the file tells: no sheet, or one saved as Excel likes."""
+    if not header:
+        return f"is empty: give a study sheet with the columns {', '.join(REQUIRED)}"
+    if header[0].startswith("PK"):
+        return "is a spreadsheet (xlsx), not a CSV table: save it as CSV UTF-8, with commas between the fields"
+    for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and set(REQUIRED) <= {field.strip() for field in header[0].split(sign)}:
+            return f"has {name} between the fields, not commas: save it as CSV with commas, and write 0.5 not 0,5"
+    return f"column {', '.join(missing)} missing in the header, found {', '.join(header)}: add it"
 
 
 def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:

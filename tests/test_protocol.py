@@ -81,10 +81,29 @@ def test_aliases_are_refused_with_the_right_name(alias, name):
             {"modality": "brightfield", "stains": PANEL["stains"] | {"red": {"marker": "CD8", "vector": "aec"}}},
             "may stand once",
         ),
+        (
+            {"modality": "fluorescence", "channels": {"DAPI": {"marker": "CD8"}, "CD8": {"marker": "nuclei"}}},
+            "DAPI (nuclei by name or vector) given to CD8; CD8 (CD8 by name or vector) given to nuclei: exchange",
+        ),
+        (
+            {
+                "modality": "brightfield",
+                "stains": {
+                    "a": {"marker": "CD8", "vector": "hematoxylin"},
+                    "b": {"marker": "nuclei", "vector": "dab"},
+                },
+            },
+            "a (nuclei by name or vector) given to CD8: exchange them",
+        ),
     ],
 )
 def test_impossible_panels_are_refused(panel, words):
     assert words in "\n".join(problems_of({"panel": panel}))
+
+
+def test_a_channel_whose_name_is_wrong_in_the_file_is_given_by_its_index():
+    channels = {"0": {"marker": "CD8"}, "Hoechst": {"marker": "nuclei"}, "PDL1": {"marker": "none"}}
+    assert parse_protocol({"panel": {"modality": "fluorescence", "channels": channels}}).panel.markers == ("CD8",)
 
 
 def stained(*markers):

@@ -138,7 +138,15 @@ def test_without_any_protocol_it_says_where_one_may_stand(folder):
     [
         (b"slide_id,patient_id,timepoint,image\n\xff\xfe,b,c,d\n", "not UTF-8"),
         (b"slide_id,slide_id,timepoint,image\n", "stands twice"),
-        (b"", "missing in the header"),
+        (b"", "is empty: give a study sheet"),
+        (b"PK\x03\x04abc", "is a spreadsheet (xlsx)"),
+        (b"slide_id,patient_id\n", "column timepoint, image missing in the header"),
+        (
+            b"\xef\xbb\xbfslide_id;patient_id;timepoint;image;pixel_size_um\r\ns1;P1;baseline;a.tif;0,5\r\n",
+            "semicolons between",
+        ),
+        (b"slide_id\tpatient_id\ttimepoint\timage\ns1\tP1\tbaseline\ta.tif\n", "tabs between"),
+        (b"slide_id,patient_id,timepoint,image\ns1,P1,baseline,b\\a.tif\n", "write / between folders"),
         (b"slide_id,patient_id,timepoint,image\ns1,P1,baseline,a.tif,more\n", "more cells than the header"),
         (b"slide_id,patient_id,timepoint,image\n", "no rows"),
     ],

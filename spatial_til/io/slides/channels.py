@@ -42,16 +42,18 @@ def find_channels(channels: Sequence[str], wanted: Sequence[str | int]) -> tuple
     (1, 0)
     """
     folded = [name.strip().casefold() for name in channels]
-    found = []
+    found, problems = [], []
     for want in wanted:
         text = str(want).strip().casefold()
         hits = [i for i, name in enumerate(folded) if name == text and isinstance(want, str)]
         if not hits and text.isdecimal() and int(text) < len(channels):
             hits = [int(text)]
-        if len(hits) != 1:
-            present = ", ".join(f"{i}: {name}" for i, name in enumerate(channels))
-            problem = "is not in the slide" if not hits else "names several channels; use its index"
-            msg = f"Channel {want!r} {problem}. Present: {present}."
-            raise SlideError(msg)
-        found.append(hits[0])
+        if len(hits) == 1:
+            found.append(hits[0])
+        else:
+            problems.append(f"Channel {want!r} {'names several channels' if hits else 'is not in the slide'}.")
+    if problems:
+        present = ", ".join(f"{i}: {name}" for i, name in enumerate(channels))
+        msg = f"{' '.join(problems)} Present: {present}. Write a name as it is there, or an index"
+        raise SlideError(msg)
     return tuple(found)
