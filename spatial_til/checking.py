@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from spatial_til.errors import ModelError, SpatialTilError
+from spatial_til.errors import AnnotationError, ModelError, SpatialTilError
 from spatial_til.io.annotations import read_annotations
 from spatial_til.io.labels import open_labels
 from spatial_til.io.slides import open_slide, select_channels
 from spatial_til.io.tissue_model import read_tissue_model
 from spatial_til.pipeline.calls import require_markers
+from spatial_til.pipeline.divide import NO_REGION
 from spatial_til.pipeline.examples import fit_problems, panel_planes
+from spatial_til.pipeline.settings import no_picture
 from spatial_til.pipeline.tables_in import measure_cell_table
 from spatial_til.study import Job
 from spatial_til.units import PixelSize
@@ -51,19 +53,23 @@ def _check_image(job: Job, image: Path, problems: list[str]) -> None:
                 names = [*panel.channels, *filter(None, [job.protocol.fluorescence.autofluorescence])]
                 _collect(problems, lambda: select_channels(slide, names))
             elif not slide.is_rgb:
-                problems.append(f"{image}: the panel is brightfield, but the image is no RGB picture")
+                problems.append(no_picture(image, slide.channels))
             _collect(problems, slide.require_pixel_size)
             labels = job.labels
             if labels is not None:
                 _collect(problems, lambda: open_labels(labels, slide).close())
-            if slide.pixel_size is not None and job.annotations:
+            if slide.pixel_size is not None:
                 px = slide.pixel_size
-                _collect(
-                    problems,
-                    lambda: read_annotations(job.annotations, pixel_size=px, image_shape=slide.shape),
-                )
+                _collect(problems, lambda: _check_regions(job, px, slide.shape))
     except SpatialTilError as error:
         problems.append(str(error))
+
+
+def _check_regions(job: Job, px: PixelSize, shape: tuple[int, int]) -> None:
+    drawn = read_annotations(job.annotations, pixel_size=px, image_shape=shape) if job.annotations else None
+    unknown = drawn is None or (drawn.tumor is None and drawn.tissue is None)
+    if unknown and not job.control and job.protocol.tumor.method == "annotation":
+        raise AnnotationError(NO_REGION)
 
 
 def _check_table(job: Job) -> None:

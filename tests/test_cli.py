@@ -163,10 +163,18 @@ def test_check_finds_the_same_faults_without_reading_pixels(study, run):
         study,
         "no_size,P1,on_treatment,no_size.tif,a.geojson,,",
         "channel,P2,baseline,a.ome.tif,a.geojson,,fluorescence.toml",
+        "no_tumor,P3,baseline,a.ome.tif,,,",
+        "nothing,P4,baseline,empty.tif,a.geojson,,",
+        "text,P4,on_treatment,text.tif,a.geojson,,",
     )
+    (path.parent / "empty.tif").touch()
+    (path.parent / "text.tif").write_text("hello")
     done = run("check", path, status=2)
     assert "no_size: " in done.err
     assert "channel: " in done.err
+    assert "no_tumor: neither `Tumor` nor `Tissue` is annotated" in done.err
+    assert "the file is empty (0 bytes)" in done.err
+    assert "its content is no TIFF, PNG or JPEG" in done.err
 
 
 def test_a_locked_protocol_is_held(study, run):

@@ -34,6 +34,13 @@ class Regions:
     notes: tuple[str, ...]
 
 
+#: What is wrong with a slide of whose tumour nothing is known.
+NO_REGION = (
+    "neither `Tumor` nor `Tissue` is annotated and tumor.method is annotation: "
+    "draw the tumour, or set tumor.method to marker or classifier"
+)
+
+
 def find_regions(
     job: Job,
     measured: Measured,
@@ -79,10 +86,7 @@ def find_regions(
         found = _from_examples(job, measured, tissue)
         tumor, flags, notes = found[0], [*flags, *found[1]], [*notes, *found[2]]
     elif tumor is None and drawn.tissue is None:
-        msg = (
-            f"{job.slide_id}: neither `Tumor` nor `Tissue` is annotated and tumor.method is annotation: "
-            "draw the tumour, or set tumor.method to marker or classifier"
-        )
+        msg = f"{job.slide_id}: {NO_REGION}"
         raise AnnotationError(msg)
     elif tumor is not None:
         box = measured.image_box

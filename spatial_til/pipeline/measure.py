@@ -30,7 +30,7 @@ from spatial_til.io.overview import write_overview
 from spatial_til.io.slides import Slide, open_slide, select_channels
 from spatial_til.io.stain_planes import write_stain_planes
 from spatial_til.model import PixelSource
-from spatial_til.pipeline.settings import measure_settings
+from spatial_til.pipeline.settings import measure_settings, no_picture
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.examples.planes import PLANE_UM, plane_names, tiles_of_planes
@@ -217,9 +217,7 @@ def working_grid(slide: Slide, job: Job, pixel_size_um: float) -> PixelSource:
     panel = job.protocol.panel
     if panel.modality == "brightfield":
         if not slide.is_rgb:
-            msg = f"{slide.path}: the panel is brightfield, but the image is no RGB picture (channels "
-            msg += f"{', '.join(slide.channels)}): set panel.modality to fluorescence, or give the right image"
-            raise SlideError(msg)
+            raise SlideError(no_picture(slide.path, slide.channels))
         return slide.at(pixel_size_um)
     if slide.is_rgb:
         msg = f"{slide.path}: the panel is fluorescence, but the image is an RGB picture: "

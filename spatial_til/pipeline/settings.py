@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from spatial_til.errors import ProtocolError
 from spatial_til.metrics.pooling import PoolingKeys
 from spatial_til.metrics.populations import parse_population
@@ -78,3 +81,9 @@ def pooling_keys(protocol: Protocol) -> PoolingKeys:
         bootstrap=statistics.bootstrap,
         seed=statistics.seed,
     )
+
+
+def no_picture(path: str | Path, channels: Sequence[str]) -> str:
+    """Return what is wrong where a brightfield panel meets an image of channels."""
+    found = f"the panel is brightfield, but the image is no RGB picture (channels {', '.join(channels)})"
+    return f"{path}: {found}: set panel.modality to fluorescence, or give the right image"

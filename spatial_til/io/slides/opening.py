@@ -15,6 +15,8 @@ from spatial_til.io.slides.tiff import open_tiff
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OPENSLIDE_SUFFIXES = {".mrxs", ".vms", ".vmu", ".svslide", ".dcm"}
+#: Files of these names are ours to read, or no images at all.
+_ALWAYS_OURS = {".tif", ".tiff", ".qptiff", ".png", ".jpg", ".jpeg"}
 _PNG_MAGIC = b"\x89PNG"
 _JPEG_MAGIC = b"\xff\xd8\xff"
 
@@ -53,6 +55,9 @@ def _opener(path: Path) -> Callable[[Path], Pyramid]:
     except OSError as error:
         msg = f"{path}: the image cannot be opened ({error.strerror}). Correct the path in the sheet."
         raise SlideError(msg) from error
+    if not magic:
+        msg = f"{path}: the file is empty (0 bytes). Copy it again."
+        raise SlideError(msg)
     if path.suffix.lower() in _OPENSLIDE_SUFFIXES:  # an .mrxs begins like a JPEG
         return open_openslide
     if magic in _TIFF_MAGIC or path.name.endswith(".companion.ome"):
@@ -61,4 +66,7 @@ def _opener(path: Path) -> Callable[[Path], Pyramid]:
         return open_png
     if magic.startswith(_JPEG_MAGIC):
         return open_jpeg
+    if path.suffix.lower() in _ALWAYS_OURS:
+        msg = f"{path}: its content is no TIFF, PNG or JPEG, whatever its name says. Copy or export the image again."
+        raise SlideError(msg)
     return open_openslide
