@@ -30,7 +30,7 @@ COMPUTED = frozenset(SLIDE_SCORES.names) - frozenset(KNOWN)
 #: More is no study, but a damaged or a wrong file; 2,000 slides are a large night.
 MAX_ROWS = 100_000
 MAX_SHEET_BYTES = 256 << 20
-_SLIDE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_SLIDE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,149}")  # files are named by it: names have at most 255 characters
 
 Control = Literal["", "negative", "positive"]
 
@@ -286,7 +286,8 @@ def _meta(row: _Row, protocol: Protocol | None, control: Control) -> SlideMeta:
     slide_id, timepoint = row.text("slide_id"), row.text("timepoint")
     if not is_slide_id(slide_id):
         row.problem(
-            "slide_id", f"must be letters, digits, `.`, `_`, `-`, not starting with `.` or `-`, found {slide_id!r}"
+            "slide_id",
+            f"must be 1 to 150 letters, digits, `.`, `_`, `-`, not starting with `.` or `-`, found {slide_id!r}",
         )
     if not row.text("patient_id") and not control:
         row.problem("patient_id", "may be empty only in control rows: fill it")
