@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from spatial_til.model import Cells
-from spatial_til.segmentation.cell_pigment import colour_sums, pigment_of
+from spatial_til.segmentation.cell_pigment import colour_sums
+from spatial_til.segmentation.laden import MOST_PIGMENT, many_laden, most_pigment, pigment_of
 from spatial_til.segmentation.pigment import ColourVariation, brown_of, off_plane, own_normal
-from spatial_til.segmentation.positivity import MOST_PIGMENT, call_positive, most_pigment, score_of
+from spatial_til.segmentation.positivity import call_positive, score_of
 from spatial_til.segmentation.stains import PRESETS, optical_density, stain_matrix
 
 WHITE = (240.0, 238.0, 242.0)
@@ -138,6 +139,40 @@ def test_the_panels_brown_takes_away_blue_most():
 
 @pytest.mark.parametrize(("pigmented", "most"), [(0, 0.05), (2, 0.05), (3, 0.02)])
 def test_where_more_than_a_fiftieth_are_pigment_less_is_evidence_enough(pigmented, most):
-    """Of 100 cells looked at; the others had hardly any brown."""
+    """Of 100 cells looked at; the others had hardly any brown. Cells told by more than their colour do not count."""
     looked_at = np.where(np.arange(100) < pigmented, 0.06, 0.04)
+    looked_at[-10:] = 1.0
     assert most_pigment(np.concatenate((looked_at, np.full(900, np.nan)))) == most
+
+
+def population(middle, spread, of=(), seed=0):
+    """Return the sums of 200 cells whose correlations spread about a middle (Fisher's z), and of others."""
+    z = np.random.default_rng(seed).normal(np.arctanh(middle), spread, 200)
+    return np.concatenate([sums_of(0.0, 0.0, together) for together in (*np.tanh(z), *of)])
+
+
+def test_pigment_of_the_stains_own_colour_is_told_where_stained_cells_show_two_substances():
+    sharp = pigment_of(population(0.75, 0.3, of=(0.98, 0.97, 0.8)), NORMAL)
+    assert sharp[-3:].tolist() == [1, 1, 0]
+    assert (sharp[:200] > 0).mean() < 0.02  # normal tails
+    blurred = pigment_of(population(0.94, 0.21, of=(0.97, 0.96)), NORMAL)  # the limit is 0.979
+    assert blurred[-2:].tolist() == [0, 0]
+    few = pigment_of(population(0.75, 0.3, of=(0.98,))[-49:], NORMAL)
+    assert not few.any()
+
+
+def test_nuclei_with_a_trace_of_brown_are_no_pigment():
+    sums = population(0.75, 0.3, of=(0.98, 0.98))
+    sums[-1, 3:6] = np.round(1e6 * np.array([0.72, 0.28]) @ STAINS)  # 1.3 times as much red as blue
+    assert pigment_of(sums, NORMAL)[-2:].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("laden", "with_rim", "mm2", "many"),
+    [(4, 100, 0.3, True), (4, 100, 0.5, False), (4, 200, 0.3, False)],
+)
+def test_a_slide_has_melanin_where_many_cells_with_a_rim_are_pigment(laden, with_rim, mm2, many):
+    number = np.arange(500)
+    pigment = np.where(number < laden, 1.0, 0.0)
+    pigment[-50:] = 1.0  # hardly stained: no positive cell
+    assert many_laden(pigment, np.where(number < with_rim, 0.1, 0.01), mm2) == many

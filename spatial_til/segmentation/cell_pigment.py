@@ -1,13 +1,7 @@
-"""Cells whose brown is melanin and no chromogen: one substance of one colour, where a stained cell has two.
-
-Hematoxylin lies in the nucleus and a chromogen on the membrane, so that red and blue light are taken away in
-different places; granules of pigment take both away together. Real stained cells are often blurred enough to do so
-too, so the colour must also be one that no mix of the slide's own hematoxylin and brown has (see `pigment`).
-"""
+"""How the colours of each stained cell vary, summed over its pixels: what tells pigment from stain (see `laden`)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,19 +9,10 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.segmentation.cells import CELL_END, label_of
-from spatial_til.segmentation.pigment import off_plane
 
 #: µm. Detail: the mean of a small square less that of a larger one; fine detail for what varies together, less
 #: fine for colour, which cameras and JPEG keep at a lower resolution.
 _DETAIL_UM, _FINE_UM, _COLOUR_UM = 1.5, 2.5, 4.5
-#: Least correlation of red and blue in fine detail, and red over blue of pigment: DAB 0.35, melanin 0.6 to 1.2,
-#: hematoxylin 2.2. Wider than for a window of 2 µm (`pigment`): a whole cell has other colours beside its granules,
-#: and the correlation has told most of them already. Project defaults.
-_TOGETHER, _CELL_RED = 0.9, (0.5, 1.4)
-#: Least sine of the angle by which the colour of detail lies off the slide's stains, and that of the brown itself:
-#: beside a red chromogen brown stands out less green than it is. Where red and blue vary together as no stains do, it
-#: is enough that the brown itself is no greener than the stains. Project defaults.
-_LEAST_OFF, _LEAST_ITSELF, _AS_ONE = 0.02, 0.02, 0.955
 #: µm. Furthest from the nuclear centre, along rows and columns, that a cell is looked at.
 _REACH_UM = 12.0
 #: Columns of `colour_sums`: in fine detail red by red, red by blue, blue by blue; then red, green and blue by blue;
@@ -65,32 +50,6 @@ def colour_sums(
     sums = np.zeros((len(centre), N_SUMS), dtype=np.int64)
     _sum_products(keys, centre, chosen, rgb, np.ascontiguousarray(density.T).astype(np.int32), sizes, sums)
     return sums
-
-
-def pigment_of(sums: NDArray[np.int64], normal: Sequence[float] | None) -> NDArray[np.float32]:
-    """Return (n,) how far the colour of a cell's pigment lies off every mix of the slide's stains: a sine.
-
-    0 where the brown is stain, NaN where it was not looked at or the slide's own colours are not known.
-
-    Parameters
-    ----------
-    sums
-        See `colour_sums`.
-    normal
-        Direction across the slide's hematoxylin and brown, see `pigment.own_normal`.
-    """
-    red, both, blue, rb, gb, bb, *brown = sums.T.astype(np.float64)
-    if normal is None:
-        return np.full(len(sums), np.nan, dtype=np.float32)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        together = both / np.sqrt(red * blue)
-        direction = np.column_stack((rb, gb, bb)) / bb[:, None]
-        off = off_plane(direction, np.array(normal))
-        itself = off_plane(np.column_stack(brown), np.array(normal))
-    low, high = _CELL_RED
-    pigment = (together > _TOGETHER) & (direction[:, 0] > low) & (direction[:, 0] < high) & (off > _LEAST_OFF)
-    pigment &= (itself > _LEAST_ITSELF) | ((together > _AS_ONE) & (itself > 0))
-    return np.where(bb > 0, np.where(pigment, off, 0.0), np.nan).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)

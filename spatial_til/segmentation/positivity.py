@@ -9,13 +9,10 @@ from numpy.typing import NDArray
 
 from spatial_til.errors import CellTableError
 from spatial_til.model import BoolArray, Cells
+from spatial_til.segmentation.laden import most_pigment
 
 #: The score that sees partial membranes and leaves out a neighbour's.
 ROBUST = "robust"
-#: A cell with pigment whose colour lies further off the slide's stains than this (sine of an angle); project default.
-MOST_PIGMENT = 0.05
-#: The same on a slide where more than this share of the cells looked at lie beyond: there, less is evidence enough.
-_COMMON, _MOST_WHERE_COMMON = 0.02, 0.02
 #: A compartment is positive where at least 30 % of it is (project default): its 70th percentile counts.
 _COLUMN = {"positive_fraction": "p70"}
 
@@ -30,7 +27,7 @@ def score_of(
     statistic
         ``robust``: how far membrane stain stands above its surroundings in the better half of the rim
         (`own`: without what belongs to a neighbour), see `rim`. NaN where the stain is pigment, which no cut-off
-        is compared with (see `cell_pigment`).
+        is compared with (see `laden`).
         ``positive_fraction``: level reached by 30 % of the compartment's pixels, so that a score at or
         above the threshold means that at least 30 % of the compartment is positive.
         ``mean``, ``median``, ``p90``: of the compartment's pixels.
@@ -56,12 +53,6 @@ def score_columns(marker: str, *, compartment: str, statistic: str) -> tuple[str
     if statistic == ROBUST:
         return tuple(f"{marker}_membrane_{name}" for name in ("own_ridge", "ridge", "pigment"))
     return tuple(f"{marker}_{part}_{_COLUMN.get(statistic, statistic)}" for part in (compartment, "cell"))
-
-
-def most_pigment(pigment: NDArray[np.floating[Any]]) -> float:
-    """Return how far off the slide's stains a cell may lie; `pigment`: of all its cells, NaN where not looked at."""
-    looked_at = np.isfinite(pigment).sum()
-    return _MOST_WHERE_COMMON if (pigment > MOST_PIGMENT).sum() > _COMMON * looked_at else MOST_PIGMENT
 
 
 def _column(cells: Cells, name: str) -> NDArray[np.floating[Any]]:

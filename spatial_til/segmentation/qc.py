@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,6 +73,10 @@ class QC:
     artefact_fraction: float | None = None
     warnings: tuple[str, ...] = ()
     stain_normal: tuple[float, ...] | None = None
+
+    def with_flag(self, flag: str) -> QC:
+        """Return it with a flag that its cells have raised."""
+        return self if flag in self.flags else replace(self, flags=(*self.flags, flag))
 
 
 class _BoxFigures(NamedTuple):

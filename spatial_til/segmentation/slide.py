@@ -18,10 +18,11 @@ from spatial_til.model import Cells, PixelSource
 from spatial_til.segmentation.artefacts import shrunk
 from spatial_til.segmentation.blank import check_not_blank
 from spatial_til.segmentation.calibration import Calibration
-from spatial_til.segmentation.cell_pigment import N_SUMS, pigment_of
+from spatial_til.segmentation.cell_pigment import N_SUMS
 from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.gathered import Gathered, Part
+from spatial_til.segmentation.laden import many_laden, pigment_of
 from spatial_til.segmentation.measure import column_names
 from spatial_til.segmentation.networks import NucleusFinder, seams
 from spatial_til.segmentation.nuclei import support_px
@@ -133,7 +134,7 @@ def measure_slide(
         order = _order(gathered, source.pixel_size, doubles=finder is not None)
         cells = _assemble(gathered, order, source.pixel_size, settings.markers)
         found = quality.result()
-        cells = _with_pigment(cells, _pigment(gathered, order, found), constants)
+        cells, found = _with_pigment(cells, _pigment(gathered, order, found), constants, found)
         done = tuple(other.result() for other in others)
     trim()
     return MeasuredSlide(cells, constants.tissue, found, done)
@@ -208,7 +209,12 @@ def _pigment(gathered: Gathered, order: NDArray[np.intp], quality: QC) -> NDArra
     return pigment[order]
 
 
-def _with_pigment(cells: Cells, pigment: NDArray[np.float32], constants: Calibration) -> Cells:
-    """Return cells with their pigment, for markers that pigment looks like."""
-    names = [f"{constants.settings.markers[k]}_membrane_pigment" for k in constants.brown]
-    return replace(cells, measurements={**cells.measurements, **dict.fromkeys(names, pigment)})
+def _with_pigment(cells: Cells, pigment: NDArray[np.float32], constants: Calibration, quality: QC) -> tuple[Cells, QC]:
+    """Return cells with their pigment, for markers that pigment looks like, and quality flagged where many have it."""
+    columns, tissue_mm2 = dict(cells.measurements), constants.tissue.area * 1e-6
+    for k in constants.brown:
+        marker = constants.settings.markers[k]
+        columns[f"{marker}_membrane_pigment"] = pigment
+        if many_laden(pigment, columns[f"{marker}_membrane_ridge"], tissue_mm2):
+            quality = quality.with_flag("melanin_suspected")
+    return replace(cells, measurements=columns), quality
