@@ -23,6 +23,7 @@ from spatial_til.protocol_sections import Tumor
 from spatial_til.segmentation.examples.classifier import TissueModel, classify_slide, square_size, squares_shape
 from spatial_til.segmentation.examples.features import feature_names
 from spatial_til.segmentation.examples.planes import StainPlanes
+from spatial_til.segmentation.examples.strength import even_out
 from spatial_til.segmentation.examples.strokes import stroke_along
 from spatial_til.segmentation.tissue import mask_of
 from spatial_til.units import PixelSize
@@ -82,7 +83,7 @@ def wait():
         trained = learn({"viewed": planes}, strokes)
         inside = mask_of(tissue, squares_shape(planes), square_size(PX))
         lesson = Lesson(ScoredFolder(Path(tempfile.gettempdir())), "viewed", tissue, strokes)
-        return Learned(lesson, trained, planes, inside)
+        return Learned(lesson, trained, planes, inside, even_out(trained.model, planes, inside).model)
 
     learned = at_a_stroke()
     found = {"from a stroke to what was learned, s": _best(at_a_stroke)}

@@ -174,6 +174,8 @@ def test_a_model_comes_back_as_it_was(tmp_path):
     assert after.training == before.training
     for name in ("weights", "intercepts", "low", "high"):
         assert np.array_equal(getattr(after.model, name), getattr(before.model, name))
+    for name in ("share", "mean", "spread"):
+        assert np.array_equal(getattr(after.model.painted, name), getattr(before.model.painted, name))
     assert after.tumor_index == 0
     assert path.stat().st_size < 20_000
 
@@ -199,8 +201,8 @@ SLIDE = {"slide_id": "a", "sha256": "0" * 64, "unlike": 0.0}
 HELD = {"by": "strokes", "accuracy": 1, "confusion": [[1] * 3] * 3}
 HOSTILE = {
     "another format": _set("format", to="pickle"),
-    "a later version": _set("version", to=4),
-    "an earlier version": _set("version", to=2),
+    "a later version": _set("version", to=5),
+    "an earlier version": _set("version", to=3),
     "no version": _set("version", to=None),
     "an unknown key": _set("loader", to="os.system"),
     "NaN": _set("weights", 0, 0, to=float("nan")),
@@ -225,6 +227,16 @@ HOSTILE = {
     "an accuracy above 1": _set("training", "held_out", to=[{**HELD, "accuracy": 2}]),
     "a table of another size": _set("training", "held_out", to=[{**HELD, "confusion": [[1]]}]),
     "another pixel size": _set("plane_um", to=4.0),
+    "nothing painted": _set("painted", to=None),
+    "a share too few": _set("painted", "share", to=[0.5, 0.5]),
+    "a share of 0": _set("painted", "share", 0, to=0.0),
+    "a mean of another stain": _set("painted", "mean", 0, to=[[1.0] * 7] * 2),
+    "a mean too short": _set("painted", "mean", 0, 0, to=[1.0] * 6),
+    "no covariance": _set("painted", "spread", to=[]),
+    "a covariance of another size": _set("painted", "spread", 0, to=[[1.0]]),
+    "a ragged covariance": _set("painted", "spread", 0, 0, to=[1.0]),
+    "a covariance that is none": _set("painted", "spread", 0, to=[[1.0] * 7] * 7),
+    "a covariance that leans": _set("painted", "spread", 0, 0, 1, to=1e8),
 }
 
 
@@ -244,7 +256,7 @@ def test_a_model_of_another_version_is_refused_in_words(tmp_path):
     path = tmp_path / "model.json"
     write_tissue_model(path, trained())
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 2, "features": ["of old"]}))
-    with pytest.raises(ModelError, match=r"of version 2, this program reads version 3.*train the model") as caught:
+    with pytest.raises(ModelError, match=r"of version 2, this program reads version 4.*train the model") as caught:
         read_tissue_model(path)
     assert len(caught.value.problems) == 1
 

@@ -14,13 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from spatial_til.errors import ModelError
 from spatial_til.io.annotations.classes import meaning_of
 from spatial_til.io.atomic import write_text
-from spatial_til.segmentation.examples.classifier import TissueModel
+from spatial_til.segmentation.examples.classifier import Painted, TissueModel
 from spatial_til.segmentation.examples.features import feature_names
 from spatial_til.segmentation.examples.planes import PLANE_UM
 
 #: A model of 32 channels and as many classes has less than half of this.
-MAX_BYTES = 4_000_000
-_FORMAT, _VERSION = "spatial-til tissue model", 3
+MAX_BYTES = 8_000_000
+_FORMAT, _VERSION = "spatial-til tissue model", 4
 _MAX_NAMES = 32
 _MAX_LOOKS = 2 * _MAX_NAMES
 
@@ -74,11 +74,38 @@ class TrainedModel:
         return next(k for k, name in enumerate(self.model.classes) if meaning_of(name) == "tumor")
 
 
+class _Painted(_Part):
+    """What the looks were painted like: see `Painted`."""
+
+    share: tuple[Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)], ...]
+    mean: tuple[tuple[tuple[Number, ...], ...], ...]
+    spread: tuple[tuple[tuple[Number, ...], ...], ...]
+
+    def problems(self, looks: int, channels: int) -> dict[str, bool]:
+        """Return what may be wrong with it, and whether it is."""
+        n = Painted.per_channel()
+        lengths = [[len(own) for own in look] for look in self.mean]
+        is_square = [[len(row) for row in own] for own in self.spread] == [[n] * n] * channels
+        return {
+            f"painted must have a share and a mean of {channels} x {n} for each of {looks} looks": (
+                len(self.share) != looks or lengths != [[n] * channels] * looks
+            ),
+            f"painted must have a covariance of {n} x {n} for each channel": (
+                not is_square or not _are_covariances(self.spread)
+            ),
+        }
+
+
+def _are_covariances(matrices: Any) -> bool:
+    found = np.array(matrices, dtype=np.float64)
+    return bool(np.array_equal(found, found.swapaxes(1, 2)) and (np.linalg.eigvalsh(found) > 0).all())
+
+
 class _File(_Part):
     """The file, as far as single values go."""
 
     format: Literal["spatial-til tissue model"]
-    version: Literal[3]
+    version: Literal[4]
     modality: Literal["brightfield", "fluorescence"]
     plane_um: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     channels: Annotated[tuple[Name, ...], Field(min_length=1, max_length=_MAX_NAMES)]
@@ -90,6 +117,7 @@ class _File(_Part):
     intercepts: tuple[Number, ...]
     low: tuple[Level, ...]
     high: tuple[Level, ...]
+    painted: _Painted | None
     training: Training
 
     @model_validator(mode="after")
@@ -113,10 +141,14 @@ class _File(_Part):
                 or len(self.high) != n
                 or any(a > b for a, b in zip(self.low, self.high, strict=False))
             ),
+            "a brightfield model says what was painted, a fluorescence model does not": (
+                (self.painted is None) != (self.modality == "fluorescence")
+            ),
             f"tables of confusion must be {k} x {k}": any(
                 [len(row) for row in held.confusion] != [k] * k for held in self.training.held_out
             ),
         }
+        wrong |= self.painted.problems(looks, len(self.channels)) if self.painted else {}
         found = [problem for problem, is_wrong in wrong.items() if is_wrong]
         if found:
             raise ValueError("; ".join(found))
@@ -147,6 +179,7 @@ def write_tissue_model(path: Path, trained: TrainedModel) -> None:
         "intercepts": model.intercepts.tolist(),
         "low": model.low.tolist(),
         "high": model.high.tolist(),
+        "painted": _told_of(model.painted),
     }
     try:
         write_text(path, json.dumps(values, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
@@ -187,8 +220,21 @@ def read_tissue_model(path: Path) -> TrainedModel:
         intercepts=np.array(file.intercepts, dtype=np.float64),
         low=np.array(file.low, dtype=np.int16),
         high=np.array(file.high, dtype=np.int16),
+        painted=_painted(file.painted),
     )
     return TrainedModel(model, file.training)
+
+
+def _told_of(painted: Painted | None) -> dict[str, Any] | None:
+    if painted is None:
+        return None
+    return {name: getattr(painted, name).tolist() for name in ("share", "mean", "spread")}
+
+
+def _painted(told: _Painted | None) -> Painted | None:
+    if told is None:
+        return None
+    return Painted(*(np.array(values, dtype=np.float64) for values in (told.share, told.mean, told.spread)))
 
 
 def _refuse_other_version(path: Path, values: Any) -> None:

@@ -23,6 +23,7 @@ from spatial_til.segmentation.examples.classifier import (
     squares_shape,
 )
 from spatial_til.segmentation.examples.planes import PLANE_UM, StainPlanes
+from spatial_til.segmentation.examples.strength import MAX_STRENGTH, even_out
 from spatial_til.segmentation.tissue import mask_of
 
 #: Stains that are looked at unless others are asked for: what is measured in the tumour must not decide where it is.
@@ -36,11 +37,15 @@ class FoundTumor:
     """The tumour that a model finds on a slide, and how far the slide is unlike those that the model learned from.
 
     `unlike` is the share of tissue that is; `exposed` are channels more than twice, or less than half, as bright.
+    In brightfield `strength` says how many times as strongly each stain is seen as on the slides learned from, and
+    `doubtful` which could not be evened out.
     """
 
     found: FoundRegion
     unlike: float
     exposed: tuple[str, ...] = ()
+    strength: tuple[float, ...] = ()
+    doubtful: tuple[str, ...] = ()
 
     @property
     def is_unlike(self) -> bool:
@@ -59,6 +64,8 @@ def find_tumor_by_model(
 ) -> FoundTumor:
     """Return the tumour of one slide: where its probability, smoothed, is at least one half, cleaned by size.
 
+    A brightfield slide is found by the model brought to the strength it is stained in (`even_out`).
+
     Parameters
     ----------
     planes
@@ -72,8 +79,9 @@ def find_tumor_by_model(
     """
     square = square_size(planes.pixel_size)
     inside = mask_of(tissue, squares_shape(planes), square)
+    evened = even_out(trained.model, planes, inside)
     probability, unlike = classify_slide(
-        planes, trained.model, inside, wanted=trained.tumor_index, tile_squares=tile_squares, on_tile=on_tile
+        planes, evened.model, inside, wanted=trained.tumor_index, tile_squares=tile_squares, on_tile=on_tile
     )
     found = likely_region(
         probability,
@@ -84,7 +92,8 @@ def find_tumor_by_model(
         max_hole_mm2=keys.max_hole_mm2,
     )
     model = trained.model
-    return FoundTumor(found, unlike, planes.too_unlike(model.channels, model.references))
+    exposed = planes.too_unlike(model.channels, model.references)
+    return FoundTumor(found, unlike, exposed, evened.strength, evened.doubtful)
 
 
 def tumor_of_slide(stored: Path, keys: Tumor, tissue: MultiPolygon) -> tuple[FoundTumor, TrainedModel]:
@@ -139,6 +148,20 @@ def exposed_words(channels: Sequence[str]) -> str:
     )
 
 
+def strength_words(channels: Sequence[str], strength: Sequence[float]) -> str:
+    """Return how strongly some stains are seen beside the slides learned from."""
+    said = " and ".join(f"{s:.2f} times as strongly in {name}" for name, s in zip(channels, strength, strict=True))
+    return f"stained {said} as the slides learned from"
+
+
+def doubtful_words(channels: Sequence[str]) -> str:
+    """Return that the strength of some stains could not be evened out."""
+    return (
+        f"{', '.join(channels)} is stained {MAX_STRENGTH:g} times as strongly or weakly as on the slides learned from, "
+        "or the slide holds one tissue only, and that cannot be told apart: the tumour found may be wrong"
+    )
+
+
 def notes_on(tumor: FoundTumor, trained: TrainedModel) -> list[str]:
     """Return in words how far to trust a tumour that was found by a model."""
     held = "; ".join(f"{100 * h.accuracy:.0f} % of held-out {h.by} found right" for h in trained.training.held_out)
@@ -146,6 +169,8 @@ def notes_on(tumor: FoundTumor, trained: TrainedModel) -> list[str]:
     notes.append(f"cleaning changed its area by {100 * tumor.found.area_change:.2g} %")
     notes.append(f"{100 * tumor.unlike:.2g} % of the tissue is unlike anything the model learned from")
     notes += [exposed_words(tumor.exposed)] if tumor.exposed else []
+    notes += [strength_words(trained.model.channels, tumor.strength)] if tumor.strength else []
+    notes += [doubtful_words(tumor.doubtful)] if tumor.doubtful else []
     measured = [name for name in trained.model.channels if name not in DEFAULT_CHANNELS]
     if measured:
         notes.append(f"the model also looks at {', '.join(measured)}, which so decide in part where they are counted")

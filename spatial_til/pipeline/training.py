@@ -19,6 +19,7 @@ from spatial_til.io.tissue_model import HeldOutRecord, TrainedModel, Training, T
 from spatial_til.pipeline.examples import DEFAULT_CHANNELS
 from spatial_til.segmentation.examples.classifier import TissueModel, classify_slide, square_size, squares_shape
 from spatial_til.segmentation.examples.planes import StainPlanes
+from spatial_til.segmentation.examples.strength import even_out
 from spatial_til.segmentation.examples.strokes import STROKE_UM, Samples, Stroke, joined, samples_under
 from spatial_til.segmentation.examples.training import HeldOut, check_samples, fit, hold_out
 from spatial_til.segmentation.tissue import mask_of
@@ -202,7 +203,7 @@ def _training_slide(folder: ScoredFolder, slide_id: str, model: TissueModel, pla
         msg = f"{slide_id}: its tissue is not known: score it again"
         raise SlideError(msg)
     inside = mask_of(tissue, squares_shape(planes), square_size(planes.pixel_size))
-    _, unlike = classify_slide(planes, model, inside, wanted=0)
+    _, unlike = classify_slide(planes, even_out(model, planes, inside).model, inside, wanted=0)
     return TrainingSlide(slide_id=slide_id, sha256=str(read_source(measured).get("sha256", "")), unlike=unlike)
 
 

@@ -62,7 +62,7 @@ class ClassifiedSquares:
         inside = self._learned.inside[row0:row1, col0:col1]
         if not inside.any():
             return np.zeros((box[1] - box[0], box[3] - box[2]), np.uint8)
-        found = classify_box(self._learned.planes, self._learned.trained.model, (row0, row1, col0, col1))
+        found = classify_box(self._learned.planes, self._learned.on_slide, (row0, row1, col0, col1))
         weight = _means(inside, f)
         seen = np.maximum(weight, 1e-6)
         code = 1 + np.rint(_TOP * _means(found.probability[self._wanted] * inside, f) / seen)

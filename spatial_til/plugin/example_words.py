@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from spatial_til.io.tissue_model import HeldOutRecord, TrainedModel
-from spatial_til.pipeline.examples import FoundTumor, exposed_words
+from spatial_til.pipeline.examples import FoundTumor, doubtful_words, exposed_words, strength_words
 from spatial_til.protocol_sections import Tumor
 from spatial_til.segmentation.examples.classifier import MAX_UNLIKE
 from spatial_til.units import UM2_PER_MM2, mm2
@@ -33,14 +33,16 @@ def confusion_cells(held: HeldOutRecord) -> list[list[str]]:
 def found_words(found: FoundTumor) -> list[str]:
     """Return what was found on the whole slide, a line each."""
     tumor = found.found
+    doubt = [f"Look twice: {doubtful_words(found.doubtful)}"] if found.doubtful else []
     if tumor.region.is_empty:
-        return ["No tumour was found: paint more of it, or smooth less"]
+        return ["No tumour was found: paint more of it, or smooth less", *doubt]
     parts, dropped, filled = len(tumor.region.geoms), tumor.dropped_islands_mm2, tumor.filled_holes_mm2
     lines = [f"{mm2(tumor.region.area):.3g} mm² of tumour in {parts} part{'s' * (parts > 1)}"]
     lines += [f"{len(dropped)} islands dropped ({sum(dropped):.3g} mm²)"] if dropped else []
     lines += [f"{len(filled)} holes filled ({sum(filled):.3g} mm²)"] if filled else []
     lines.append(f"{100 * found.unlike:.2g} % of the tissue is unlike anything that was painted")
     lines += [f"Look twice: {exposed_words(found.exposed)}"] if found.exposed else []
+    lines += doubt
     if found.is_unlike:
         lines.append(
             f"Look twice: more than {100 * MAX_UNLIKE:g} % is unlike what was painted (yellow in the picture). "
@@ -63,11 +65,12 @@ def across_words(area_mm2: float) -> str:
 def accept_reason(trained: TrainedModel, found: FoundTumor, keys: Tumor) -> str:
     """Return where an accepted tumour comes from, for the record."""
     strokes = sum(trained.training.strokes.values())
+    stained = f"; {strength_words(trained.model.channels, found.strength)}" if found.strength else ""
     return (
         f"tumour by example: {strokes} strokes of {', '.join(trained.model.classes)} seen in "
         f"{', '.join(trained.model.channels)}; {accuracy_words(trained)}; {100 * found.unlike:.2g} % of tissue unlike "
         f"them; smoothed by {keys.bandwidth_um:g} µm, islands below {keys.min_area_mm2:g} mm² dropped, holes below "
-        f"{keys.max_hole_mm2:g} mm² filled"
+        f"{keys.max_hole_mm2:g} mm² filled{stained}"
     )
 
 

@@ -26,8 +26,9 @@ from spatial_til.pipeline.examples import DEFAULT_CHANNELS, FoundTumor, find_tum
 from spatial_til.pipeline.training import learn, stains_of, stored_stains, train
 from spatial_til.protocol_sections import Tumor
 from spatial_til.review.session import Cancelled, Session
-from spatial_til.segmentation.examples.classifier import square_size, squares_shape
+from spatial_til.segmentation.examples.classifier import TissueModel, square_size, squares_shape
 from spatial_til.segmentation.examples.planes import StainPlanes
+from spatial_til.segmentation.examples.strength import even_out
 from spatial_til.segmentation.examples.strokes import STROKE_UM, Stroke, stroke_along
 from spatial_til.segmentation.tissue import mask_of
 from spatial_til.units import PixelSize
@@ -50,12 +51,16 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A model, and the stains and squares of tissue of the open slide, on which it is tried."""
+    """A model, and the stains and squares of tissue of the open slide, on which it is tried.
+
+    `on_slide` is the model at the strength the slide is stained in.
+    """
 
     lesson: Lesson
     trained: TrainedModel
     planes: StainPlanes
     inside: NDArray[np.bool_]
+    on_slide: TissueModel
 
     @property
     def square(self) -> PixelSize:
@@ -194,7 +199,7 @@ class Examples:
         trained = learn(stained, lesson.strokes, lesson.channels, step)
         planes = self._planes(lesson.slide_id)
         inside = mask_of(lesson.tissue, squares_shape(planes), square_size(planes.pixel_size))
-        return Learned(lesson, trained, planes, inside)
+        return Learned(lesson, trained, planes, inside, even_out(trained.model, planes, inside).model)
 
     def _planes(self, slide_id: str) -> StainPlanes:
         kept = self._stained  # of the slide open now: what a thread read for another one goes with it

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray
-from spatial_til.segmentation.examples.features import SQUARE_PX, features_of, support_px
+from spatial_til.segmentation.examples.features import RESPONSES, SCALES_UM, SQUARE_PX, features_of, support_px
 from spatial_til.segmentation.examples.planes import StainPlanes, averaged, levels_of
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.tiles import tile_grid
@@ -27,6 +27,30 @@ from spatial_til.units import PixelSize
 RANGE_MARGIN = 0.25
 #: Share of a slide's tissue that is unlike the training from which a slide is flagged. Project default.
 MAX_UNLIKE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """What the looks were painted like over the widest neighbourhood, stain by stain: a slide's strength is told by it.
+
+    Attributes
+    ----------
+    share
+        (looks,) prior of each look.
+    mean
+        (looks, channels, n) average of the level and the responses of each channel.
+    spread
+        (channels, n, n) their covariance within looks.
+    """
+
+    share: FloatArray
+    mean: FloatArray
+    spread: FloatArray
+
+    @staticmethod
+    def per_channel() -> int:
+        """Return n: a level, and the responses at each scale."""
+        return 1 + len(SCALES_UM) * len(RESPONSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +69,8 @@ class TissueModel:
         (looks, features) and (looks,): the score of a look is their linear form of the features.
     low, high
         (features,) range of each feature in training.
+    painted
+        What slides are brought to the strength of, in brightfield.
     """
 
     modality: str
@@ -56,6 +82,7 @@ class TissueModel:
     intercepts: FloatArray
     low: NDArray[np.int16]
     high: NDArray[np.int16]
+    painted: Painted | None = None
 
 
 class TissueMap(NamedTuple):

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from spatial_til.errors import TrainingError
 from spatial_til.model import FloatArray
-from spatial_til.segmentation.examples.classifier import TissueModel, class_scores
+from spatial_til.segmentation.examples.classifier import Painted, TissueModel, class_scores
+from spatial_til.segmentation.examples.features import POOLS_UM
 from spatial_til.segmentation.examples.strokes import Samples
 
 #: Least to learn a class from: strokes, so that some can be held out, and squares of 4 µm. Project defaults.
@@ -96,6 +97,7 @@ def fit(
         painted = np.bincount(look) / np.bincount(samples.class_index)[look_of]
         learner = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=painted / len(classes))
         learner.fit((x - mean) / scale, look)
+        means, spread = learner.means_ * scale + mean, learner.covariance_ * np.outer(scale, scale)
     weights, intercepts = _per_look(learner, len(look_of))
     return TissueModel(
         modality=modality,
@@ -107,6 +109,7 @@ def fit(
         intercepts=intercepts - (weights / scale) @ mean,
         low=samples.features.min(axis=0),
         high=samples.features.max(axis=0),
+        painted=_painted(learner.priors_, means, spread, len(channels)) if modality == "brightfield" else None,
     )
 
 
@@ -137,6 +140,15 @@ def _per_look(learner: Any, n_looks: int) -> tuple[FloatArray, FloatArray]:
     if n_looks == 2:
         weights, intercepts = np.vstack((0 * weights, weights)), np.append(0.0, intercepts)
     return np.asarray(weights, dtype=np.float64), np.asarray(intercepts, dtype=np.float64)
+
+
+def _painted(share: FloatArray, means: FloatArray, spread: FloatArray, channels: int) -> Painted:
+    """Return what the looks were painted like, from the averages and the covariance of all features."""
+    per, pools = Painted.per_channel(), len(POOLS_UM)
+    wide = np.arange(pools - 1, channels * per * pools, pools).reshape(channels, per)
+    blocks = np.array([spread[np.ix_(own, own)] for own in wide])
+    blocks = (blocks + blocks.swapaxes(1, 2)) / 2 + np.eye(per) / 12  # of whole numbers: they are rounded
+    return Painted(np.asarray(share, dtype=np.float64), means[:, wide], blocks)
 
 
 def hold_out(
