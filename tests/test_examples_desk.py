@@ -113,7 +113,7 @@ def test_the_picture_is_the_probability_where_one_looks(examples):
     learned = paint(examples)
     assert examples.channels() == {"nuclei": True, "CD8": False, "PD-L1": False, "tumor": True}
     rows, cols = learned.inside.shape
-    whole = classify_box(learned.planes, learned.trained.model, (0, rows, 0, cols))
+    whole = classify_box(learned.planes, learned.on_slide, (0, rows, 0, cols))
     fine = ClassifiedSquares(learned, 0, 1).read(0, rows, 0, cols)
     assert (fine[~learned.inside] == 0).all()
     shown = learned.inside & (fine < 255)

@@ -27,7 +27,7 @@ from spatial_til.segmentation.scratch import Scratch
 #: A slide is evened out up to this many times the strength of those learned from, or down to its inverse.
 #: Project default.
 MAX_STRENGTH = 1.5
-_STEPS = 41
+_STEPS, _NEAR = 41, 0.01
 #: A square farther than this many standard deviations from every look has no say.
 _FAR = 6.0
 #: Of two strengths that fit alike the one nearer to 1 is taken: a factor of e is this much less likely a square.
@@ -58,7 +58,7 @@ class Evened(NamedTuple):
     @property
     def doubtful(self) -> tuple[str, ...]:
         """Channels stained so much otherwise that it is not evened out, or not believed."""
-        far = [max(s, 1 / s) >= MAX_STRENGTH for s in self.strength]
+        far = [max(s, 1 / s) > MAX_STRENGTH - _NEAR for s in self.strength]
         pairs = zip(self.model.channels, far, strict=False)
         return tuple(name for name, is_far in pairs if is_far or not self.believed)
 
