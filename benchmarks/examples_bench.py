@@ -20,7 +20,13 @@ from spatial_til.pipeline.training import learn
 from spatial_til.plugin.example_picture import ClassifiedSquares
 from spatial_til.plugin.examples import Learned, Lesson
 from spatial_til.protocol_sections import Tumor
-from spatial_til.segmentation.examples.classifier import TissueModel, classify_slide, square_size, squares_shape
+from spatial_til.segmentation.examples.classifier import (
+    Painted,
+    TissueModel,
+    classify_slide,
+    square_size,
+    squares_shape,
+)
 from spatial_til.segmentation.examples.features import feature_names
 from spatial_til.segmentation.examples.planes import StainPlanes
 from spatial_til.segmentation.examples.strength import even_out
@@ -41,7 +47,11 @@ def _model(channels):
     weights = np.random.default_rng(0).normal(size=(4, n)) / 5000  # as of two classes learned, two looks each
     low, high = np.zeros(n, np.int16), np.full(n, 9000, np.int16)
     look_of = np.array([0, 0, 1, 1])
-    return TissueModel("brightfield", channels, (), ("Tumor", "Stroma"), look_of, weights, np.zeros(4), low, high)
+    count = Painted.per_channel()
+    mean = np.random.default_rng(0).uniform(2000, 4000, (4, len(channels), count))
+    painted = Painted(np.full(4, 0.25), mean, np.array([1e6 * np.eye(count)] * len(channels)))
+    classes = ("Tumor", "Stroma")
+    return TissueModel("brightfield", channels, (), classes, look_of, weights, np.zeros(4), low, high, painted)
 
 
 def run():
@@ -59,6 +69,10 @@ def run():
     trained = TrainedModel(_model(("nuclei",)), Training(slides=(), strokes={}, squares={}, held_out=()))
     tissue = MultiPolygon([box(0, 0, SIDE_PX * PX.x_um, SIDE_PX * PX.y_um)])
     found["1 stain to the tumour's polygons, Mpx/s"] = _speed(lambda: find_tumor_by_model(one, trained, tissue, KEYS))
+    three, model = StainPlanes(noise, channels, "brightfield", PX), _model(channels)
+    found["3 stains evened out and classes, Mpx/s"] = _speed(
+        lambda: classify_slide(three, even_out(model, three, inside).model, inside, wanted=0)
+    )
     return found
 
 

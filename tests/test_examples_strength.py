@@ -142,6 +142,14 @@ def test_a_strength_that_makes_a_slide_of_two_tissues_one_is_not_believed(traine
     assert np.array_equal(evened.model.weights, trained.model.weights)
 
 
+def test_a_slide_stained_about_alike_is_taken_as_it_is(trained):
+    planes = slide(2, (1.06, 1.06))
+    evened = even_out(trained.model, planes, np.ones(squares_shape(planes), dtype=np.bool_))
+    assert evened.strength[0] == pytest.approx(1.06, abs=0.03)
+    assert evened.model is trained.model
+    assert evened.believed
+
+
 def test_fluorescence_is_evened_out_by_its_brightness_alone(trained):
     model = replace(trained.model, modality="fluorescence", painted=None)
     evened = even_out(model, slide(2, (1.4, 1.4)), np.ones((150, 150), dtype=np.bool_))

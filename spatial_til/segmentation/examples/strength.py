@@ -27,13 +27,15 @@ from spatial_til.segmentation.scratch import Scratch
 #: A slide is evened out up to this many times the strength of those learned from, or down to its inverse.
 #: Project default.
 MAX_STRENGTH = 1.5
-_STEPS, _NEAR = 41, 0.01
+#: Up to this many times a slide is taken as it is: what tissue it holds moves the strength found by as much.
+ALIKE = 1.1
+_STEPS, _NEAR = 21, 0.01
 #: A square farther than this many standard deviations from every look has no say.
 _FAR = 6.0
 #: Of two strengths that fit alike the one nearer to 1 is taken: a factor of e is this much less likely a square.
 _PRIOR = 1.5
 #: Where a slide is looked at: so many boxes of so many squares a side, spread over its tissue, and squares of these.
-_BOXES, _SIDE, _SQUARES = 48, 32, 16_000
+_BOXES, _SIDE, _SQUARES = 24, 32, 4_000
 #: A strength is not believed that leaves less than the first of all tissue but one, and changes more than the second.
 _LEFT, _CHANGED = 0.05, 0.25
 
@@ -48,7 +50,7 @@ class Evened(NamedTuple):
     strength
         (channels,) how many times as strongly each is stained as on the slides learned from; empty where not asked.
     believed
-        Whether the model was brought to it. If not, it is as learned.
+        Whether that was taken for true. If not, the model is as learned.
     """
 
     model: TissueModel
@@ -78,7 +80,10 @@ def even_out(model: TissueModel, planes: StainPlanes, inside: NDArray[np.bool_])
     features = _spread_out(planes, model, inside)
     found = [strength_of(pooled(features, k), model.painted, k) for k in range(len(model.channels))]
     strength = tuple(round(s, 3) for s in found)  # the same on every machine
-    evened = at_strength(model, strength)
+    uneven = tuple(1.0 if max(s, 1 / s) <= ALIKE else s for s in strength)
+    if set(uneven) == {1.0}:
+        return Evened(model, strength, believed=True)
+    evened = at_strength(model, uneven)
     before, after = (class_scores(features, m).argmax(axis=1) for m in (model, evened))
     shares = np.bincount(after, minlength=len(model.classes)) / len(after)
     believed = shares.max() < 1 - _LEFT or (before != after).mean() <= _CHANGED
@@ -119,12 +124,12 @@ def strength_of(features: FloatArray, painted: Painted, channel: int) -> float:
     own, means = features @ unit, painted.mean[:, channel] @ unit
     parts = (own**2).sum(axis=1)[:, None], own @ means.T, (means**2).sum(axis=1)
     steps = np.linspace(-np.log(MAX_STRENGTH), np.log(MAX_STRENGTH), _STEPS)
-    nothing = -0.5 * _FAR**2
+    nothing = np.exp(-0.5 * _FAR**2)
     fit = np.empty(_STEPS)
     for k, step in enumerate(steps):
         away = parts[0] * np.exp(-2 * step) - 2 * parts[1] * np.exp(-step) + parts[2]
-        likely = np.logaddexp.reduce(np.log(painted.share) - 0.5 * away, axis=1) - features.shape[1] * step
-        fit[k] = np.logaddexp(likely, nothing).mean() - _PRIOR * step**2
+        likely = np.exp(-0.5 * away) @ painted.share * np.exp(-features.shape[1] * step)
+        fit[k] = np.log(likely + nothing).mean() - _PRIOR * step**2
     best = int(fit.argmax())
     if not 0 < best < _STEPS - 1:
         return float(np.exp(steps[best]))
