@@ -11,7 +11,7 @@ from spatial_til.model import COMPARTMENTS
 from spatial_til.phantoms.files import SlideFormat, write_slide
 from spatial_til.plugin import layers as made
 from spatial_til.plugin.opened import open_file
-from spatial_til.plugin.pictures import slide_factors, slide_pictures, stain_pictures
+from spatial_til.plugin.pictures import _limits, slide_factors, slide_pictures, stain_pictures
 from spatial_til.plugin.reader import get_reader
 from spatial_til.plugin.region_picture import BORDER, PAINTS, RegionPicture
 from spatial_til.segmentation.stains import PRESETS, optical_density
@@ -89,6 +89,11 @@ def test_channels_go_by_their_marker_and_have_limits(folder):
     assert [view.name for view in views] == ["nuclei (DAPI)", "CD8 (A)", "B", "C"]
     assert [view.visible for view in views] == [True, True, False, False]
     assert all(view.limits[0] < view.limits[1] for view in views)
+    plane = np.full((200, 200), 8, np.uint8)
+    plane[50:150, 50:150] = 20  # tissue in which hardly a cell is stained
+    plane[60, 60] = 255
+    low, high = _limits(plane)
+    assert (low, high) == (20.0, 56.0)  # its glow is black, and what is three times as far above it is brightest
 
 
 def test_a_slide_without_pixel_size_is_shown_in_pixels_and_says_so(tmp_path):

@@ -232,7 +232,7 @@ def test_a_slide_near_a_flip_comes_before_one_that_is_not(patient_folder, tmp_pa
         )
         found = points(root, **sure | {"immunophenotype_point": "inflamed"})[SECOND]
         assert found.points == pytest.approx(30 / (1 + 8 * distance))
-        assert f"desert with threshold_factor_CD8 {value}" in found.reasons
+        assert f"desert if the CD8 cut-off were {value} times as high" in found.reasons
 
 
 def test_controls_are_on_no_list():

@@ -32,7 +32,7 @@ THIN_RIM_COLOR = (255, 140, 0)
 _THIN_RIM = _Look("Border thin_rim", THIN_RIM_COLOR)
 #: Red, green, blue of COMPARTMENTS and BORDER_TYPES, in their order.
 COMPARTMENT_COLORS = ((214, 39, 40), (255, 152, 150), (31, 119, 180), (199, 199, 199), (148, 103, 189))
-BORDER_COLORS = ((127, 127, 127), (140, 86, 75), (60, 60, 60), (188, 189, 34), (44, 160, 44))
+BORDER_COLORS = ((127, 127, 127), (140, 86, 75), (60, 60, 60), (188, 189, 34), (0, 158, 115))
 _COMPARTMENTS = tuple(_Look(*look) for look in zip(COMPARTMENTS, COMPARTMENT_COLORS, strict=True))
 _BORDERS = tuple(_Look(f"Border {kind}", color) for kind, color in zip(BORDER_TYPES, BORDER_COLORS, strict=True))
 

@@ -9,10 +9,10 @@ import numpy as np
 
 Color: TypeAlias = tuple[int, int, int]
 
-#: Seen on brown, on blue and on black alike.
+#: Seen on brown, on blue and on black alike. Green and magenta, not green and red: colour-blind readers tell them apart.
 _KNOWN: Mapping[str, Color] = {
     "CD8+": (0, 230, 118),
-    "PD-L1+": (255, 23, 68),
+    "PD-L1+": (255, 0, 220),
     "CD8+PD-L1+": (255, 234, 0),
     "tumor": (124, 77, 255),
     "all": (130, 145, 155),

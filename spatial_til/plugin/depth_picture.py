@@ -41,7 +41,7 @@ def _svg(drawing: DepthDrawing) -> str:
     parts = [
         f'<rect width="{drawing.width}" height="{drawing.height}" fill="white"/>',
         f'<rect x="{drawing.margin[0]}" y="{top}" width="{margin}" height="{bottom - top}" fill="#eef2f7"/>',
-        f'<line x1="{drawing.border_x}" x2="{drawing.border_x}" y1="{top}" y2="{bottom}" stroke="#2ca02c"/>',
+        f'<line x1="{drawing.border_x}" x2="{drawing.border_x}" y1="{top}" y2="{bottom}" stroke="#009e73"/>',
         f'<path d="M{left},{top}V{bottom}H{right}" fill="none" stroke="#888"/>',
     ]
     for y, name in drawing.y_ticks:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spatial_til.io.overview import shown_range
 from spatial_til.io.slides import Slide, WorkingGrid
 from spatial_til.plugin.tiles import Image, Loader, Picture
 from spatial_til.segmentation.scratch import Scratch
@@ -15,8 +16,9 @@ from spatial_til.segmentation.stains import OD_STEP, UnmixTable, amounts_table, 
 
 #: The coarsest picture, which is held in memory, has at most this many pixels on its longer side.
 COARSEST_PX = 1024
-#: Shown from black to white: percentiles of the coarsest picture of a channel.
+#: Percentiles of the coarsest picture of a channel between which it is looked for tissue.
 _SHOWN = (1.0, 99.8)
+_GLOW = 1 / 16  # of what lies between these: from here on it is tissue
 _SHOWN_OD = 1.0
 
 
@@ -148,9 +150,13 @@ def _whole(source: Any) -> Image:
 
 
 def _limits(plane: Image) -> tuple[float, float]:
-    known = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-    low, high = np.percentile(known, _SHOWN) if known.size else (0.0, 1.0)
-    return float(low), float(max(high, low + 1.0 if plane.dtype.kind in "ui" else low + 1e-6))
+    """Return what is black and what brightest, as in overviews; tissue is what is a little brighter than the dark."""
+    known = (plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane.ravel()).astype(np.float32)
+    if not known.size:
+        return 0.0, 1.0
+    dark, bright = np.percentile(known, _SHOWN)
+    low, high = shown_range(known, known[known >= dark + _GLOW * (bright - dark)])
+    return low, max(high, low + 1.0 if plane.dtype.kind in "ui" else low + 1e-6)
 
 
 #: Colours of markers on black; the same as in overviews.
@@ -158,6 +164,6 @@ CHANNEL_COLORS: Mapping[str, tuple[float, float, float]] = {
     "nuclei": (0.24, 0.35, 1.0),
     "CD8": (0.24, 1.0, 0.24),
     "PD-L1": (1.0, 0.24, 0.24),
-    "tumor": (1.0, 1.0, 0.35),
+    "tumor": (0.75, 0.75, 0.75),
 }
 _OTHER_COLORS = ((0.0, 0.9, 0.9), (1.0, 0.5, 0.0), (0.9, 0.3, 0.9), (0.7, 0.7, 0.7))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from spatial_til.flags import flag_of
 from spatial_til.model import Call, Estimate
-from spatial_til.report.words import in_words, interval, number, percent
+from spatial_til.report.words import in_words, interval, number, percent, true_minus
 from spatial_til.review.events import (
     CallFlip,
     CellAdded,
@@ -43,7 +43,7 @@ def class_words(call: Call) -> str:
 def class_reason(call: Call) -> str:
     """Return why there is no class, or what it would be by the point rule where the call is another."""
     if call.reason:
-        return call.reason[:1].upper() + call.reason[1:] + "."
+        return true_minus(call.reason[:1].upper() + call.reason[1:]) + "."
     if call.call == "indeterminate":
         return f"The most likely is {in_words(call.point)}."
     return ""
@@ -120,7 +120,7 @@ def change_words(before: Mapping[str, float | str | None], after: Mapping[str, f
     old, new = before.get("immunophenotype"), after.get("immunophenotype")
     if old != new:
         parts.append(" → ".join(in_words(str(call)) if call else "no class" for call in (old, new)))
-    return ", ".join(parts) or "no number changed"
+    return ", ".join(parts) or "CD8 core, CD8 margin and class as before"
 
 
 def cell_words(values: Mapping[str, float], calls: Mapping[str, bool], place: str, depth_um: float) -> list[str]:

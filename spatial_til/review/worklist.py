@@ -37,6 +37,13 @@ _STEEPNESS = 8.0
 
 Row = Mapping[str, str]
 
+#: What else a setting of sensitivity.csv could be, in words.
+_SETTINGS = {
+    "hot_cd8_per_mm2": "the cut-off of hot were {} CD8+ per mm²",
+    "margin_width_um": "the margin were {} µm wide",
+    "threshold_factor_CD8": "the CD8 cut-off were {} times as high",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -116,7 +123,8 @@ def _nearest_flip(point: str, variants: Sequence[Row], protocol: Protocol) -> tu
     if not flips:
         return None
     distance, nearest = min(flips, key=lambda flip: flip[0])
-    return distance, f"{nearest['immunophenotype_point']} with {nearest['parameter']} {nearest['value']}"
+    how = _SETTINGS.get(nearest["parameter"], f"{nearest['parameter']} were {{}}")
+    return distance, f"{nearest['immunophenotype_point'].replace('_', ' ')} if {how.format(nearest['value'])}"
 
 
 def _of_flags(codes: Iterable[str]) -> Iterable[tuple[float, str]]:

@@ -32,8 +32,7 @@ class Legend(QWidget):
             if len(colors) == 1:
                 box.setIcon(QIcon(_swatch(*colors.values())))
             else:
-                squares = (f'<span style="color: {QColor(*c).name()}">■</span> {name}' for name, c in colors.items())
-                names = text("&nbsp; ".join(squares))
+                names = text(" &nbsp;".join(_square(name, color) for name, color in colors.items()))
                 names.setContentsMargins(2 * _SWATCH_PX, 0, 0, 0)
                 layout.addWidget(names)
 
