@@ -9,7 +9,7 @@ import numpy as np
 
 Color: TypeAlias = tuple[int, int, int]
 
-#: Seen on brown, on blue and on black alike. Green and magenta, not green and red: colour-blind readers tell them apart.
+#: Seen on brown, on blue and on black alike. Green and magenta, not green and red: colour-blind readers see both.
 _KNOWN: Mapping[str, Color] = {
     "CD8+": (0, 230, 118),
     "PD-L1+": (255, 0, 220),
