@@ -49,7 +49,7 @@ def _model(channels):
     look_of = np.array([0, 0, 1, 1])
     count = Painted.per_channel()
     mean = np.random.default_rng(0).uniform(2000, 4000, (4, len(channels), count))
-    painted = Painted(np.full(4, 0.25), mean, np.array([1e6 * np.eye(count)] * len(channels)))
+    painted = Painted(np.full(4, 0.25), mean, np.broadcast_to(1e6 * np.eye(count), (4, len(channels), count, count)))
     classes = ("Tumor", "Stroma")
     return TissueModel("brightfield", channels, (), classes, look_of, weights, np.zeros(4), low, high, painted)
 

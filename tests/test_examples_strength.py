@@ -14,7 +14,7 @@ from spatial_til.segmentation.examples.classifier import Painted, classify_box, 
 from spatial_til.segmentation.examples.planes import StainPlanes
 from spatial_til.segmentation.examples.strength import MAX_STRENGTH, at_strength, even_out, strength_of
 from spatial_til.segmentation.examples.strokes import samples_under
-from spatial_til.segmentation.examples.training import fit
+from spatial_til.segmentation.examples.training import _painted, fit
 from spatial_til.units import PixelSize
 from tests.painted import paint
 
@@ -64,7 +64,8 @@ def test_a_slide_stained_otherwise_has_its_tumour_where_it_is(trained, strength)
     planes = slide(2, strength)
     found = find_tumor_by_model(planes, trained, TISSUE, KEYS)
     assert abs(wider_um(usual.found.region)) < 25
-    assert wider_um(found.found.region) == pytest.approx(wider_um(usual.found.region), abs=0.5)
+    # the usual slide is left as it is, and what it holds makes up to 5 % of strength: less than 1.5 µm (4 µm are 20 %)
+    assert wider_um(found.found.region) == pytest.approx(wider_um(usual.found.region), abs=1.5)
     ratio = np.array(found.strength) / usual.strength
     assert ratio == pytest.approx(strength[: len(ratio)], rel=0.04)
     as_learned = replace(trained, model=replace(trained.model, painted=None))
@@ -100,7 +101,7 @@ def looks(random, n=4000):
     root = 100 * (np.eye(count) + random.normal(0, 0.3, (count, count)))
     look = random.integers(0, 2, n)
     features = mean[look, 0] + random.normal(size=(n, count)) @ root.T
-    return features, look, Painted(np.array([0.5, 0.5]), mean, (root @ root.T)[None])
+    return features, look, Painted(np.array([0.5, 0.5]), mean, np.array(2 * [[root @ root.T]]))
 
 
 @pytest.mark.parametrize("strength", [0.7, 1.0, 1.45])
@@ -115,6 +116,27 @@ def test_squares_that_look_like_nothing_painted_have_no_say():
     features, _, painted = looks(np.random.default_rng(6))
     features[::3] = 1.5 * 5000 + np.random.default_rng(7).normal(0, 900, features[::3].shape)
     assert strength_of(features, painted, 0) == pytest.approx(1.0, rel=0.01)
+
+
+def sparse(random, tumor, background, share):
+    """Squares of a stain that tumour takes and stroma does not: some background is all of it there."""
+    count, n = Painted.per_channel(), 4000
+    level = np.where(random.random(n) < share, tumor, background)[:, None]
+    return level * (1 + 0.15 * random.normal(size=(n, count)))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.03, 0.0])
+def test_tissue_with_hardly_any_stain_does_not_decide_its_strength(share):
+    """One covariance for all looks is so wide beside hardly any stain that less of it were always likelier: 0.67."""
+    random = np.random.default_rng(9)
+    features = sparse(random, 9000.0, 90.0, 0.5)
+    look = (features.mean(axis=1) < 4500).astype(np.intp)
+    painted = _painted(np.repeat(features, 2, axis=1), look, np.array([0.5, 0.5]), 1)
+    for strength in (0.8, 1.0, 1.3):
+        there = strength * sparse(random, 9000.0, 90.0, share)
+        assert strength_of(there, painted, 0) == pytest.approx(strength, rel=0.05)
+    common = replace(painted, spread=np.repeat(np.tensordot(painted.share, painted.spread, 1)[None], 2, axis=0))
+    assert share == 0.5 or strength_of(there / strength, common, 0) < 0.7
 
 
 def test_a_stain_that_is_not_on_the_slide_has_the_usual_strength():
@@ -143,9 +165,9 @@ def test_a_strength_that_makes_a_slide_of_two_tissues_one_is_not_believed(traine
 
 
 def test_a_slide_stained_about_alike_is_taken_as_it_is(trained):
-    planes = slide(2, (1.06, 1.06))
+    planes = slide(2, (1.03, 1.03))
     evened = even_out(trained.model, planes, np.ones(squares_shape(planes), dtype=np.bool_))
-    assert evened.strength[0] == pytest.approx(1.06, abs=0.03)
+    assert evened.strength[0] == pytest.approx(1.03, abs=0.05)
     assert evened.model is trained.model
     assert evened.believed
 

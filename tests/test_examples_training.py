@@ -233,10 +233,12 @@ HOSTILE = {
     "a mean of another stain": _set("painted", "mean", 0, to=[[1.0] * 7] * 2),
     "a mean too short": _set("painted", "mean", 0, 0, to=[1.0] * 6),
     "no covariance": _set("painted", "spread", to=[]),
-    "a covariance of another size": _set("painted", "spread", 0, to=[[1.0]]),
-    "a ragged covariance": _set("painted", "spread", 0, 0, to=[1.0]),
-    "a covariance that is none": _set("painted", "spread", 0, to=[[1.0] * 7] * 7),
-    "a covariance that leans": _set("painted", "spread", 0, 0, 1, to=1e8),
+    "a covariance of another size": _set("painted", "spread", 0, 0, to=[[1.0]]),
+    "a ragged covariance": _set("painted", "spread", 0, 0, 0, to=[1.0]),
+    "a covariance that is none": _set(
+        "painted", "spread", 0, 0, to=[[0.0 + (i != j) for i in range(7)] for j in range(7)]
+    ),
+    "a covariance that leans": _set("painted", "spread", 0, 0, 0, 1, to=1e8),
 }
 
 

@@ -79,26 +79,27 @@ class _Painted(_Part):
 
     share: tuple[Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)], ...]
     mean: tuple[tuple[tuple[Number, ...], ...], ...]
-    spread: tuple[tuple[tuple[Number, ...], ...], ...]
+    spread: tuple[tuple[tuple[tuple[Number, ...], ...], ...], ...]
 
     def problems(self, looks: int, channels: int) -> dict[str, bool]:
         """Return what may be wrong with it, and whether it is."""
         n = Painted.per_channel()
         lengths = [[len(own) for own in look] for look in self.mean]
-        is_square = [[len(row) for row in own] for own in self.spread] == [[n] * n] * channels
+        sides = [[[len(row) for row in own] for own in look] for look in self.spread]
         return {
             f"painted must have a share and a mean of {channels} x {n} for each of {looks} looks": (
                 len(self.share) != looks or lengths != [[n] * channels] * looks
             ),
-            f"painted must have a covariance of {n} x {n} for each channel": (
-                not is_square or not _are_covariances(self.spread)
+            f"painted must have a covariance of {n} x {n} for each look and channel": (
+                sides != [[[n] * n] * channels] * looks or not _are_covariances(self.spread)
             ),
         }
 
 
 def _are_covariances(matrices: Any) -> bool:
     found = np.array(matrices, dtype=np.float64)
-    return bool(np.array_equal(found, found.swapaxes(1, 2)) and (np.linalg.eigvalsh(found) > 0).all())
+    scale = np.abs(found).max() + 1.0
+    return bool(np.allclose(found, found.swapaxes(-1, -2)) and (np.linalg.eigvalsh(found) >= -1e-9 * scale).all())
 
 
 class _File(_Part):

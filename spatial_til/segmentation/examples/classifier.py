@@ -40,7 +40,7 @@ class Painted:
     mean
         (looks, channels, n) average of the level and the responses of each channel.
     spread
-        (channels, n, n) their covariance within looks.
+        (looks, channels, n, n) their covariances.
     """
 
     share: FloatArray

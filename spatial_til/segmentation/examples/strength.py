@@ -32,10 +32,12 @@ ALIKE = 1.1
 _STEPS, _NEAR = 21, 0.01
 #: A square farther than this many standard deviations from every look has no say.
 _FAR = 6.0
+#: Background that is no stain differs by about this much, in the unit of the features (0.0025 OD of level).
+_BACKGROUND = 16.0
 #: Of two strengths that fit alike the one nearer to 1 is taken: a factor of e is this much less likely a square.
 _PRIOR = 1.5
 #: Where a slide is looked at: so many boxes of so many squares a side, spread over its tissue, and squares of these.
-_BOXES, _SIDE, _SQUARES = 24, 32, 4_000
+_BOXES, _SIDE, _SQUARES = 16, 32, 1_500
 #: A strength is not believed that leaves less than the first of all tissue but one, and changes more than the second.
 _LEFT, _CHANGED = 0.05, 0.25
 
@@ -116,26 +118,35 @@ def strength_of(features: FloatArray, painted: Painted, channel: int) -> float:
 
     Notes
     -----
-    The likelihood of a square with features f at strength s is that of f / s, over sⁿ.
+    At strength s a look has s times its average and s² times its covariance, and the background has what it has.
     """
-    if not features.any():
-        return 1.0
-    unit = np.linalg.cholesky(np.linalg.inv(painted.spread[channel]))
-    own, means = features @ unit, painted.mean[:, channel] @ unit
-    parts = (own**2).sum(axis=1)[:, None], own @ means.T, (means**2).sum(axis=1)
     steps = np.linspace(-np.log(MAX_STRENGTH), np.log(MAX_STRENGTH), _STEPS)
-    nothing = np.exp(-0.5 * _FAR**2)
+    looks = list(zip(painted.share, painted.mean[:, channel], painted.spread[:, channel], strict=True))
+    widest = min(_density(_root(spread, 1.0)) for _, _, spread in looks)
     fit = np.empty(_STEPS)
     for k, step in enumerate(steps):
-        away = parts[0] * np.exp(-2 * step) - 2 * parts[1] * np.exp(-step) + parts[2]
-        likely = np.exp(-0.5 * away) @ painted.share * np.exp(-features.shape[1] * step)
-        fit[k] = np.log(likely + nothing).mean() - _PRIOR * step**2
+        likely = np.full(len(features), np.exp(-0.5 * _FAR**2))
+        for share, mean, spread in looks:
+            root = _root(spread, float(np.exp(step)))
+            away = (((features - np.exp(step) * mean) @ root) ** 2).sum(axis=1)
+            likely += share * _density(root) / widest * np.exp(-0.5 * away)
+        fit[k] = np.log(likely).mean() - _PRIOR * step**2
     best = int(fit.argmax())
     if not 0 < best < _STEPS - 1:
         return float(np.exp(steps[best]))
     below, top, above = fit[best - 1 : best + 2]
     bend = below - 2 * top + above
     return float(np.exp(steps[best] + (0.5 * (below - above) / bend if bend < 0 else 0.0) * (steps[1] - steps[0])))
+
+
+def _root(spread: FloatArray, strength: float) -> FloatArray:
+    """Return the root of the inverse covariance of a look at a strength."""
+    return np.linalg.cholesky(np.linalg.inv(strength**2 * spread + _BACKGROUND**2 * np.eye(len(spread))))
+
+
+def _density(root: FloatArray) -> float:
+    """Return the density in the middle of a normal distribution, in one unit, from the root of its inverse."""
+    return float(np.diag(root).prod())
 
 
 def _spread_out(planes: StainPlanes, model: TissueModel, inside: NDArray[np.bool_]) -> NDArray[np.int16]:

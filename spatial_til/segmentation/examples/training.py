@@ -97,7 +97,6 @@ def fit(
         painted = np.bincount(look) / np.bincount(samples.class_index)[look_of]
         learner = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=painted / len(classes))
         learner.fit((x - mean) / scale, look)
-        means, spread = learner.means_ * scale + mean, learner.covariance_ * np.outer(scale, scale)
     weights, intercepts = _per_look(learner, len(look_of))
     return TissueModel(
         modality=modality,
@@ -109,7 +108,7 @@ def fit(
         intercepts=intercepts - (weights / scale) @ mean,
         low=samples.features.min(axis=0),
         high=samples.features.max(axis=0),
-        painted=_painted(learner.priors_, means, spread, len(channels)) if modality == "brightfield" else None,
+        painted=_painted(x, look, painted / len(classes), len(channels)) if modality == "brightfield" else None,
     )
 
 
@@ -142,13 +141,19 @@ def _per_look(learner: Any, n_looks: int) -> tuple[FloatArray, FloatArray]:
     return np.asarray(weights, dtype=np.float64), np.asarray(intercepts, dtype=np.float64)
 
 
-def _painted(share: FloatArray, means: FloatArray, spread: FloatArray, channels: int) -> Painted:
-    """Return what the looks were painted like, from the averages and the covariance of all features."""
+def _painted(x: FloatArray, look: NDArray[np.intp], share: FloatArray, channels: int) -> Painted:
+    """Return what the looks were painted like, stain by stain: one shape of covariance for all, as wide as each look is.
+
+    Of few strokes a covariance of its own is too narrow; one for all is too wide for a look with hardly any stain.
+    """
     per, pools = Painted.per_channel(), len(POOLS_UM)
-    wide = np.arange(pools - 1, channels * per * pools, pools).reshape(channels, per)
-    blocks = np.array([spread[np.ix_(own, own)] for own in wide])
-    blocks = (blocks + blocks.swapaxes(1, 2)) / 2 + np.eye(per) / 12  # of whole numbers: they are rounded
-    return Painted(np.asarray(share, dtype=np.float64), means[:, wide], blocks)
+    wide = x[:, pools - 1 :: pools].reshape(len(x), channels, per)
+    mine = [wide[look == k] for k in range(len(share))]
+    own = np.array([[np.cov(part[:, c], rowvar=False, bias=True) for c in range(channels)] for part in mine])
+    own += np.eye(per) / 12  # of whole numbers: they are rounded
+    common = np.tensordot(share, own, 1)
+    width = np.trace(np.linalg.solve(common[None], own), axis1=-2, axis2=-1) / per
+    return Painted(share, np.array([part.mean(axis=0) for part in mine]), width[..., None, None] * common)
 
 
 def hold_out(
