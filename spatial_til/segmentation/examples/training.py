@@ -142,7 +142,7 @@ def _per_look(learner: Any, n_looks: int) -> tuple[FloatArray, FloatArray]:
 
 
 def _painted(x: FloatArray, look: NDArray[np.intp], share: FloatArray, channels: int) -> Painted:
-    """Return what the looks were painted like, stain by stain: one shape of covariance for all, as wide as each look is.
+    """Return what the looks were painted like, stain by stain: covariances of one shape, as wide as each look is.
 
     Of few strokes a covariance of its own is too narrow; one for all is too wide for a look with hardly any stain.
     """
