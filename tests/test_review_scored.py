@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from spatial_til.errors import ReviewError, SpatialTilError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import read_measured, write_measured
 from spatial_til.io.scores import read_score
+from spatial_til.report.html import write_report
 from spatial_til.review import events as ev
 from spatial_til.review.journal import open_journal
 from spatial_til.review.session import (
@@ -236,6 +238,12 @@ def test_review_goes_beside_the_tables_and_leaves_them(copy):
     assert {p.name for p in reviewed.tables.iterdir()} == {p.name for p in copy.tables.iterdir()} | {
         "stale_edits.csv"
     } - {"stale_edits.csv"}
+    links = [
+        a for a in re.findall('href="([^"]+)"', write_report(reviewed.root).read_text("utf-8")) if not a.startswith("#")
+    ]
+    assert f"../../cells/{OTHER}.parquet" in links  # where the reader left a slide as it was
+    assert f"cells/{SLIDE}.parquet" in links
+    assert [a for a in links if not (reviewed.root / a).exists()] == []
     rows = {r["slide_id"]: r for r in table(reviewed.tables / "slide_scores.csv")}
     computed = {r["slide_id"]: r for r in table(copy.tables / "slide_scores.csv")}
     assert rows[OTHER] == computed[OTHER]

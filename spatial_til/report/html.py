@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,7 +108,7 @@ def _slides(inputs: Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list
         run = dict(inputs.run["slides"].get(slide_id, {}))
         run["numbers"] = {} if measured is None else measured.numbers
         overview = _overview(results, _photo(inputs.base, slide_id), slide_id, measured, cells)
-        return slide_view(scored, protocol, overview, run, anchor), cells.scores
+        return slide_view(scored, protocol, overview, run, anchor, _files(inputs, slide_id)), cells.scores
 
     views: list[SlideView] = []
     pools: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -118,6 +119,20 @@ def _slides(inputs: Inputs) -> tuple[list[SlideView], dict[tuple[str, str], list
             for marker, found in scores.items():
                 pools.setdefault((one.score.meta.batch, marker), []).append(found)
     return views, pools
+
+
+def _files(inputs: Inputs, slide_id: str) -> dict[str, str]:
+    """Return what there is of a slide, and where; a reader's folder holds only what the reader corrected."""
+    results = inputs.results(slide_id)
+    there = {
+        "cells": results.cells(slide_id),
+        "regions for QuPath": results.regions(slide_id),
+        "thumbnail": results.thumbnail(slide_id),
+    }
+    root = inputs.folder.root.resolve()
+    return {
+        what: Path(os.path.relpath(path.resolve(), root)).as_posix() for what, path in there.items() if path.exists()
+    }
 
 
 def _protocols(inputs: Inputs) -> dict[str, Protocol]:

@@ -98,6 +98,7 @@ class SlideView:
     qc: tuple[Fact, ...]
     sensitivity: tuple[tuple[str, tuple[tuple[str, str, bool], ...]], ...]
     flags: tuple[Explained, ...]
+    files: Mapping[str, str]  # what -> where, from the report's folder
 
     @property
     def probability(self) -> float | None:
@@ -106,7 +107,12 @@ class SlideView:
 
 
 def slide_view(
-    scored: ScoredSlide, protocol: Protocol, overview: Overview | None, run: Mapping[str, Any], anchor: str
+    scored: ScoredSlide,
+    protocol: Protocol,
+    overview: Overview | None,
+    run: Mapping[str, Any],
+    anchor: str,
+    files: Mapping[str, str],
 ) -> SlideView:
     """Return one slide's view.
 
@@ -116,6 +122,8 @@ def slide_view(
         The slide's entry of run.json, with `numbers` of the measure stage where they are stored.
     anchor
         Where the page is linked to.
+    files
+        What there is of the slide -> its path from the report's folder.
     """
     score, row = scored.score, scored.rows["slide_scores"][0]
     rows = scored.rows.get("density", [])
@@ -143,6 +151,7 @@ def slide_view(
         qc=_qc(row, run, score),
         sensitivity=_sensitivity(scored.rows.get("sensitivity", []), score.phenotype.call),
         flags=explain(score.flags),
+        files=files,
     )
 
 
