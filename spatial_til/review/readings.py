@@ -64,11 +64,8 @@ def read_readings(folder: ScoredFolder) -> tuple[list[Reading], list[str]]:
         if _applied(folder.reviewed(reader).run, fingerprint) == _digests(folder, reading.states):
             found.append(reading)
         else:
-            told = (
-                "are older, write them anew"
-                if folder.reviewed(reader).run.exists()
-                else "were never written: write them"
-            )
+            written = folder.reviewed(reader).run.exists()
+            told = "are older, write them anew" if written else "were never written, write them"
             notices.append(f"no agreement with {reader} yet: their tables {told} (rescore --reader {reader})")
     return found, notices
 
