@@ -194,6 +194,14 @@ def test_spearman_is_scipys():
     assert (value.value, test.p_value) == pytest.approx((theirs.statistic, theirs.pvalue))
 
 
+def test_no_correlation_is_zero_and_a_full_one_is_one_to_the_last_digit():
+    x = np.array([1.0, 2.0, 3.0, 4.0])
+    assert spearman(x, np.array([2.0, 4.0, 1.0, 3.0]), confidence=0.95)[0].value == 0
+    for n in range(3, 40):
+        x = np.random.default_rng(n).integers(0, 9, n) + np.linspace(0, 3, n)
+        assert (spearman(x, x, confidence=0.95)[0].value, spearman(x, -x, confidence=0.95)[0].value) == (1, -1)
+
+
 def test_spearman_of_few_tries_every_order():
     x, y = np.array([1.0, 2, 3, 4, 5]), np.array([2.0, 1, 3, 4, 5])
     value, test = spearman(x, y, confidence=0.95)

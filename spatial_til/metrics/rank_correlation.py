@@ -43,11 +43,12 @@ def spearman(x: FloatArray, y: FloatArray, *, confidence: float) -> tuple[Value,
     Bonett & Wright 2000, Psychometrika 65:23, doi:10.1007/BF02294183.
     """
     n = len(x)
-    rank_x, rank_y = (_standardised(rankdata(values)) for values in (x, y))
-    if n < 3 or rank_x is None or rank_y is None:
+    rank_x, rank_y = (rankdata(values) - (n + 1) / 2 for values in (x, y))  # multiples of a half: their sums are exact
+    length = float(np.sqrt((rank_x @ rank_x) * (rank_y @ rank_y)))
+    if n < 3 or length == 0:
         return Value(None, reason="too few patients, or all alike"), Significance(1.0, 1.0, exact=True)
-    r = float(np.clip(rank_x @ rank_y, -1, 1))
-    return _with_interval(r, n, confidence), _test(r, rank_x, rank_y)
+    r = float(np.clip(rank_x @ rank_y / length, -1, 1))
+    return _with_interval(r, n, confidence), _test(r, _standardised(rank_x), _standardised(rank_y))
 
 
 def cluster_spearman(
@@ -71,11 +72,9 @@ def cluster_spearman(
     return Value(value.value, math.tanh(centre - half), math.tanh(centre + half)), test
 
 
-def _standardised(ranks: FloatArray) -> FloatArray | None:
-    """Return ranks with mean 0 and length 1, or None where all are equal."""
-    centred = ranks - ranks.mean()
-    length = float(np.sqrt(centred @ centred))
-    return None if length == 0 else centred / length
+def _standardised(centred: FloatArray) -> FloatArray:
+    """Return ranks whose mean is 0 with length 1."""
+    return np.asarray(centred / np.sqrt(centred @ centred), dtype=np.float64)
 
 
 def _with_interval(r: float, n: int, confidence: float) -> Value:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 NOT_AVAILABLE = "not available"
-_THOUSAND, _TENTH = 1000.0, 0.1
+_THOUSAND, _TINY = 1000.0, 1e-5
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -17,14 +17,16 @@ def number(value: float | None, digits: int = 3) -> str:
 
     Examples
     --------
-    >>> number(1133.4), number(22.12), number(0.04567), number(-5.01), number(0.0), number(None)
-    ('1,133', '22.1', '0.0457', '−5.01', '0', 'not available')
+    >>> number(1133.4), number(22.12), number(0.04567), number(-5.01), number(0.0), number(4.21e-9), number(None)
+    ('1,133', '22.1', '0.0457', '−5.01', '0', '4.21e−09', 'not available')
     """
     if value is None or math.isnan(value):
         return NOT_AVAILABLE
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     size = abs(value)
+    if 0 < size < _TINY:
+        return f"{value:.{digits - 1}e}".replace("-", "−")
     text = f"{size:,.0f}" if size >= _THOUSAND or float(size).is_integer() else _significant(size, digits)
     return f"−{text}" if value < 0 and text.strip("0.") else text
 
