@@ -10,6 +10,7 @@ from spatial_til.io.slides import open_slide
 from spatial_til.model import COMPARTMENTS
 from spatial_til.phantoms.files import SlideFormat, write_slide
 from spatial_til.plugin import layers as made
+from spatial_til.plugin import reader
 from spatial_til.plugin.opened import open_file
 from spatial_til.plugin.pictures import _limits, slide_factors, slide_pictures, stain_pictures
 from spatial_til.plugin.reader import get_reader
@@ -112,7 +113,8 @@ def test_the_reader_takes_scored_folders_and_slides_only(folder, tmp_path):
     assert get_reader(["a.tif", "b.tif"]) is None
 
 
-def test_a_scored_folder_is_shown_as_it_was_scored(folder):
+def test_a_scored_folder_is_shown_as_it_was_scored(folder, monkeypatch):
+    monkeypatch.setattr(reader, "live_loader", lambda: None)  # a window of an earlier test would paint meanwhile
     layers = {settings["name"]: (data, settings, kind) for data, settings, kind in get_reader(str(folder))(str(folder))}
     assert {"CD8 (A)", "Regions", "Cells"} <= set(layers)
     stored = read_regions(folder / "regions" / "A_base.geojson", pixel_size=open_slide(folder / "none.tif").pixel_size)
