@@ -50,10 +50,10 @@ def intervals(run: Run) -> Section:
     )
     figure, axes = panels(len(coverage.RATIOS))
     for ax, ratio in zip(axes, coverage.RATIOS, strict=True):
-        for tiles in (8, 20, 50):
+        for tiles, line in ((8, "o-"), (20, "s--"), (50, "^:")):
             of = [r for r in rows if (r["ratio"], r["tiles"]) == (ratio, tiles)]
             ax.semilogx(
-                [r["multiple"] for r in of], [r["ours"] for r in of], "o-", markersize=4, label=f"{tiles} tiles"
+                [r["multiple"] for r in of], [r["ours"] for r in of], line, markersize=4, label=f"{tiles} tiles"
             )
         of = [r for r in rows if (r["ratio"], r["tiles"]) == (ratio, 50)]
         ax.semilogx([r["multiple"] for r in of], [r["poisson"] for r in of], "k:", label="exact Poisson alone")
@@ -133,11 +133,15 @@ def courses(run: Run) -> Section:
     power = {(vmr, area, fold): count for vmr, area, fold, count in found["found"]}
     areas, vmrs = trajectories.AREAS_MM2, trajectories.VMRS
     figure, axes = panels(2)
-    for vmr in vmrs:
+    for vmr, marker in zip(vmrs, "os^Dv", strict=False):
         axes[0].plot(
-            areas, [100 * power[vmr, a, 4] / n for a in areas], "o-", markersize=4, label=f"variance / mean {vmr}"
+            areas,
+            [100 * power[vmr, a, 4] / n for a in areas],
+            f"{marker}-",
+            markersize=4,
+            label=f"variance / mean {vmr}",
         )
-        axes[1].plot(areas, [100 * false[vmr, a] / n for a in areas], "o-", markersize=4)
+        axes[1].plot(areas, [100 * false[vmr, a] / n for a in areas], f"{marker}-", markersize=4)
     axes[1].axhline(5, color="k", linestyle=":")
     axes[0].set(
         title="400/400 → 100/400", xlabel="core and margin, mm² each", ylabel="called reversion, %", ylim=(0, 103)

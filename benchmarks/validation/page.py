@@ -59,7 +59,7 @@ class Run:
     def save(self, name: str, figure: Figure, alt: str) -> str:
         """Write a figure and return the Markdown that shows it."""
         self.images.mkdir(parents=True, exist_ok=True)
-        figure.savefig(self.images / f"{name}.png", dpi=80, metadata={"Software": None})
+        figure.savefig(self.images / f"{name}.png", dpi=120, metadata={"Software": None})
         return f"![{alt}](docs/images/validation/{name}.png)"
 
 

@@ -108,8 +108,8 @@ def sweeps(run: Run) -> Section:
     found = {key: sweep(run, key) for key in (("blur_um",) if run.quick else SWEEPS)}
     figure, axes = panels(len(found))
     for ax, (key, rows) in zip(axes, found.items(), strict=True):
-        for column, label in CURVES:
-            ax.plot([r["value"] for r in rows], [r[column] for r in rows], "o-", markersize=4, label=label)
+        for (column, label), line in zip(CURVES, ("o-", "s--", "^:"), strict=True):
+            ax.plot([r["value"] for r in rows], [r[column] for r in rows], line, markersize=4, label=label)
         ax.set(xlabel=SWEEPS[key][0], ylabel="F1", ylim=(-0.02, 1.02))
         if key == "jpeg":
             ax.invert_xaxis()
