@@ -264,12 +264,15 @@ def test_three_patients_and_a_perfect_order_have_no_interval():
         assert test == Significance(pytest.approx(2 / 24), pytest.approx(2 / 24), exact=True)
         assert abs(value.value) <= 1
     assert spearman(x, np.array([0.0, 1, 3, 2]), confidence=0.9)[0].ci_high is not None
-    assert _standardised(np.full(3, 2.0)) is None
-    assert _standardised(np.array([1.0, 2, 3])) == pytest.approx(np.array([-1, 0, 1]) / math.sqrt(2))
+    for alike in (np.full(4, 2.0), np.full(4, 0.1)):
+        value, test = spearman(x, alike, confidence=0.9)
+        assert value == Value(None, reason="too few patients, or all alike")
+        assert test == Significance(1.0, 1.0, exact=True)
+    assert _standardised(np.array([-1.0, 0, 1])) == pytest.approx(np.array([-1, 0, 1]) / math.sqrt(2))
 
 
 def test_a_correlation_of_many_that_is_not_quite_perfect_is_tested_by_t():
-    x = np.arange(12.0)
+    x = np.arange(12.0) - 5.5
     y = x.copy()
     y[[0, 1]] = y[[1, 0]]
     rank_x, rank_y = _standardised(x), _standardised(y)
