@@ -149,9 +149,10 @@ def test_outlines_that_lie_side_by_side_are_measured_at_equal_steps_along_both()
 
 
 def test_an_outline_is_looked_at_every_five_micrometres() -> None:
-    points, weights = _along(MultiLineString([[(0, 0), (10, 0), (10, 2)], [(0, 5), (1, 5)]]), 5.0)
+    points, weights, stretches = _along(MultiLineString([[(0, 0), (10, 0), (10, 2)], [(0, 5), (1, 5)]]), 5.0)
     assert points.tolist() == [[2, 0], [6, 0], [10, 0], [0.5, 5]]
     assert weights.tolist() == [4, 4, 4, 1]
+    assert stretches.tolist() == [[0, 0, 10, 0]] * 3 + [[0, 5, 1, 5]]
     wide, narrow = region(box(0, 0, 100, 100)), region(box(0, 0, 100, 90))
     assert outline_distance(wide, narrow) == outline_distance(wide, narrow, step_um=5.0)
 

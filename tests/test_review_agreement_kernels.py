@@ -110,6 +110,18 @@ def test_a_bump_is_found_where_it_is_and_the_mean_is_by_length():
     assert found.mean_um == pytest.approx(integral / (4000 + 4200 - 40 + 40), rel=2e-3)
 
 
+def test_where_two_outlines_are_the_same_corner_for_corner_they_are_0_apart_to_the_last_digit():
+    """Corners that two readers took over from one outline, one of them the other way round and from elsewhere."""
+    one = Point(5000.3, 4000.7).buffer(777, quad_segs=9)  # points between its corners are rounded by up to 5e-13 µm
+    other = Polygon(np.roll(one.exterior.coords[:-1], 7, axis=0)[::-1])
+    found = outline_distance(MultiPolygon([one]), MultiPolygon([other]))
+    assert (found.mean_um, found.hausdorff95_um, found.farthest_um) == (0, 0, 0)
+    moved = one.exterior.coords[:-1]
+    moved[11] = (moved[11][0] + 50, moved[11][1])  # two stretches are other ones, the rest stays at 0
+    apart = outline_distance(MultiPolygon([one]), MultiPolygon([Polygon(moved)]))
+    assert 0 < apart.mean_um < apart.farthest_um <= 50
+
+
 def test_an_outline_shorter_than_a_step_is_looked_at_in_its_middle():
     shell, hole = [(0, 0), (900, 0), (900, 900), (0, 900)], [(450, 300), (450, 301), (451, 301), (451, 300)]
     found = outline_distance(MultiPolygon([Polygon(shell)]), MultiPolygon([Polygon(shell, [hole])]), step_um=5.0)
