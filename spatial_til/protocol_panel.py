@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from spatial_til.counted import counted
+
 MARKER_ALIASES = {
     "CD8A": "CD8",
     "CD8α": "CD8",
@@ -161,8 +163,8 @@ class Fluorescence(Section):
         if not rows:
             return rows
         if any(len(row) != len(rows) for row in rows):
-            lengths = ", ".join(str(len(row)) for row in rows)
-            msg = f"must be square, found {len(rows)} rows of {lengths} numbers: one row and one column a channel"
+            lengths = ", ".join(counted(len(row), "number") for row in rows)
+            msg = f"must be square, found {counted(len(rows), 'row')} of {lengths}: one row and one column a channel"
             raise ValueError(msg)
         if any(row[i] != 1 for i, row in enumerate(rows)):
             msg = "must have 1 all along its diagonal: divide each row by what the dye shows in its own channel"

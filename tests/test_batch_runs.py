@@ -100,7 +100,7 @@ def test_a_changed_image_is_measured_again_alone(study, capsys):
     shutil.copyfile(study / "in" / "S000.ome.tif", study / "in" / "S001.ome.tif")
     summary, said = score(study, capsys)
     assert "measure: 1 done, 2 kept" in said
-    assert "measure again, 1 slides: image changed" in summary.lines
+    assert "measure again, 1 slide: image changed" in summary.lines
 
 
 def test_a_changed_annotation_scores_its_slides_again_and_measures_none(study, capsys):

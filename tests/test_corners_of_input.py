@@ -223,7 +223,7 @@ def test_a_tile_smaller_than_its_header_is_not_stretched(shape):
 
 @pytest.mark.parametrize(
     ("pages", "says"),
-    [(["a", None, "c"], "lies in several files and some are missing"), (["a", "b"], "3 channels are declared and 2")],
+    [(["a", None, "c"], "lies in several files and some are missing"), (["a", "b"], "declared: 3 channels; stored: 2")],
 )
 def test_an_image_of_which_channels_are_missing_is_refused(pages, says):
     level = SimpleNamespace(axes="CYX", shape=(3, 9, 9), pages=pages, keyframe=SimpleNamespace(samplesperpixel=1))

@@ -142,7 +142,7 @@ def test_a_channel_of_another_size_than_declared_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('FirstC="2"', 'FirstC="1"', "3 channels are declared and 2 have pages"),
+        ('FirstC="2"', 'FirstC="1"', "declared: 3 channels; with pages: 2"),
         ('SizeX="500"', 'SizeX="five"', "the OME metadata are damaged"),
         ("</OME>", '<Image ID="Image:1"><Pixels SizeX="500" SizeY="300"/></Image></OME>', "describes 2 images"),
     ],

@@ -182,7 +182,7 @@ PANEL = {"modality": "fluorescence", "channels": {"DAPI": {"marker": "nuclei"}, 
 @pytest.mark.parametrize(
     ("fluorescence", "words"),
     [
-        ({"spillover": [[1, 0.1]]}, "must be square, found 1 rows of 2 numbers"),
+        ({"spillover": [[1, 0.1]]}, "must be square, found 1 row of 2 numbers"),
         ({"spillover": [[1, 0.1], [0.1, 1], [0, 0]]}, "must be square"),
         ({"spillover": [[1, 0.1], [0.1, 0.9]]}, "must have 1 all along its diagonal"),
         ({"spillover": [[1, 1], [1, 1]]}, "cannot be undone"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spatial_til.batch.estimate import estimate
 from spatial_til.checking import model_problems, slide_problems
+from spatial_til.counted import counted
 from spatial_til.errors import SpatialTilError
 from spatial_til.pipeline.settings import population_problems, stain_problems
 from spatial_til.study import Study, load_study
@@ -56,9 +57,9 @@ def check_study(
         problems.append(f"the protocol's fingerprint is {fingerprint}, not {locked}: use the locked protocol unchanged")
     patients = {job.meta.patient_id for job in study.jobs if job.meta.patient_id}
     lines = [
-        f"{len(study.jobs)} slides of {len(patients)} patients",
+        f"{counted(len(study.jobs), 'slide')} of {counted(len(patients), 'patient')}",
         f"protocol fingerprint {fingerprint}",
-        f"{len(problems)} problems" if problems else "no problems",
+        counted(len(problems), "problem") if problems else "no problems",
     ]
     if with_estimate:
         try:

@@ -14,6 +14,7 @@ from shapely.geometry import box, mapping
 from shapely.geometry.base import BaseGeometry
 
 from spatial_til.batch.plan import megapixels, memory_of_largest, plan
+from spatial_til.counted import counted
 from spatial_til.errors import SpatialTilError
 from spatial_til.io.atomic import write_text
 from spatial_til.io.folder import ScoredFolder
@@ -91,8 +92,8 @@ class Estimated:
         words = f"{hours} h {minutes:02} min" if hours else f"{minutes} min"
         if self.seconds < SHORT_S:
             words = f"{self.seconds:.0f} s"
-        many = "workers" if self.workers > 1 else "worker"
-        return f"estimate: {words} with {self.workers} {many}, {self.memory_mib:.0f} MiB each, on a machine left alone"
+        workers = counted(self.workers, "worker")
+        return f"estimate: {words} with {workers}, {self.memory_mib:.0f} MiB each, on a machine left alone"
 
 
 def estimate(jobs: Sequence[Job], workers: int | None = None) -> Estimated:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spatial_til.counted import counted
 from spatial_til.errors import SpatialTilError
 from spatial_til.io.limits import free_memory_mib, usable_cores
 from spatial_til.io.slides import open_slide
@@ -36,9 +37,8 @@ class Plan:
 
     def __str__(self) -> str:
         return (
-            f"{self.workers} worker{'s' if self.workers > 1 else ''} of {self.threads} thread"
-            f"{'s' if self.threads > 1 else ''} and about {self.memory_mib:.0f} MiB each "
-            f"({self.cores} cores, {self.free_mib:.0f} MiB free)"
+            f"{counted(self.workers, 'worker')} of {counted(self.threads, 'thread')} and about "
+            f"{self.memory_mib:.0f} MiB each ({counted(self.cores, 'core')}, {self.free_mib:.0f} MiB free)"
         )
 
 

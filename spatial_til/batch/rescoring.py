@@ -13,6 +13,7 @@ from spatial_til.batch.stages import Failure
 from spatial_til.batch.status import read_failures
 from spatial_til.batch.tables import Summary
 from spatial_til.checking import model_problems
+from spatial_til.counted import counted
 from spatial_til.errors import ProtocolError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.pipeline.measure import settings_text
@@ -85,7 +86,7 @@ def rescore(
 def _together(computed: Summary, reviewed: Summary, review: Review) -> Summary:
     """Return the closing lines as computed, then those that the review changed; and who failed in either."""
     n = len(review.corrections)
-    head = f"reviewed by {review.reader}, {n} slide{'' if n == 1 else 's'} corrected:"
+    head = f"reviewed by {review.reader}, {counted(n, 'slide')} corrected:"
     other = [line for line in reviewed.lines if line not in computed.lines]
     failures = dict.fromkeys((*computed.failures, *reviewed.failures))
     folder = review.base.reviewed(review.reader).root

@@ -18,6 +18,7 @@ from spatial_til.batch.stains import settle_vectors
 from spatial_til.batch.status import read_failures
 from spatial_til.batch.tables import Summary
 from spatial_til.checking import model_problems
+from spatial_til.counted import counted
 from spatial_til.errors import ProtocolError, SpatialTilError, StudyError
 from spatial_til.io.atomic import remove_parts
 from spatial_til.io.folder import ScoredFolder
@@ -135,7 +136,7 @@ def start_run(folder: ScoredFolder, planned: Plan, scheduler: str | None, *, qui
 
     with DaskRunner(scheduler, lambda stage, task: folder.attempts(stage, task.job.slide_id)) as cluster:
         if not quiet:
-            say(f"{cluster.workers()} workers of {scheduler}, about {planned.memory_mib:.0f} MiB each")
+            say(f"{counted(cluster.workers(), 'worker')} of {scheduler}, about {planned.memory_mib:.0f} MiB each")
         yield Run(folder, cluster, quiet, **state)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from spatial_til.counted import counted
 from spatial_til.errors import SlideError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.identity import stamp
@@ -76,7 +77,7 @@ class Run:
                         }
                     what = "kept" if report.reused else "done"
                     self._tell(Event(name, slide_id, what, **self.took.get((name, slide_id), {})), told.step)
-        self.notes += [f"{name} again, {n} slides: {why}" for why, n in reasons.items()]
+        self.notes += [f"{name} again, {counted(n, 'slide')}: {why}" for why, n in reasons.items()]
 
     def _started(self, name: str) -> Callable[[Task], None]:
         return lambda task: append_event(self.folder.journal, Event(name, task.job.slide_id, "started"))

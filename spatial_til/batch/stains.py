@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from spatial_til.batch.stages import Run
+from spatial_til.counted import counted
 from spatial_til.io.measured import read_made_of
 from spatial_til.pipeline.measure import settings_text
 from spatial_til.pipeline.settings import measure_settings
@@ -58,7 +59,7 @@ def _sentence(pool: StainPool, of: PoolVectors) -> str:
     shares = (
         f"{estimate.unexplained_preset:.1%} of stained colours unexplained by the presets, {estimate.unexplained:.1%} "
     )
-    return f"batch {pool.batch}: stain vectors are {what} ({shares}by the estimate, {of.slides} slides)"
+    return f"batch {pool.batch}: stain vectors are {what} ({shares}by the estimate, {counted(of.slides, 'slide')})"
 
 
 def _left_behind(
@@ -73,6 +74,6 @@ def _left_behind(
             batch = stain_pool(job).batch
             behind[batch] = behind.get(batch, 0) + 1
     return [
-        f"batch {batch}: {n} slides are stored with other stain vectors than these: run score without --only"
+        f"batch {batch}: stored with other stain vectors than these: {counted(n, 'slide')}; run score without --only"
         for batch, n in behind.items()
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from spatial_til.batch.stages import Failure, Run
 from spatial_til.caveats import CAVEATS
+from spatial_til.counted import counted
 from spatial_til.flags import join_flags
 from spatial_til.io import schema
 from spatial_til.io.atomic import write_text
@@ -104,7 +105,9 @@ def summary(run: Run, study: Study, comparison: Comparison, scored: Sequence[Sco
     lines = [_patient_line(row) for row in comparison.patients]
     lines += run.notes
     lines += CAVEATS
-    lines.append(f"{len(scored)} slides scored, {len(failures)} failed" + (f", {missing} not yet" if missing else ""))
+    lines.append(
+        f"{counted(len(scored), 'slide')} scored, {len(failures)} failed" + (f", {missing} not yet" if missing else "")
+    )
     lines.append(f"tables: {run.folder.tables}")
     if failures:
         lines.append(f"failures: {run.folder.errors}")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from spatial_til.counted import counted
 from spatial_til.errors import AnnotationError
 from spatial_til.geometry.polygons import joined, polygonal, without
 
@@ -60,7 +61,8 @@ def make_valid_polygon(geometry: BaseGeometry) -> tuple[MultiPolygon, float]:
     if whole.area <= 0:
         msg = (
             f"A region must enclose an area; a {geometry.geom_type} with "
-            f"{shapely.get_num_coordinates(geometry)} vertices encloses none. Draw a closed outline, or remove it."
+            f"{counted(int(shapely.get_num_coordinates(geometry)), 'vertex', 'vertices')} encloses none. "
+            "Draw a closed outline, or remove it."
         )
         raise AnnotationError(msg)
     before, after = shapely.area(parts), shapely.area(repaired)
@@ -78,8 +80,9 @@ def _check_coordinates(coordinates: NDArray[np.float64]) -> None:
     usable: NDArray[np.bool_] = np.all(np.abs(coordinates) <= _FARTHEST_UM, axis=1)
     if not usable.all():
         first = coordinates[np.argmin(usable)]
+        far = f"{int((~usable).sum())} of {counted(len(usable), 'vertex', 'vertices')}"
         msg = (
-            f"An outline must have finite coordinates within 10 m; {int((~usable).sum())} of {len(usable)} "
-            f"vertices have not, the first at ({first[0]}, {first[1]}) µm. Draw the region again, or remove it."
+            f"An outline must have finite coordinates within 10 m; {far} "
+            f"have not, the first at ({first[0]}, {first[1]}) µm. Draw the region again, or remove it."
         )
         raise AnnotationError(msg)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_til.counted import counted
 from spatial_til.metrics.levels import Failure, call_class, not_evaluable
 from spatial_til.metrics.seeding import seeded_generator
 from spatial_til.model import Call, FloatArray
@@ -70,7 +71,7 @@ def grid_phenotype(
     n_squares = int(used.sum())
     problems = list(failures)
     if n_squares < min_squares:
-        problems.append(Failure("few_tiles", f"{n_squares} squares with tumour, {min_squares} needed"))
+        problems.append(Failure("few_tiles", f"{counted(n_squares, 'square')} with tumour, {min_squares} needed"))
     if problems:
         return not_evaluable(problems)
     inflamed = _above(counts.nest_cells, counts.nest_mm2, NEST_PER_MM2)[used]
@@ -83,7 +84,7 @@ def grid_phenotype(
         _slide_class(shares[None, :]),
         _slide_class(classes[chosen].mean(axis=1)),
         min_class_probability=min_class_probability,
-        reason=f"of {n_squares} squares {shares[0]:.0%} inflamed, {shares[1]:.0%} excluded",
+        reason=f"of {counted(n_squares, 'square')} {shares[0]:.0%} inflamed, {shares[1]:.0%} excluded",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_til.counted import counted
 from spatial_til.metrics.ratios import Gates, share_percent
 from spatial_til.metrics.regions import REGIONS, in_region
 from spatial_til.metrics.resampling import sum_by_tile
@@ -82,10 +83,12 @@ def marker_loss(
 def _unavailable(n_tumor: int, n_control: int, control_percent: float | None, min_tumor_cells: int) -> Value | None:
     """Return the empty value of a region that cannot be judged, else None."""
     if n_tumor < max(min_tumor_cells, 1):
-        reason = f"{n_tumor} tumour cells, {min_tumor_cells} needed"
+        reason = f"{counted(n_tumor, 'tumour cell')}, {min_tumor_cells} needed"
         return Value(None, reason=reason, flags=("few_tumor_cells",))
     if control_percent is None or n_control < MIN_CONTROL_CELLS:
-        return Value(None, reason=f"no internal control: {n_control} non-tumour cells, {MIN_CONTROL_CELLS} needed")
+        return Value(
+            None, reason=f"no internal control: {counted(n_control, 'non-tumour cell')}, {MIN_CONTROL_CELLS} needed"
+        )
     if control_percent < CONTROL_PERCENT:
         found = f"{control_percent:.1f} % of non-tumour cells are positive"
         reason = f"no internal control: {found}, {CONTROL_PERCENT:g} % needed"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_til.counted import counted
 from spatial_til.metrics.ratios import Gates, ratio_percent, share_percent
 from spatial_til.metrics.regions import REGIONS, TUMOR_AND_OUTER, in_region, region_parts
 from spatial_til.metrics.resampling import TileSums, sum_by_tile
@@ -235,7 +236,7 @@ def _too_few(n_tumor: int, gates: Gates) -> Value | None:
     """Return the empty value of a region with too few tumour cells, else None."""
     if n_tumor >= max(gates.min_tumor_cells, 1):
         return None
-    reason = f"{n_tumor} tumour cells, {gates.min_tumor_cells} needed"
+    reason = f"{counted(n_tumor, 'tumour cell')}, {gates.min_tumor_cells} needed"
     return Value(None, reason=reason, flags=("few_tumor_cells",))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_til.counted import counted
 from spatial_til.metrics.intervals import t_quantile
 from spatial_til.metrics.seeding import seeded_generator
 from spatial_til.model import FloatArray, Value
@@ -74,7 +75,9 @@ def penetration_index(
     value = float(fraction.mean())
     n_sectors = len(sums)
     if n_sectors < _MIN_SECTORS:
-        reason = f"cells near {n_sectors} stretches of border, {_MIN_SECTORS} needed for an interval"
+        reason = (
+            f"cells near {counted(n_sectors, 'stretch', 'stretches')} of border, {_MIN_SECTORS} needed for an interval"
+        )
         return Value(value, reason=reason, flags=("few_tiles",))
     chosen = seeded_generator(seed, key, "penetration").integers(n_sectors, size=(bootstrap, n_sectors))
     totals = sums[chosen].sum(axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from spatial_til.counted import counted
 from spatial_til.metrics.timing import PROGRESSION
 from spatial_til.model import SlideMeta
 
@@ -67,10 +68,10 @@ def _progressed(label: str, duration: float | None, *, never: bool) -> Resistanc
     """Return the kind of resistance of a patient who progressed."""
     if duration is not None and duration >= DURABLE_MONTHS:
         if never:
-            return Resistance("unknown", f"progressive disease contradicts a response of {duration:g} months")
-        return Resistance("acquired", f"progression after a response of {duration:g} months")
+            return Resistance("unknown", f"progressive disease contradicts a response of {counted(duration, 'month')}")
+        return Resistance("acquired", f"progression after a response of {counted(duration, 'month')}")
     if duration:
-        return Resistance("unknown", f"progression after a response of {duration:g} months, shorter than 6")
+        return Resistance("unknown", f"progression after a response of {counted(duration, 'month')}, shorter than 6")
     if duration == 0 or label in NO_RESPONSE:
         return Resistance("innate", "progression without a response")
     return Resistance("unknown", "progression, but the duration of the response is not known")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shapely.geometry import MultiPolygon
 
+from spatial_til.counted import counted
 from spatial_til.errors import ModelError
 from spatial_til.geometry.mapped import likely_region
 from spatial_til.geometry.tumor import FoundRegion
@@ -165,7 +166,8 @@ def doubtful_words(channels: Sequence[str]) -> str:
 def notes_on(tumor: FoundTumor, trained: TrainedModel) -> list[str]:
     """Return in words how far to trust a tumour that was found by a model."""
     held = "; ".join(f"{100 * h.accuracy:.0f} % of held-out {h.by} found right" for h in trained.training.held_out)
-    notes = [f"tumour found by example, by a model of {len(trained.training.slides)} slides; {held or 'not tested'}"]
+    slides = counted(len(trained.training.slides), "slide")
+    notes = [f"tumour found by example, by a model of {slides}; {held or 'not tested'}"]
     notes.append(f"cleaning changed its area by {100 * tumor.found.area_change:.2g} %")
     notes.append(f"{100 * tumor.unlike:.2g} % of the tissue is unlike anything the model learned from")
     notes += [exposed_words(tumor.exposed)] if tumor.exposed else []

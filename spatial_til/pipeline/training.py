@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spatial_til.counted import counted
 from spatial_til.errors import SlideError, TrainingError
 from spatial_til.io.annotations.classes import meaning_of
 from spatial_til.io.annotations.strokes import read_strokes
@@ -123,9 +124,12 @@ def training_lines(trained: TrainedModel) -> list[str]:
     """Return in words what a model learned from, and how it did on what was left out."""
     training, classes = trained.training, trained.model.classes
     lines = [f"looks at: {', '.join(trained.model.channels)}"]
-    lines += [f"{name}: {training.strokes[name]} strokes, {training.squares[name]} squares of 4 µm" for name in classes]
+    lines += [
+        f"{name}: {counted(training.strokes[name], 'stroke')}, {counted(training.squares[name], 'square')} of 4 µm"
+        for name in classes
+    ]
     if training.left_out:
-        lines.append(f"{training.left_out} squares were painted as two classes and left out")
+        lines.append(f"painted as two classes and left out: {counted(training.left_out, 'square')}")
     for held in training.held_out:
         lines.append(f"held-out {held.by}: {100 * held.accuracy:.1f} % found right (mean over classes)")
         for name, row in zip(classes, held.confusion, strict=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from spatial_til.counted import counted
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.report.words import in_words, number
 from spatial_til.review.agreement import agreement_rows
@@ -96,7 +97,7 @@ def _agreed(readers: tuple[str, str], row: Mapping[str, object]) -> str:
     values = [row[key] for key in ("value", "ci_low", "ci_high")]
     told = [f"{v:.2f}" for v in values if isinstance(v, float)]
     shown = told[0] + (f" ({told[1]} to {told[2]})" if len(told) == 3 else "") if told else str(row["reason"])
-    return f"{' and '.join(readers)}: {name} {shown}, {row['n']} slides"
+    return f"{' and '.join(readers)}: {name} {shown}, {counted(int(str(row['n'])), 'slide')}"
 
 
 def open_consensus(root: Path, difference: Difference, *, blinded: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from spatial_til.counted import counted
 from spatial_til.io.tissue_model import HeldOutRecord, TrainedModel
 from spatial_til.pipeline.examples import FoundTumor, doubtful_words, exposed_words, strength_words
 from spatial_til.protocol_sections import Tumor
@@ -15,7 +16,7 @@ def accuracy_words(trained: TrainedModel) -> str:
     """Return how strokes were found that were left out of the training."""
     said = [f"{100 * held.accuracy:.1f} % of held-out {held.by} found right" for held in trained.training.held_out]
     left = trained.training.left_out
-    said += [f"{left} squares painted as two classes were left out"] if left else []
+    said += [f"painted as two classes and left out: {counted(left, 'square')}"] if left else []
     return "; ".join(said) or "Not tested: too few strokes to hold some out."
 
 
@@ -37,9 +38,9 @@ def found_words(found: FoundTumor) -> list[str]:
     if tumor.region.is_empty:
         return ["No tumour was found: paint more of it, or smooth less", *doubt]
     parts, dropped, filled = len(tumor.region.geoms), tumor.dropped_islands_mm2, tumor.filled_holes_mm2
-    lines = [f"{mm2(tumor.region.area):.3g} mm² of tumour in {parts} part{'s' * (parts > 1)}"]
-    lines += [f"{len(dropped)} islands dropped ({sum(dropped):.3g} mm²)"] if dropped else []
-    lines += [f"{len(filled)} holes filled ({sum(filled):.3g} mm²)"] if filled else []
+    lines = [f"{mm2(tumor.region.area):.3g} mm² of tumour in {counted(parts, 'part')}"]
+    lines += [f"{counted(len(dropped), 'island')} dropped ({sum(dropped):.3g} mm²)"] if dropped else []
+    lines += [f"{counted(len(filled), 'hole')} filled ({sum(filled):.3g} mm²)"] if filled else []
     lines.append(f"{100 * found.unlike:.2g} % of the tissue is unlike anything that was painted")
     lines += [f"Look twice: {exposed_words(found.exposed)}"] if found.exposed else []
     lines += doubt
@@ -67,7 +68,7 @@ def accept_reason(trained: TrainedModel, found: FoundTumor, keys: Tumor) -> str:
     strokes = sum(trained.training.strokes.values())
     stained = f"; {strength_words(trained.model.channels, found.strength)}" if found.strength else ""
     return (
-        f"tumour by example: {strokes} strokes of {', '.join(trained.model.classes)} seen in "
+        f"tumour by example: {counted(strokes, 'stroke')} of {', '.join(trained.model.classes)} seen in "
         f"{', '.join(trained.model.channels)}; {accuracy_words(trained)}; {100 * found.unlike:.2g} % of tissue unlike "
         f"them; smoothed by {keys.bandwidth_um:g} µm, islands below {keys.min_area_mm2:g} mm² dropped, holes below "
         f"{keys.max_hole_mm2:g} mm² filled{stained}"

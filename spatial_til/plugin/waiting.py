@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from spatial_til.counted import counted
 from spatial_til.plugin.desk import Desk
 from spatial_til.review.session import Cancelled
 from spatial_til.review.worklist import Waiting, worklist
@@ -55,7 +56,7 @@ def entries(desk: Desk, waiting: Sequence[Waiting], order: Order) -> list[Entry]
 
 
 def _entry(desk: Desk, waiting: Waiting, *, can_open: bool) -> Entry:
-    told = [f"{waiting.points:.0f} points", *(why.rstrip(".") for why in waiting.reasons[:_TOLD])]
+    told = [counted(round(waiting.points), "point"), *(why.rstrip(".") for why in waiting.reasons[:_TOLD])]
     if not waiting.reasons:
         told = ["nothing stands out"]
     read = f"read by {', '.join(waiting.readers)}" if waiting.readers else "not read yet"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spatial_til.counted import counted
 from spatial_til.report.histograms import histogram_figure
 from spatial_til.report.pictures import Picture, figure_png, png_uri
 from spatial_til.study import Job
@@ -50,7 +51,7 @@ def _histogram(row: Mapping[str, str], scores: Sequence[np.ndarray], unit: str) 
     cut = float(row["threshold"]) if row["threshold"] else None
     title = f"{row['marker']}, batch {row['batch']}"
     figure = histogram_figure(np.concatenate(scores), cut, title=title, unit=f"score that is compared, {unit}")
-    positive = f"{row['n_positive']} of {row['n_cells']} cells at or above the cut-off"
+    positive = f"{row['n_positive']} of {counted(int(row['n_cells']), 'cell')} at or above the cut-off"
     return Picture(png_uri(figure_png(figure)), f"Histogram of {title}: {positive}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from spatial_til.caveats import CAVEATS
+from spatial_til.counted import counted
 from spatial_til.errors import SpatialTilError
 from spatial_til.flags import FLAGS
 from spatial_til.io.atomic import write_text
@@ -236,7 +237,7 @@ def _render(context: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "level": level, "setting": setting, "words": in_words}
-    environment.filters |= {"percent": percent, "minus": true_minus}
+    environment.filters |= {"percent": percent, "minus": true_minus, "counted": counted}
     script = _page_file("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from spatial_til.counted import counted
 from spatial_til.protocol import Protocol
 from spatial_til.report.words import setting
 
@@ -41,7 +42,7 @@ def _said(section: Callable[[Protocol], str], slides: Mapping[str, Protocol]) ->
         said.setdefault(section(protocol), []).append(slide_id)
     for i, (text, of) in enumerate(sorted(said.items(), key=lambda item: -len(item[1]))):
         named = ", ".join(of[:_MOST_NAMED]) + (f" and {len(of) - _MOST_NAMED} more" if len(of) > _MOST_NAMED else "")
-        whose = f"{len(of)} of {len(slides)} slides" if i == 0 else named
+        whose = f"{len(of)} of {counted(len(slides), 'slide')}" if i == 0 else named
         yield text if len(said) == 1 else f"{whose}: {text}"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from spatial_til.counted import counted
 from spatial_til.model import XY
 from spatial_til.report.pictures import jpeg_uri, photo_uri
 
@@ -89,7 +90,7 @@ def draw_overview(photo: Path | None, frame_um: Box, regions: Mapping[str, BaseG
     uri = "" if photo is None else _uri(photo)
     moved = {name: shapely.transform(shape, lambda xy: xy - (x0, y0)) for name, shape in regions.items()}
     shown = cd8_xy_um[:: max(1, -(-len(cd8_xy_um) // _MOST_CELLS))]
-    note = f"{len(cd8_xy_um):,} CD8+ cells"
+    note = counted(len(cd8_xy_um), "CD8+ cell")
     return Overview(
         photo=uri,
         width=_UNITS,

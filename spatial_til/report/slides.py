@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from spatial_til.counted import counted
 from spatial_til.flags import flag_of
 from spatial_til.io.scores import ScoredSlide
 from spatial_til.model import AGGREGATES, COMPARTMENTS, SlideScore
@@ -181,7 +182,7 @@ def _densities(
 
 def _density(row: Mapping[str, Any]) -> Density:
     text = interval(row["density_per_mm2"], row["ci_low"], row["ci_high"])
-    return Density(text, f"{row['n_cells']:,}", "stain_unverified" not in row["flags"])
+    return Density(text, counted(row["n_cells"], "cell"), "stain_unverified" not in row["flags"])
 
 
 def _value_facts(score: SlideScore, names: Mapping[str, str]) -> tuple[Fact, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from spatial_til.counted import counted
 from spatial_til.errors import CellTableError
 from spatial_til.io.cell_tables.labels_to_calls import calls_of_labels, flags_to_calls, has_value, parse_label
 from spatial_til.io.cell_tables.layout import Layout
@@ -116,7 +117,8 @@ def _category(frame: pd.DataFrame, column: str) -> NDArray[np.str_]:
 def _check_positions(frame: pd.DataFrame, layout: Layout, x: FloatArray, y: FloatArray, path: Path) -> None:
     missing = int((~(np.isfinite(x) & np.isfinite(y))).sum())
     if missing:
-        msg = f"{path}: every cell needs a position; {missing} of {len(x)} rows have none. Export the table again."
+        found = f"{missing} of {counted(len(x), 'row')} have none"
+        msg = f"{path}: every cell needs a position; {found}. Export the table again."
         raise CellTableError(msg)
     images = _texts(frame, layout.image) if layout.image else np.zeros(0, dtype=np.str_)
     names = np.unique(images)

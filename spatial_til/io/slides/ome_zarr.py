@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_til.counted import counted
 from spatial_til.errors import SlideError
 from spatial_til.io.json_text import parse_object
 from spatial_til.io.slides.channels import RGB, name_channels
@@ -145,7 +146,8 @@ def _level(group: Path, dataset: Mapping[str, Any], axes: Sequence[str]) -> Leve
         msg = f"{folder}: the array cannot be opened ({error}). Copy the folder again."
         raise SlideError(msg) from error
     if len(array.shape) != len(axes):
-        msg = f"{folder}: the array has {len(array.shape)} axes, the metadata {len(axes)}. Export it again."
+        found = counted(len(array.shape), "axis", "axes")
+        msg = f"{folder}: the array has {found}, the metadata {len(axes)}. Export it again."
         raise SlideError(msg)
     for axis, name in (("z", "focal planes"), ("t", "times")):
         if axis in axes and array.shape[axes.index(axis)] > 1:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from spatial_til.counted import counted
 from spatial_til.errors import SlideError
 from spatial_til.io.slides.ome import OmeImage, ome_images
 from spatial_til.io.slides.xml_text import parse_xml
@@ -54,7 +55,7 @@ def companion_levels(path: Path, image: OmeImage, open_tif: Callable[[Path], Any
     where = {plane.channel: plane for plane in image.planes}
     n = max(len(image.channels), 1)
     if sorted(where) != list(range(n)):
-        msg = f"{path}: {n} channels are declared and {len(where)} have pages. Export the image again."
+        msg = f"{path}: declared: {counted(n, 'channel')}; with pages: {len(where)}. Export the image again."
         raise SlideError(msg)
     pages = []
     for channel in range(n):

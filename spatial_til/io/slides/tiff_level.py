@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spatial_til.counted import counted
 from spatial_til.errors import SlideError, SlideMemoryError
 from spatial_til.io.slides.pyramid import MAX_CHANNELS, MAX_SIDE_PX, MAX_TILE_BYTES
 
@@ -56,7 +57,7 @@ class TiffPlane:
             self._arguments = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
         expected = int(np.prod(key.chunked))
         if len(self.offsets) < expected or len(self.counts) < expected:
-            found = f"a page has {len(self.offsets)} of its {expected} tiles"
+            found = f"a page has {len(self.offsets)} of its {counted(expected, 'tile')}"
             msg = f"{file.path}: {found}; the file is damaged. Copy it again."
             raise SlideError(msg)
         ends = self.offsets + self.counts

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from spatial_til.counted import counted
 from spatial_til.errors import SlideError
 
 PHOTOMETRIC_GREY, PHOTOMETRIC_RGB, PHOTOMETRIC_PALETTE, PHOTOMETRIC_YCBCR = 1, 2, 3, 6
@@ -77,7 +78,7 @@ def _pages(level: Any, path: Path) -> list[Any]:
     for axis, size in dimensions:
         wanted *= 1 if axis in "YX" else size
     if stored != wanted:
-        msg = f"{path}: {wanted} channels are declared and {stored} stored. Export the image as OME-TIFF."
+        msg = f"{path}: declared: {counted(wanted, 'channel')}; stored: {stored}. Export the image as OME-TIFF."
         raise SlideError(msg)
     return pages
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from spatial_til.counted import counted
 from spatial_til.errors import SlideError
 
 #: Checksums beside the pixels.
@@ -61,7 +62,7 @@ def _check_length(file: Path) -> None:
         head = opened.read(16)
     size = file.stat().st_size
     if len(head) < 16 or int.from_bytes(head[12:16], "little") > size:
-        msg = f"{file}: this chunk is cut short or damaged ({size} bytes). Copy the folder again."
+        msg = f"{file}: this chunk is cut short or damaged ({counted(size, 'byte')}). Copy the folder again."
         raise SlideError(msg)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
+from spatial_til.counted import counted
 from spatial_til.plugin.cutoffs import members_with_cut, scene_scores
 from spatial_til.plugin.widgets.histogram import Histogram
 from spatial_til.plugin.widgets.parts import button, heading, reason, row, text
@@ -103,7 +104,7 @@ class CutoffTab(QWidget):
         else:
             n = int(np.count_nonzero(scores >= cut))
             share = 100 * n / max(len(scores), 1)
-            self.told.setText(f"{n:,} of {len(scores):,} cells at or above {cut:.3g} ({share:.1f} %)")
+            self.told.setText(f"{n:,} of {counted(len(scores), 'cell')} at or above {cut:.3g} ({share:.1f} %)")
 
     def _show_moved(self) -> None:
         desk, cut = self._dock.desk, self.histogram.cut

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
+from spatial_til.counted import counted
 from spatial_til.errors import SpatialTilError
 from spatial_til.model import XY
 from spatial_til.plugin.brush import Brush
@@ -226,7 +227,7 @@ class ExamplesTab(QWidget):
         self.learned = learned
         self.whole.use(learned)
         n, slides = sum(learned.trained.training.strokes.values()), len(learned.lesson.strokes)
-        self.state.setText(f"From {n} strokes on {slides} slide{'s' * (slides > 1)}:")
+        self.state.setText(f"From {counted(n, 'stroke')} on {counted(slides, 'slide')}:")
         self.tables.show_of(learned.trained)
         names = [*(f"{name}: how likely" for name in learned.trained.model.classes), "nothing"]
         if [self.shown.itemText(i) for i in range(self.shown.count())] != names:

@@ -10,6 +10,7 @@ from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
+from spatial_til.counted import counted
 from spatial_til.plugin.rescoring import Written, write_tables
 from spatial_til.plugin.widgets.parts import button, row, text
 from spatial_til.plugin.widgets.working import Working
@@ -72,7 +73,7 @@ class TablesPart(QWidget):
         if self.working.is_busy:
             self.bar.setRange(0, total)
             self.bar.setValue(done)
-            self._say(f"{words}: {done} of {total} slides")
+            self._say(f"{words}: {done} of {counted(total, 'slide')}")
 
     def _on_written(self, found: list[Written]) -> None:
         self._folder = found[-1].folder if len(found) == 1 else found[-1].folder.parent

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from spatial_til.counted import counted
 from spatial_til.model import SlideMeta
 from spatial_til.plugin.layers import title_layer
 from spatial_til.plugin.tiles import Loader
@@ -53,7 +54,7 @@ class TimelineTab(QWidget):
             return
         metas = desk.time_points()
         self._dock.working.start(
-            f"Opening {len(metas)} time points …",
+            f"Opening {counted(len(metas), 'time point')} …",
             open_with_transitions,
             self._shown,
             desk.root,

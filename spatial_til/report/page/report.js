@@ -38,7 +38,7 @@
         row.hidden = (kind.value && row.dataset.class !== kind.value) || !words.every((word) => content.includes(word));
         shown += !row.hidden;
       }
-      document.getElementById("filter-count").textContent = `${shown} of ${rows.length} slides`;
+      document.getElementById("filter-count").textContent = `${shown} of ${rows.length} ${rows.length === 1 ? "slide" : "slides"}`;
     };
     text.addEventListener("input", filter);
     kind.addEventListener("change", filter);
