@@ -89,4 +89,14 @@ def test_membranes_take_off_half_of_their_stain_and_no_more_than_half_of_the_nuc
     names = (("hematoxylin", NUCLEI), ("dab", "CD8"), ("red", "PD-L1"))
     settings = MeasureSettings("brightfield", stains=tuple(Stain(name, marker, name) for name, marker in names))
     amounts = UnmixTable(np.zeros((3, 256), np.uint8), np.array([[hematoxylin, brown, red, 0]], np.uint8), 4)
-    assert nuclear_table(amounts, settings).table[0, :3].tolist() == [nuclear, brown, red]
+    assert nuclear_table(amounts, amounts, settings).table[0, :3].tolist() == [nuclear, brown, red]
+
+
+def test_stain_of_a_nuclear_marker_is_added_and_markers_come_from_their_own_table():
+    names = (("dab", "Ki67"), ("hematoxylin", NUCLEI), ("red", "PD-L1"))
+    stains = tuple(Stain(name, marker, name) for name, marker in names)
+    settings = MeasureSettings("brightfield", stains=stains, nuclear_markers=frozenset({"Ki67"}))
+    lookup, colours = np.zeros((3, 256), np.uint8), 5000  # more than are worked out at once
+    amounts = UnmixTable(lookup, np.tile(np.array([40, 30, 20, 0], np.uint8), (colours, 1)), 4)
+    marked = UnmixTable(lookup, np.tile(np.array([44, 31, 22, 0], np.uint8), (colours, 1)), 4)
+    assert (nuclear_table(amounts, marked, settings).table[:, :3] == [30 + (40 - 10) - (20 - 10) // 2, 44, 22]).all()

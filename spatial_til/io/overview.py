@@ -12,7 +12,7 @@ from shapely.geometry import MultiPolygon
 
 from spatial_til.errors import SlideError
 from spatial_til.io.atomic import write_bytes
-from spatial_til.io.slides import Slide, select_channels
+from spatial_til.io.slides import Overview, Slide, select_channels
 from spatial_til.segmentation.tissue import mask_of
 
 #: Display colours of fluorescence markers; others are grey. None is the yellow in which CD8+ cells are drawn over it.
@@ -25,18 +25,16 @@ _QUALITIES = (85, 75, 65, 50, 35)
 
 
 def write_overview(
-    path: Path, photo: Path, slide: Slide, roles: Mapping[str, str], max_px: int, tissue: MultiPolygon
-) -> tuple[float, float]:
-    """Write the whole slide as a PNG whose longer side has at most `max_px` pixels, and as a small JPEG for the report.
+    path: Path, photo: Path, slide: Slide, overview: Overview, roles: Mapping[str, str], tissue: MultiPolygon
+) -> None:
+    """Write an overview of the whole slide as a PNG, and as a small JPEG for the report.
 
     Fluorescence channels are coloured by their marker, from the glow that most of the `tissue` (in µm) has to its
-    brightest pixels: a picture to find one's way, not to measure in. Returns the width and height in µm that it covers.
+    brightest pixels: a picture to find one's way, not to measure in.
     """
     import cv2
 
-    overview = slide.overview(max_px)
-    image = overview.image
-    px = overview.pixel_size or slide.require_pixel_size()
+    image, px = overview.image, overview.pixel_size or slide.require_pixel_size()
     rgb = image[..., :3] if slide.is_rgb else _composite(image, slide, roles, mask_of(tissue, image.shape[:2], px))
     done, data = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
     if not done:
@@ -44,7 +42,6 @@ def write_overview(
         raise SlideError(msg)
     write_bytes(photo, small_photo(rgb)[0])
     write_bytes(path, data.tobytes())
-    return image.shape[1] * px.x_um, image.shape[0] * px.y_um
 
 
 def read_overview(path: Path) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -100,10 +100,11 @@ def measure(task: MeasureTask) -> StageReport:
         kept = stored and not task.again and all(path.exists() for path in _pictures(task))
         if kept and stored == measure_parts(job, identity.result()["sha256"], labels, drawn):
             return report(reused=True)
-        measured = _measure_image(task, slide, drawn)
+        measured, pictured = _measure_image(task, slide, drawn, beside)
         source = identity.result()
-    parts = measure_parts(job, source["sha256"], labels, drawn)
-    write_measured(path, replace(measured, key=key_of(parts), source=source, made_of=parts))
+        parts = measure_parts(job, source["sha256"], labels, drawn)
+        write_measured(path, replace(measured, key=key_of(parts), source=source, made_of=parts))
+        pictured.result()
     return report(why=_difference(stored, parts))
 
 
@@ -111,10 +112,15 @@ def _pictures(task: MeasureTask) -> tuple[Path, Path]:
     return task.folder.overview(task.job.slide_id), task.folder.stains(task.job.slide_id)
 
 
-def _store_picture(task: MeasureTask, slide: Slide, tissue: MultiPolygon) -> tuple[float, float]:
-    """Store a slide at low resolution; return the picture's width and height in µm."""
+def _store_picture(
+    task: MeasureTask, slide: Slide, tissue: MultiPolygon, beside: Executor
+) -> tuple[tuple[float, float], Future[None]]:
+    """Begin to store a slide at low resolution; return its width and height in µm, and what ends when it is stored."""
     pictures = task.folder.overview(task.job.slide_id), task.folder.photo(task.job.slide_id)
-    return write_overview(*pictures, slide, task.job.protocol.panel.roles, OVERVIEW_PX, tissue)
+    overview = slide.overview(OVERVIEW_PX)
+    px, (rows, cols) = overview.pixel_size or slide.require_pixel_size(), overview.image.shape[:2]
+    stored = beside.submit(write_overview, *pictures, slide, overview, task.job.protocol.panel.roles, tissue)
+    return (cols * px.x_um, rows * px.y_um), stored
 
 
 def _store_stains(task: MeasureTask, slide: Slide, constants: Calibration) -> None:
@@ -245,7 +251,10 @@ def _vector_flags(job: Job) -> tuple[str, ...]:
     return ("stain_vector_fallback",) if asked else ()
 
 
-def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None) -> Measured:
+def _measure_image(
+    task: MeasureTask, slide: Slide, tissue: MultiPolygon | None, beside: Executor
+) -> tuple[Measured, Future[None]]:
+    """Return the measured slide, and what ends when its picture is stored: while cells are written, on another core."""
     job = task.job
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
@@ -266,15 +275,16 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
             aside=opened.enter_context(nameless(task.folder.measured(job.slide_id).parent)),
             beside=(
                 lambda constants: _store_stains(task, slide, constants),
-                lambda constants: _store_picture(task, slide, constants.tissue),
+                lambda constants: _store_picture(task, slide, constants.tissue, beside),
             ),
         )
-    numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": found.beside[1]}
+    size_um, pictured = found.beside[1]
+    numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": size_um}
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"own_nuclear": found.qc.own_nuclear}
     numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}
-    return Measured(
+    measured = Measured(
         key="",
         cells=found.cells,
         tissue=found.tissue,
@@ -288,3 +298,4 @@ def _measure_image(task: MeasureTask, slide: Slide, tissue: MultiPolygon | None)
             "pixel size": f"about {2.0 ** round(float(np.log2(grid.pixel_size.mean_um))):g} µm",
         },
     )
+    return measured, pictured

@@ -11,7 +11,7 @@ from shapely.geometry import MultiPolygon
 
 from spatial_til.model import BoolArray, FloatArray
 from spatial_til.segmentation.residual import unexplained_od
-from spatial_til.segmentation.stains import optical_density
+from spatial_til.segmentation.stains import picture_density
 from spatial_til.segmentation.tissue import polygons_of
 from spatial_til.units import PixelSize
 
@@ -111,7 +111,7 @@ def _spots(
     black = np.empty(inside.shape, dtype=np.bool_)
     for top in range(0, len(rgb), _STRIP_ROWS):
         strip = slice(top, top + _STRIP_ROWS)
-        od = optical_density(rgb[strip], white).astype(np.float32)
+        od = picture_density(rgb[strip], white)
         mean[strip], length[strip] = od.mean(axis=2), np.linalg.norm(od, axis=2)
         black[strip] = _black(od, mean[strip])
         seen = inside[strip] & (length[strip] > _INK_OD / 2)

@@ -12,7 +12,7 @@ from shapely.geometry import MultiPolygon
 
 from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation import fluorescence, stains
-from spatial_til.segmentation.brightfield import glass_of, nuclear_table, start_vector, tissue_of, with_markers
+from spatial_til.segmentation.brightfield import glass_of, nuclear_table, start_vector, tissue_of
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.foreground import SCALE
 from spatial_til.segmentation.guided import stain_level
@@ -69,11 +69,15 @@ def _brightfield(
     vectors = {s.name: start_vector(s) for s in settings.stains}
     warnings = stains.check_stains(vectors)
     matrix = stains.stain_matrix(list(vectors.values()))
+    names = [s.marker for s in settings.stains]
+    nuclear, own = names.index(NUCLEI), None
     with ThreadPoolExecutor(1) as beside:
         tabled = beside.submit(_tables, matrix, glass.rgb, settings)
         region = tissue_of(picture, px, glass, settings, region)
+        if not settings.nuclear_markers:  # else the colour of nuclei is not that of their stain alone
+            own = with_own_nuclear(source, region, glass.rgb, matrix, nuclear)
     amounts, table = tabled.result()
-    marked = [i for i, s in enumerate(settings.stains) if s.marker != NUCLEI]
+    marked = [i for i in range(len(names)) if i != nuclear]
     draft = Calibration(
         settings,
         region,
@@ -84,28 +88,13 @@ def _brightfield(
         leak=leaked_share(matrix)[np.ix_(marked, marked)],
         warnings=warnings,
     ).with_floor(picture, px, source)
-    if settings.nuclear_markers:  # the colour of nuclei is not that of their stain alone
-        return replace(draft, typical=_typical(source, draft))
-    return _with_own_nuclear(draft, matrix, source)
-
-
-def _with_own_nuclear(draft: Calibration, matrix: FloatArray, source: PixelSource) -> Calibration:
-    """Return the calibration with its typical nucleus, and its markers unmixed beside the slide's own nuclear stain."""
-    assert draft.white is not None and draft.table is not None  # noqa: S101, PT018  narrowing only
-    names, glass = [s.marker for s in draft.settings.stains], draft.white.rgb
-    nuclear = names.index(NUCLEI)
-    own = with_own_nuclear(source, draft.tissue, glass, matrix, nuclear)
     with ThreadPoolExecutor(1) as beside:
-        unmixed = beside.submit(stains.amounts_table, own, glass)
-        typical = _typical(source, draft)
-    marked = [i for i in range(len(names)) if i != nuclear]
-    return replace(
-        draft,
-        typical=typical,
-        table=with_markers(draft.table, unmixed.result(), draft.settings),
-        leak=leaked_share(own)[np.ix_(marked, marked)],
-        own_nuclear=tuple(float(x) for x in own[nuclear]),
-    )
+        typical = beside.submit(_typical, source, draft)
+        if own is not None:  # markers are unmixed beside it
+            table = nuclear_table(amounts, stains.amounts_table(own, glass.rgb), settings)
+            leak = leaked_share(own)[np.ix_(marked, marked)]
+            draft = replace(draft, table=table, leak=leak, own_nuclear=tuple(float(x) for x in own[nuclear]))
+    return replace(draft, typical=typical.result())
 
 
 def _tables(
@@ -113,7 +102,7 @@ def _tables(
 ) -> tuple[stains.UnmixTable, stains.UnmixTable]:
     """Return the tables of every stain and of the planes that cells are found in."""
     amounts = stains.amounts_table(matrix, glass)
-    return amounts, nuclear_table(amounts, settings)
+    return amounts, nuclear_table(amounts, amounts, settings)
 
 
 def _fluorescence(

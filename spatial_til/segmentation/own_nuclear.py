@@ -9,11 +9,12 @@ What nuclei have of a chromogen's colour is a median over their pixels, since st
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
 from spatial_til.model import FloatArray, PixelSource
 from spatial_til.segmentation.overview import sample_boxes
-from spatial_til.segmentation.stains import optical_density
+from spatial_til.segmentation.stains import picture_density
 from spatial_til.segmentation.vectors import MAX_TURN_DEG, separable, turn_deg
 
 #: µm. Noise is smoothed as for membranes, and nuclei stand out from the mean of squares of this side.
@@ -55,24 +56,25 @@ def with_own_nuclear(
         return matrix
     own, stain = np.array(matrix), amounts[:, nuclear]
     for k in others:
-        own[nuclear] += round(_median(amounts[:, k] / stain, stain**2), 3) * matrix[k]
+        own[nuclear] += _median(amounts[:, k] / stain, stain**2) * matrix[k]
     own[nuclear] = np.maximum(own[nuclear], 0)
     own[nuclear] /= np.linalg.norm(own[nuclear])
     return own if turn_deg(own, matrix).max() <= MAX_TURN_DEG and separable(own) else matrix
 
 
 def _median(values: FloatArray, weights: FloatArray) -> float:
-    """Return the value that half of the weight lies below."""
-    order = np.argsort(values, kind="stable")
-    below = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(below, below[-1] / 2)]])
+    """Return the value that half of the weight lies below, in thousandths: counted, which is faster than sorting."""
+    thousandths = np.rint(1000 * values).astype(np.int64)
+    lowest = thousandths.min()
+    below = np.cumsum(np.bincount(thousandths - lowest, weights))
+    return float(lowest + np.searchsorted(below, below[-1] / 2)) / 1000
 
 
-def _standing_out(rgb: FloatArray, white: tuple[float, float, float], px_um: float) -> FloatArray:
+def _standing_out(rgb: NDArray[np.uint8], white: tuple[float, float, float], px_um: float) -> FloatArray:
     """Return the optical densities (n, 3) of a picture's pixels above those around."""
     import cv2
 
-    od = optical_density(rgb, white).astype(np.float32)
+    od = picture_density(rgb, white)
     side = 2 * round((_AROUND_UM / px_um - 1) / 2) + 1
     out = cv2.GaussianBlur(od, (0, 0), _FINE_UM / px_um) - cv2.blur(od, (side, side))
     return np.asarray(out.reshape(-1, 3))

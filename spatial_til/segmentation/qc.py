@@ -24,7 +24,7 @@ from spatial_til.segmentation.pigment import (
     pigment_fraction,
 )
 from spatial_til.segmentation.residual import saturated_channels, saturated_rgb, unexplained_od
-from spatial_til.segmentation.stains import optical_density, stain_matrix
+from spatial_til.segmentation.stains import picture_density, stain_matrix
 from spatial_til.units import PixelSize
 
 #: Pixels above this size do not resolve membranes.
@@ -167,7 +167,7 @@ def _figures(
     else:
         saturated = saturated_rgb(pixels)
         plane, least = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), _LEAST_GREY
-        od = np.asarray(cv2.LUT(pixels, _od_of_levels(constants.white.rgb)), dtype=np.float32)
+        od = picture_density(pixels, constants.white.rgb)
         step = (slice(None, None, _RESIDUAL_STEP),) * 2
         residual = unexplained_od(od[step][tissue[step]], matrix)
         variation = colour_variation(od, tissue, px_um=px.mean_um)
@@ -182,11 +182,6 @@ def _own_light(constants: Any) -> dict[str, float | None]:
     markers = [channel.marker for channel in constants.settings.channels]
     shares = constants.autofluorescence.share
     return {f"autofluorescence_{marker}": float(k) for marker, k in zip(markers, shares, strict=True)}
-
-
-def _od_of_levels(white: tuple[float, float, float]) -> NDArray[np.float32]:
-    """Return the optical density of every grey level (1, 256, 3)."""
-    return optical_density(np.arange(256)[None, :, None], white).astype(np.float32)
 
 
 def _tissue_in(tissue: MultiPolygon, box: tuple[int, int, int, int], px: PixelSize) -> BoolArray:

@@ -8,6 +8,7 @@ serves to tell positive from negative, not as a level of expression.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
@@ -63,6 +64,14 @@ def optical_density(rgb: ArrayLike, white: ArrayLike) -> FloatArray:
         return np.stack([known[levels[..., c], c] for c in range(3)], axis=-1)
     intensity = np.maximum(levels.astype(np.float64), 1.0)
     return np.asarray(np.maximum(-np.log10(intensity / np.asarray(white, dtype=np.float64)), 0.0))
+
+
+def picture_density(rgb: NDArray[np.uint8], white: ArrayLike) -> NDArray[np.float32]:
+    """Return `optical_density` of an 8-bit picture (rows, cols, 3) in single precision, looked up by grey level."""
+    import cv2
+
+    known = optical_density(np.arange(256)[None, :, None], white).astype(np.float32)
+    return np.asarray(cv2.LUT(np.ascontiguousarray(rgb), known), dtype=np.float32)
 
 
 def stain_matrix(vectors: ArrayLike) -> FloatArray:
@@ -137,14 +146,14 @@ def unmix_linear(rgb: ArrayLike, matrix: FloatArray, white: ArrayLike) -> tuple[
 
 
 @njit(cache=True, nogil=True)
-def _write_table(density: Any, solvers: Any, members: Any, matrix: Any, table: Any) -> None:
-    """Fill (L, L, L) words of four bytes: up to three amounts, and last what they leave."""
+def _write_table(reds: Any, density: Any, solvers: Any, members: Any, matrix: Any, table: Any) -> None:
+    """Fill (reds, L, L) words of four bytes: up to three amounts, and last what they leave."""
     levels, k = density.shape[1], len(matrix)
     od, amounts, left = np.empty((3, levels)), np.empty((k, levels)), np.empty(levels)
     words = np.empty(levels, dtype=np.int64)
     od[2] = density[2]
-    for r in range(levels):
-        od[0] = density[0, r]
+    for r in range(len(reds)):
+        od[0] = reds[r]
         for g in range(levels):
             od[1] = density[1, g]
             best_mixes(od, solvers, members, matrix, amounts, left)
@@ -203,6 +212,11 @@ class UnmixTable:
     table: NDArray[np.uint8]
     n_planes: int
 
+    @property
+    def words(self) -> NDArray[np.uint32]:
+        """The planes of each colour in one word of four bytes (levels ** 3,)."""
+        return self.table.view("<u4").reshape(-1)
+
 
 def amounts_table(matrix: FloatArray, white: ArrayLike) -> UnmixTable:
     """Return the table of non-negative stain amounts and, last, the residual, in 0.01 OD.
@@ -216,7 +230,11 @@ def amounts_table(matrix: FloatArray, white: ArrayLike) -> UnmixTable:
     """
     lookup, density = _level_lookup(np.asarray(white, dtype=np.float64))
     words = np.zeros((_LEVELS, _LEVELS, _LEVELS), dtype="<u4")
-    _write_table(density, *mixes_of(matrix), words)
+    mixes, half = mixes_of(matrix), _LEVELS // 2
+    with ThreadPoolExecutor(1) as beside:
+        other = beside.submit(_write_table, density[0, half:], density, *mixes, words[half:])
+        _write_table(density[0, :half], density, *mixes, words[:half])
+        other.result()
     table = words.view(np.uint8).reshape(-1, 4)
     table[:, len(matrix)] = table[:, 3]
     return UnmixTable(lookup, table, len(matrix) + 1)
@@ -225,7 +243,7 @@ def amounts_table(matrix: FloatArray, white: ArrayLike) -> UnmixTable:
 def apply_table(rgb: NDArray[np.uint8], table: UnmixTable, scratch: Scratch) -> NDArray[np.uint8]:
     """Return the planes (n_planes, rows, cols) of an RGB image (rows, cols, 3)."""
     planes = scratch.array("planes", (table.n_planes, *rgb.shape[:2]), np.uint8)
-    _apply(rgb, table.lookup, table.table.view("<u4").reshape(-1), planes)
+    _apply(rgb, table.lookup, table.words, planes)
     return planes
 
 
