@@ -5,11 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,11 +19,11 @@ from spatial_til.plugin.desk import Desk, compute
 from spatial_til.review.events import RegionEdit
 from tests.acceptance_study import command
 from tests.inline import Inline
+from tests.own_folder import own_folder
 from tests.scored_folder import PLANS, PX, SIZE_UM, make_folder
 
 #: What napari and the window remember is kept here while tests run, apart from what the user has set.
-_OWN_SETTINGS = tempfile.TemporaryDirectory(prefix="spatial_til_settings_")
-SETTINGS = Path(_OWN_SETTINGS.name)
+SETTINGS = own_folder("spatial_til_settings_")
 os.environ["NAPARI_CONFIG"] = str(SETTINGS / "napari.yaml")  # read when napari is imported
 
 CHANNELS = ("DAPI", "A", "B", "C")
