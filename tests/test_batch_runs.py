@@ -4,7 +4,9 @@ import csv
 import errno
 import json
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from spatial_til.batch import rescore, score_study, status_lines
@@ -12,8 +14,10 @@ from spatial_til.batch import scoring as scoring_module
 from spatial_til.batch import stages as stages_module
 from spatial_til.errors import SpatialTilError, StudyError
 from spatial_til.io import atomic
+from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.journal import Event, append_event, read_events
 from spatial_til.io.lock import locked
+from spatial_til.io.measured import read_measured, write_measured
 from spatial_til.pipeline import measure as measure_module
 from spatial_til.report import pictures
 from spatial_til.report.html import write_report
@@ -68,6 +72,29 @@ def test_a_second_run_keeps_everything_and_changes_no_byte(study, capsys):
     times = [json.loads(text)["slides"] for text in (record, (study / "out" / "run.json").read_text())]
     assert times[0] == times[1]
     assert times[0]["S000"]["stages"]["measure"]["seconds"] > 0
+
+
+def test_run_and_report_say_how_many_cells_were_taken_for_pigment(study):
+    """Two of the brown cells of a stored slide are made pigment: one of them stains as a positive cell does."""
+    folder = ScoredFolder(study / "out")
+    stored = read_measured(folder.measured("S000"))
+    (cut,) = (float(row["threshold"]) for row in table(folder.tables / "thresholds.csv"))
+    ridge = np.minimum(*(stored.cells.measurements[f"CD8_membrane_{name}"] for name in ("ridge", "own_ridge")))
+    brown = np.flatnonzero(np.isfinite(stored.cells.measurements["CD8_membrane_pigment"]))
+    pale, dark = brown[ridge[brown].argmin()], brown[ridge[brown].argmax()]
+    assert ridge[pale] < cut < ridge[dark]
+    pigment = np.where(np.isin(np.arange(len(ridge)), brown), 0, np.nan).astype(np.float32)
+    pigment[[pale, dark]] = 1
+    cells = replace(stored.cells, measurements={**stored.cells.measurements, "CD8_membrane_pigment": pigment})
+    write_measured(folder.measured("S000"), replace(stored, cells=cells))
+    folder.score("S000").unlink()
+    score(study)
+    told = json.loads(folder.run.read_text())["slides"]["S000"]["pigment"]
+    assert told == {"CD8": {"looked_at": len(brown), "taken": 2, "above": 1}}
+    words = f"2 of {len(brown)} brown cells ({100 * 2 / len(brown):.0f} %)"
+    page = write_report(folder.root).read_text(encoding="utf-8")
+    assert words in page
+    assert "not called, in no cut-off; 1 of them is stained at or above the cut-off" in page
 
 
 def test_a_changed_width_measures_nothing_again(study, capsys):

@@ -154,6 +154,23 @@ def test_says_what_a_reader_must_know(page_text):
     assert "Core</strong> is tumour more than 100 µm" in page_text
 
 
+def test_says_what_was_not_looked_for_in_fluorescence(tmp_path):
+    root = make_folder(tmp_path / "scored", PLANS[:1])
+    gate = "<td>at most 0.3</td><td>{}</td>"
+    looked_for = write_report(root).read_text(encoding="utf-8")
+    assert gate.format("passed") in looked_for
+    score = ScoredFolder(root).score("A_base")
+    values = json.loads(score.read_text())
+    values["gates"]["artefact_fraction"] = values["rows"]["slide_scores"][0]["artefact_fraction"] = None
+    for modality, found in (("fluorescence", 2), ("brightfield", 0)):
+        values["settings"]["modality"] = modality
+        score.write_text(json.dumps(values))
+        page = write_report(root).read_text(encoding="utf-8")
+        assert gate.format("passed") not in page
+        assert gate.format("not applied") in page
+        assert page.count("not looked for in fluorescence: draw Exclude") == found  # gates, quality
+
+
 def test_needs_nothing_from_outside(page_text):
     links = re.findall(r'(?:src|href)="([^"]*)"', page_text)
     assert links

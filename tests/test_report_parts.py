@@ -201,6 +201,15 @@ def test_methods_state_what_the_protocol_says():
     assert "295 CD8+ cells per mm² in the core (cut-off of Kather" in default
 
 
+def test_methods_say_whether_artefacts_were_looked_for():
+    stains = {"H": {"marker": "nuclei", "vector": "hematoxylin"}, "D": {"marker": "CD8", "vector": "dab"}}
+    panels = PANEL, {"panel": {"modality": "brightfield", "stains": stains}}
+    dark, bright = (" ".join(methods_paragraphs(parse_protocol(panel, "test"), RUN)) for panel in panels)
+    assert "are not evaluable; folds, bubbles and dirt were not looked for. Cut-offs" in dark
+    assert "% artefacts" not in dark
+    assert "or with more than 30 % artefacts, are not evaluable. Cut-offs" in bright
+
+
 def test_methods_say_which_slides_were_done_another_way():
     mine, other = (parse_protocol(PANEL | {"compartments": {"inner_um": um}}, "test") for um in (500, 250))
     paragraphs = methods_paragraphs(mine, RUN, {"s1": mine, "s2": other, "s3": mine})

@@ -9,7 +9,7 @@ from spatial_til.model import Cells
 from spatial_til.segmentation.cell_pigment import colour_sums
 from spatial_til.segmentation.laden import MOST_PIGMENT, many_laden, most_pigment, pigment_of
 from spatial_til.segmentation.pigment import ColourVariation, brown_of, off_plane, own_normal
-from spatial_til.segmentation.positivity import call_positive, score_of
+from spatial_til.segmentation.positivity import call_positive, count_pigment, score_of
 from spatial_til.segmentation.stains import PRESETS, optical_density, stain_matrix
 
 WHITE = (240.0, 238.0, 242.0)
@@ -83,6 +83,23 @@ def test_a_cell_with_pigment_has_no_score_and_is_not_called():
     assert np.isnan(score_of(cells, "CD8", **how)).tolist() == [True, False, False]
     for calls in call_positive(cells, "CD8", 0.1, **how):
         assert calls.tolist() == [False, True, True]
+
+
+def test_cells_taken_for_pigment_are_counted_and_those_that_stain_alone_would_have_called():
+    own = np.array([0.3, 0.3, 0.05, 0.3, 0.3, 0.3], np.float32)
+    seen = np.array([0.3, 0.3, 0.05, 0.05, 0.3, 0.3], np.float32)
+    pigment = np.array([1.0, 0.2, 1.0, 1.0, 0.0, np.nan], np.float32)
+    columns = {"CD8_membrane_own_ridge": own, "CD8_membrane_ridge": seen, "CD8_membrane_pigment": pigment}
+    cells = Cells(*(np.zeros(6) for _ in range(4)), measurements=columns)
+    how = {"compartment": "membrane", "statistic": "robust"}
+    assert count_pigment(cells, "CD8", 0.1, **how) == (5, 4, 2)
+    assert count_pigment(cells, "CD8", None, **how) == (5, 4, None)
+    assert np.isnan(score_of(cells, "CD8", **how)).sum() == 4
+    without = Cells(*(np.zeros(6) for _ in range(4)), measurements={**columns, "CD8_membrane_pigment": pigment * 0})
+    called = [call_positive(of, "CD8", 0.1, **how)[1].sum() for of in (cells, without)]
+    assert np.diff(called) == 2  # what is counted as above the cut-off is what pigment takes away
+    mean = {"compartment": "membrane", "statistic": "mean"}
+    assert count_pigment(cells, "CD8", 0.1, **mean) is None  # pigment is looked at by the robust score alone
 
 
 def sums_of(off, itself, together):

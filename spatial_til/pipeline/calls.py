@@ -16,7 +16,7 @@ from spatial_til.metrics.populations import all_populations, markers_in, select_
 from spatial_til.model import BoolArray, Estimate, Threshold
 from spatial_til.protocol import Protocol
 from spatial_til.protocol_panel import TUMOR
-from spatial_til.segmentation.positivity import call_positive, score_of
+from spatial_til.segmentation.positivity import PigmentCount, call_positive, count_pigment, score_of
 from spatial_til.study import Job
 
 #: Estimates of one slide by population and region.
@@ -80,6 +80,18 @@ def call_cells(job: Job, measured: Measured, cuts: Mapping[str, MarkerCut], fact
     # By name, so that CD8+PD-L1+ goes by that name whatever the order of the panel or of a table's columns.
     positive = {marker: positive[marker] for marker in sorted(positive)}
     return SlideCalls(positive, raw, tumor, tuple(dict.fromkeys(flags)), failures, len(cells))
+
+
+def pigment_counts(protocol: Protocol, measured: Measured, cuts: Mapping[str, MarkerCut]) -> dict[str, PigmentCount]:
+    """Return, for every marker that pigment looks like, how many cells of one slide are taken for it."""
+    found = {}
+    for marker, cut in cuts.items():
+        how = protocol.marker(marker)
+        of_slide = {"compartment": how.compartment, "statistic": how.statistic}
+        counts = count_pigment(measured.cells, marker, cut.threshold.threshold, **of_slide)
+        if counts is not None and marker not in measured.cells.calls:
+            found[marker] = counts
+    return found
 
 
 def require_markers(job: Job, measured: Measured, markers: Sequence[str] | None = None) -> None:

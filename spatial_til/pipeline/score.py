@@ -18,7 +18,7 @@ from spatial_til.io.scores import ScoredSlide, write_score
 from spatial_til.io.thumbnails import write_thumbnail
 from spatial_til.metrics.sensitivity import HOT_CD8_PER_MM2, MARGIN_WIDTHS_UM, THRESHOLD_FACTORS, Variant, vary
 from spatial_til.model import Annotations, Call, SlideScore
-from spatial_til.pipeline.calls import MarkerCut, SlideCalls, populations_of, with_stain_flags
+from spatial_til.pipeline.calls import MarkerCut, SlideCalls, pigment_counts, populations_of, with_stain_flags
 from spatial_til.pipeline.correcting import Corrected, correct, corrected_calls
 from spatial_til.pipeline.corrections import Corrections, StaleEdit, overridden, review_flags, review_rows
 from spatial_til.pipeline.divide import Regions, Widths, divide, find_regions, protocol_widths
@@ -144,10 +144,20 @@ def _score_scene(scene: Scene, regions: Regions, task: ScoreTask, stale: Sequenc
         "depth_profile": depth_rows(job.slide_id, depth_bands(scene)),
         "spatial": table_rows(scene, tumor_cells),
         "sensitivity": sensitivity_rows(job.slide_id, variants),
-        "run": [{"closure_error": scene.compartments.closure_error, "notes": list(regions.notes)}],
+        "run": [_run_row(scene, regions, task)],
         **review_rows(job.slide_id, task.cuts, task.corrections, stale),
     }
     return ScoredSlide(slide, rows, task.key)
+
+
+def _run_row(scene: Scene, regions: Regions, task: ScoreTask) -> dict[str, Any]:
+    """Return what run.json says of the slide beside its stages."""
+    counts = pigment_counts(scene.protocol, scene.measured, task.cuts)
+    return {
+        "closure_error": scene.compartments.closure_error,
+        "notes": list(regions.notes),
+        "pigment": {marker: of._asdict() for marker, of in counts.items()},
+    }
 
 
 def slide_flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, classes: Classes) -> tuple[str, ...]:

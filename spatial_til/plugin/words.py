@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from spatial_til.flags import flag_of
 from spatial_til.model import Call, Estimate
-from spatial_til.report.words import in_words, interval, number, percent, true_minus
+from spatial_til.report.words import in_words, interval, number, percent, pigment_words, true_minus
 from spatial_til.review.events import (
     CallFlip,
     CellAdded,
@@ -16,6 +16,7 @@ from spatial_til.review.events import (
     RegionEdit,
     ThresholdEdit,
 )
+from spatial_til.segmentation.positivity import PigmentCount
 
 CLASS_SENTENCES: Mapping[str, str] = {
     "inflamed": "T cells are in the tumour.",
@@ -63,6 +64,18 @@ def flag_sentences(flags: Sequence[str]) -> list[str]:
         name = code.partition(":")[2]
         found.append(f"{f'{name}: ' if name else ''}{flag.meaning} {flag.remedy}")
     return found
+
+
+def pigment_sentences(counts: Mapping[str, PigmentCount]) -> list[str]:
+    """Return how many cells are taken for pigment, a sentence for each marker that loses some by it.
+
+    Examples
+    --------
+    >>> pigment_sentences({"CD8": PigmentCount(200, 10, None), "PD-L1": PigmentCount(200, 0, 0)})
+    ['Taken for pigment, not for CD8: 10 of 200 brown cells (5 %); not called, in no cut-off.']
+    """
+    told = ((marker, *pigment_words(*count)) for marker, count in counts.items() if count.taken)
+    return [f"Taken for pigment, not for {marker}: {found}; {remark}." for marker, found, remark in told]
 
 
 def density_words(estimate: Estimate | None) -> tuple[str, str, str]:

@@ -122,12 +122,15 @@ def _classes(protocol: Protocol) -> str:
         ),
         "grid": "by the share of grid squares of tumour cells with CD8+ cells in them",
     }[keys.rule]
+    artefacts = f", or with more than {_n(100 * gates.max_artefact_fraction)} % artefacts, are not evaluable."
+    if protocol.panel.modality == "fluorescence":
+        artefacts = " are not evaluable; folds, bubbles and dirt were not looked for."
     return (
         f"Immunophenotypes: {rule}. A class was called where its probability by resampling reached "
         f"{_n(keys.min_class_probability)}, else the slide is indeterminate. Slides with less than "
         f"{_n(gates.min_core_mm2)} mm² of core, {_n(gates.min_margin_mm2)} mm² of inner or outer margin or "
-        f"{_n(gates.min_border_um)} µm of evaluable border, or with more than {_n(100 * gates.max_artefact_fraction)} "
-        "% artefacts are not evaluable. Cut-offs without a source are defaults of the software."
+        f"{_n(gates.min_border_um)} µm of evaluable border{artefacts} "
+        "Cut-offs without a source are defaults of the software."
     )
 
 

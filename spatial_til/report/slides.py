@@ -20,6 +20,7 @@ from spatial_til.report.words import (
     level,
     number,
     percent,
+    pigment_words,
     runs,
     setting,
     true_minus,
@@ -95,10 +96,11 @@ class SlideView:
     values: tuple[Fact, ...]
     pdl1: tuple[Fact, ...]
     activity: tuple[Fact, ...]
-    gates: tuple[tuple[Fact, bool], ...]
+    gates: tuple[tuple[Fact, str], ...]  # with whether it was passed
     qc: tuple[Fact, ...]
     sensitivity: tuple[tuple[str, tuple[tuple[str, str, bool], ...]], ...]
     flags: tuple[Explained, ...]
+    pigment: tuple[Fact, ...]
     files: Mapping[str, str]  # what -> where, from the report's folder
 
     @property
@@ -152,6 +154,7 @@ def slide_view(
         qc=_qc(row, run, score),
         sensitivity=_sensitivity(scored.rows.get("sensitivity", []), score.phenotype.call),
         flags=explain(score.flags),
+        pigment=_pigment(run),
         files=files,
     )
 
@@ -204,15 +207,25 @@ def _activity(score: SlideScore) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def _gates(score: SlideScore, protocol: Protocol) -> tuple[tuple[Fact, bool], ...]:
+def _gates(score: SlideScore, protocol: Protocol) -> tuple[tuple[Fact, str], ...]:
     found = []
     for name, key, label, at_most in _GATES:
         value, limit = score.gates.get(name), float(getattr(protocol.gates, key))
+        sign = f"{'at most' if at_most else 'at least'} {setting(limit)}"
         if value is not None:
             passed = value <= limit if at_most else value >= limit
-            sign = "at most" if at_most else "at least"
-            found.append((Fact(label, number(value), f"{sign} {setting(limit)}"), passed))
+            found.append((Fact(label, number(value), sign), "passed" if passed else "FAILED"))
+        elif name == "artefact_fraction" and score.gates.get("core_mm2") is not None:
+            found.append((Fact(label, _no_artefacts(score), sign), "not applied"))
     return tuple(found)
+
+
+def _pigment(run: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """Return how many cells were taken for pigment, marker by marker; nothing where no marker looks like it."""
+    return tuple(
+        Fact(f"taken for pigment, not for {marker}", *pigment_words(**of))
+        for marker, of in run.get("pigment", {}).items()
+    )
 
 
 def _qc(row: Mapping[str, Any], run: Mapping[str, Any], score: SlideScore) -> tuple[Fact, ...]:
@@ -225,13 +238,29 @@ def _qc(row: Mapping[str, Any], run: Mapping[str, Any], score: SlideScore) -> tu
         *(Fact(f"border: {in_words(name)}, µm", number(length)) for name, length in lengths.items()),
         Fact("evaluable share of the tumour boundary", percent(row.get("border_evaluable_fraction"))),
         Fact("share of the core near a cut edge", percent(row.get("core_censored_fraction"))),
-        Fact("artefacts, share of tissue", percent(row.get("artefact_fraction"))),
+        Fact("artefacts, share of tissue", _artefacts(row, score)),
         Fact("pixel, µm", number(row.get("pixel_size_um"))),
+        *_pigment(run),
         *(Fact(in_words(name), _measured(value)) for name, value in numbers.items() if _is_number(value)),
         *(Fact(name, value) for name, value in score.settings.items()),
         *(Fact("note", note) for note in (*numbers.get("warnings", ()), *run.get("notes", ()))),
     ]
     return tuple(fact for fact in facts if fact.value != NOT_AVAILABLE)
+
+
+def _artefacts(row: Mapping[str, Any], score: SlideScore) -> str:
+    """Return the share of tissue lost to artefacts; in words why it is not known."""
+    share = row.get("artefact_fraction")
+    return _no_artefacts(score) if share is None else percent(share)
+
+
+def _no_artefacts(score: SlideScore) -> str:
+    """Return why the share of artefacts is not known: they are told by their colour, which fluorescence has not."""
+    if score.settings.get("segmenter") == "cell table":
+        return "not known: the cells came as a table"
+    if score.settings.get("modality") == "fluorescence":
+        return "not looked for in fluorescence: draw Exclude over folds, bubbles and dirt"
+    return NOT_AVAILABLE
 
 
 def _is_number(value: Any) -> bool:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from spatial_til.counted import counted
+
 NOT_AVAILABLE = "not available"
 _THOUSAND, _TINY = 1000.0, 1e-5
 
@@ -101,6 +103,28 @@ def percent(fraction: float | None) -> str:
     if 0.99 < fraction < 1:
         return "> 99 %"
     return f"{100 * fraction:.0f} %"
+
+
+def pigment_words(looked_at: int, taken: int, above: int | None) -> tuple[str, str]:
+    """Return how many cells of a slide are taken for pigment, and what that means.
+
+    Parameters
+    ----------
+    looked_at, taken, above
+        See `segmentation.positivity.PigmentCount`.
+
+    Examples
+    --------
+    >>> pigment_words(1034, 38, 12)
+    ('38 of 1,034 brown cells (4 %)', 'not called, in no cut-off; 12 of them are stained at or above the cut-off')
+    >>> pigment_words(0, 0, None)
+    ('0 of 0 brown cells', '')
+    """
+    share = f" ({percent(taken / looked_at)})" if looked_at else ""
+    remark = "not called, in no cut-off" if taken else ""
+    if taken and above is not None:
+        remark += f"; {above:,} of them {'is' if above == 1 else 'are'} stained at or above the cut-off"
+    return f"{taken:,} of {counted(looked_at, 'brown cell')}{share}", remark
 
 
 def true_minus(text: str) -> str:

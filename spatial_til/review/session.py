@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from spatial_til.geometry.place import place_cells
 from spatial_til.io.scores import ScoredSlide
 from spatial_til.model import Cells, Value
-from spatial_til.pipeline.calls import populations_of
+from spatial_til.pipeline.calls import pigment_counts, populations_of
 from spatial_til.pipeline.correcting import Corrected, correct, find_cell
 from spatial_til.pipeline.corrections import Corrections, Place, StaleEdit, overridden, review_flags
 from spatial_til.pipeline.divide import Regions, divide
@@ -26,7 +26,7 @@ from spatial_til.pipeline.score import ScoreTask, score_measured, slide_flags, s
 from spatial_til.review.events import Figures
 from spatial_til.review.opening import Session, edited, open_session
 from spatial_til.review.state import ReviewState, corrections_of
-from spatial_til.segmentation.positivity import score_of
+from spatial_til.segmentation.positivity import PigmentCount, score_of
 
 __all__ = [
     "Cancelled", "Numbers", "Session", "edited", "figures", "marker_scores", "nearest_cell", "numbers",
@@ -68,6 +68,11 @@ class Numbers:
     flags: tuple[str, ...]
     corrected: Corrected
     corrections: Corrections | None
+
+    @property
+    def pigment(self) -> dict[str, PigmentCount]:
+        """How many cells are taken for pigment, by marker."""
+        return pigment_counts(self.scene.protocol, self.scene.measured, self.corrected.cuts)
 
     @property
     def stale(self) -> tuple[StaleEdit, ...]:

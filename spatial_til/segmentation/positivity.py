@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,32 @@ def score_of(
     part, whole = score_columns(marker, compartment=compartment, statistic=statistic)
     score, of_cell = _column(cells, part), cells.measurements.get(whole)
     return score if of_cell is None else np.where(np.isnan(score), of_cell, score)
+
+
+class PigmentCount(NamedTuple):
+    """Cells of one slide that are not called since their brown is pigment."""
+
+    looked_at: int  # cells with brown enough
+    taken: int  # of these: pigment, so not called and in no cut-off
+    above: int | None  # of these: stained at or above the cut-off, as a positive cell is; None without a cut-off
+
+
+def count_pigment(
+    cells: Cells, marker: str, threshold: float | None, *, compartment: str, statistic: str
+) -> PigmentCount | None:
+    """Return how many cells `score_of` gives no score since they are pigment; None where it looks at no pigment."""
+    if statistic != ROBUST:
+        return None
+    own_ridge, ridge, of_pigment = score_columns(marker, compartment=compartment, statistic=statistic)
+    pigment = cells.measurements.get(of_pigment)
+    if pigment is None:
+        return None
+    taken = pigment > most_pigment(pigment)
+    above = None
+    if threshold is not None:
+        stained = (_column(cells, own_ridge) >= threshold) & (_column(cells, ridge) >= threshold)
+        above = int((taken & stained).sum())
+    return PigmentCount(int(np.isfinite(pigment).sum()), int(taken.sum()), above)
 
 
 def score_columns(marker: str, *, compartment: str, statistic: str) -> tuple[str, ...]:

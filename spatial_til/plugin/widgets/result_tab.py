@@ -84,7 +84,7 @@ class ResultTab(QWidget):
         self.verdict.setText(words.class_words(call))
         self.why.setText(f"Set by you: {own.why}" if own else desk.hide(words.class_reason(call)))
         self._fill_bars(words.probability_words(call))
-        lines = words.flag_sentences(found.numbers.flags)
+        lines = [*words.flag_sentences(found.numbers.flags), *words.pigment_sentences(found.numbers.pigment)]
         self.flags.setText("\n".join(f"• {line}" for line in lines) or "Nothing was flagged.")
         chosen = self.population.currentText() or "CD8+"
         self.population.blockSignals(True)  # noqa: FBT003
