@@ -28,7 +28,7 @@ from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, Stain
 from spatial_til.segmentation.slide import MeasuredSlide, measure_slide
 from spatial_til.segmentation.thresholds import find_threshold
-from spatial_til.segmentation.tile_cells import cells_around
+from spatial_til.segmentation.tile_cells import cells_around, with_ringed
 from spatial_til.units import PixelSize
 
 MARKERS = ("CD8", "PD-L1")
@@ -137,6 +137,7 @@ def outline(field: real.RealField) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         shares=settings.shares,
         guide=guide,
     )
+    found = with_ringed(found, constants.membrane_planes(markers, px.mean_um, scratch), constants, px)
     keys = cells_around(found, guide, settings, px, scratch)
     xy = np.column_stack((found.peak_col + found.col, found.peak_row + found.row)) + 0.5
     return found.labels.copy(), label_image(keys), xy * px.mean_um

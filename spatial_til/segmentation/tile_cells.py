@@ -18,11 +18,15 @@ from spatial_til.segmentation.measure import measure_cells
 from spatial_til.segmentation.networks import NucleusFinder, scaled_plane, seams
 from spatial_til.segmentation.nuclei import Nuclei, find_nuclei, given_nuclei
 from spatial_til.segmentation.rays import FRACTION
+from spatial_til.segmentation.ringed import part_ringed
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import MeasureSettings
 from spatial_til.segmentation.thresholds import OD_FLOORS
 from spatial_til.segmentation.tiles import Tile
 from spatial_til.units import PixelSize
+
+#: How far stain falls outside a membrane that is a nucleus's only trace; project default.
+_RING_OD = 0.08
 
 
 def measure_tile(
@@ -47,6 +51,8 @@ def measure_tile(
     else:
         found = _nuclei_in(nuclear, guide, constants, (tile.read_row0, tile.read_col0), px, scratch)
     membranes = constants.membrane_planes(markers, px.mean_um, scratch)
+    if labels is None and finder is None:
+        found = with_ringed(found, membranes, constants, px)
     keys = cells_around(found, guide, settings, px, scratch)
     row = tile.read_row0 + found.peak_row + found.row
     col = tile.read_col0 + found.peak_col + found.col
@@ -103,6 +109,22 @@ def _nuclei_in(
             shares=constants.settings.shares,
             guide=guide,
         )
+
+
+def with_ringed(found: Nuclei, membranes: NDArray[np.int16], constants: Calibration, px: PixelSize) -> Nuclei:
+    """Return nuclei and those told by their membranes, see `ringed`; in fluorescence none."""
+    settings = constants.settings
+    if constants.table is None:
+        return found
+    outside = [k for k, marker in enumerate(settings.markers) if marker not in settings.nuclear_markers]
+    return part_ringed(
+        found,
+        [membranes[k] for k in outside],
+        px_um=px.mean_um,
+        least=round(_RING_OD / float(constants.membrane_unit[0])),
+        large_nucleus_um2=settings.large_nucleus_um2,
+        settings=settings.nucleus,
+    )
 
 
 def cells_around(
