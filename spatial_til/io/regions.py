@@ -15,6 +15,14 @@ from spatial_til.errors import AnnotationError
 from spatial_til.io.atomic import write_text
 from spatial_til.io.json_text import parse_object
 from spatial_til.model import BORDER_TYPES, COMPARTMENTS, Compartments
+from spatial_til.region_colors import (
+    BORDER_COLORS,
+    COMPARTMENT_COLORS,
+    EXCLUDED_COLOR,
+    TISSUE_COLOR,
+    TUMOR_COLOR,
+    Color,
+)
 from spatial_til.units import PixelSize, corners_to_um, um_to_corners
 
 
@@ -22,19 +30,14 @@ class _Look(NamedTuple):
     """How a region is called and coloured in QuPath."""
 
     name: str
-    color: tuple[int, int, int]
+    color: Color
 
 
-_TISSUE = _Look("Tissue", (128, 128, 128))
-_TUMOR = _Look("Tumor", (200, 0, 0))
-_EXCLUDE = _Look("Exclude", (60, 60, 60))
-THIN_RIM_COLOR = (255, 140, 0)
-_THIN_RIM = _Look("Border thin_rim", THIN_RIM_COLOR)
-#: Red, green, blue of COMPARTMENTS and BORDER_TYPES, in their order.
-COMPARTMENT_COLORS = ((214, 39, 40), (255, 152, 150), (31, 119, 180), (199, 199, 199), (148, 103, 189))
-BORDER_COLORS = ((127, 127, 127), (140, 86, 75), (60, 60, 60), (188, 189, 34), (0, 158, 115))
-_COMPARTMENTS = tuple(_Look(*look) for look in zip(COMPARTMENTS, COMPARTMENT_COLORS, strict=True))
-_BORDERS = tuple(_Look(f"Border {kind}", color) for kind, color in zip(BORDER_TYPES, BORDER_COLORS, strict=True))
+_TISSUE, _TUMOR = _Look("Tissue", TISSUE_COLOR), _Look("Tumor", TUMOR_COLOR)
+_EXCLUDE = _Look("Exclude", EXCLUDED_COLOR)
+_THIN_RIM = _Look("Border thin_rim", BORDER_COLORS["thin_rim"])
+_COMPARTMENTS = tuple(_Look(name, COMPARTMENT_COLORS[name]) for name in COMPARTMENTS)
+_BORDERS = tuple(_Look(f"Border {kind}", BORDER_COLORS[kind]) for kind in BORDER_TYPES)
 
 
 def write_regions(path: Path, compartments: Compartments, *, pixel_size: PixelSize) -> None:

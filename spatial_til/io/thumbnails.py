@@ -15,14 +15,15 @@ from shapely.geometry.base import BaseGeometry
 from spatial_til.io.atomic import write_bytes
 from spatial_til.io.drawn import drawn
 from spatial_til.model import XY, Compartments
+from spatial_til.region_colors import BORDER_COLORS, COMPARTMENT_COLORS, TUMOR_COLOR, as_hex
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH_PX, _DPI = 1200, 100
-# As in the report: colours that colour-blind readers tell apart (Okabe and Ito), and a dashed line beside a full one.
-_MARGIN_COLORS = {"inner_margin": "#d55e00", "outer_margin": "#0072b2"}
-_TUMOR_COLOR, _BORDER_COLOR = "#d55e00", "#009e73"
+# The tumour's outline is dashed, beside the full line of the border: lines are told apart without colour, too.
+_MARGIN_COLORS = {name: as_hex(COMPARTMENT_COLORS[name]) for name in ("inner_margin", "outer_margin")}
+_TUMOR_COLOR, _BORDER_COLOR = as_hex(TUMOR_COLOR), as_hex(BORDER_COLORS["stroma"])
 _BAND_ALPHA = 0.25
 _NICE = (1, 2, 5)
 _DOT_PX, _MANY_CELLS = 3.0, 20_000

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from spatial_til.model import XY
-from spatial_til.plugin.colors import Color
 from spatial_til.plugin.convert import from_napari
 from spatial_til.plugin.example_picture import stroke_layer, stroke_segments
 from spatial_til.plugin.stage import Stage
+from spatial_til.region_colors import Color
 
 #: Points nearer to the one before than this share of the brush's width are left out.
 _STEP = 0.1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-Color: TypeAlias = tuple[int, int, int]
+from spatial_til.region_colors import Color
 
 #: Seen on brown, on blue and on black alike. Green and magenta, not green and red: colour-blind readers see both.
 _KNOWN: Mapping[str, Color] = {

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from spatial_til.plugin.colors import Color, steps
+from spatial_til.plugin.colors import steps
 from spatial_til.plugin.convert import fill, place_image, to_napari
 from spatial_til.plugin.examples import Learned
 from spatial_til.plugin.layers import UNITS, LayerTuple
 from spatial_til.plugin.tiles import Image, Loader, Picture
+from spatial_til.region_colors import Color
 from spatial_til.segmentation.examples.classifier import classify_box
 
 PROBABILITY, STROKES, STROKE = "Probability", "Examples", "Your stroke"

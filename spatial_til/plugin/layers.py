@@ -13,11 +13,12 @@ import numpy as np
 
 from spatial_til.model import XY
 from spatial_til.plugin.cell_picture import CellPicture
-from spatial_til.plugin.colors import Color, ramp, steps
+from spatial_til.plugin.colors import ramp, steps
 from spatial_til.plugin.convert import place_image, to_napari
 from spatial_til.plugin.pictures import SlideView
 from spatial_til.plugin.region_picture import RegionPicture
 from spatial_til.plugin.tiles import Picture
+from spatial_til.region_colors import Color
 from spatial_til.units import PixelSize
 
 LayerTuple: TypeAlias = tuple[Any, dict[str, Any], str]

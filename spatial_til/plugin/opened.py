@@ -16,11 +16,12 @@ from spatial_til.io.slides import Slide, open_slide
 from spatial_til.model import XY, BoolArray
 from spatial_til.pipeline.numbers import Scene
 from spatial_til.plugin.cell_picture import CellPicture, codes_of
-from spatial_til.plugin.colors import Color, population_colors
+from spatial_til.plugin.colors import population_colors
 from spatial_til.plugin.layers import ORIGIN, LayerTuple, Offset, cells_layer, image_layer
 from spatial_til.plugin.pictures import SlideView, slide_factors, slide_pictures, stain_pictures
 from spatial_til.plugin.region_picture import PARTS, RegionPicture
 from spatial_til.plugin.tiles import Loader
+from spatial_til.region_colors import Color
 from spatial_til.review.session import Session
 from spatial_til.units import PixelSize
 

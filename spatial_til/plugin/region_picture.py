@@ -18,11 +18,17 @@ from numba import njit
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from spatial_til.io.regions import BORDER_COLORS, COMPARTMENT_COLORS, THIN_RIM_COLOR
 from spatial_til.model import BORDER_TYPES, COMPARTMENTS, EMPTY
-from spatial_til.plugin.colors import Color
 from spatial_til.plugin.pictures import slide_factors
 from spatial_til.plugin.tiles import Image, Loader, Picture
+from spatial_til.region_colors import (
+    BORDER_COLORS,
+    COMPARTMENT_COLORS,
+    EXCLUDED_COLOR,
+    TISSUE_COLOR,
+    TUMOR_COLOR,
+    Color,
+)
 from spatial_til.units import PixelSize
 
 #: Pixels of the finest resolution on a side of the slide's pixel: a line stays a line however near one looks.
@@ -54,19 +60,14 @@ class Paint:
 
 def _paints() -> tuple[Paint, ...]:
     """Return what is painted, from the back to the front; `outside` stays clear."""
-    areas = [
-        Paint(name, COMPARTMENT_PART, color)
-        for name, color in zip(COMPARTMENTS, COMPARTMENT_COLORS, strict=True)
-        if name != "outside"
-    ]
-    kinds = zip((*BORDER_TYPES, "thin_rim"), (*BORDER_COLORS, THIN_RIM_COLOR), strict=True)
+    areas = [Paint(name, COMPARTMENT_PART, COMPARTMENT_COLORS[name]) for name in COMPARTMENTS if name != "outside"]
     return (
         *areas,
-        Paint("Exclude", EXCLUDED, (0, 0, 0)),
-        Paint("Tissue", TISSUE, (90, 90, 90), _THIN),
-        Paint("Exclude", EXCLUDED, (0, 0, 0), _THICK),
-        Paint("Tumor", TUMOR, (200, 0, 0), _THIN),
-        *(Paint(f"Border {kind}", BORDER, color, _THICK) for kind, color in kinds),
+        Paint("Exclude", EXCLUDED, EXCLUDED_COLOR),
+        Paint("Tissue", TISSUE, TISSUE_COLOR, _THIN),
+        Paint("Exclude", EXCLUDED, EXCLUDED_COLOR, _THICK),
+        Paint("Tumor", TUMOR, TUMOR_COLOR, _THIN),
+        *(Paint(f"Border {kind}", BORDER, BORDER_COLORS[kind], _THICK) for kind in (*BORDER_TYPES, "thin_rim")),
     )
 
 

@@ -41,6 +41,7 @@ from spatial_til.io.scores import ScoredSlide
 from spatial_til.io.tables import read_table
 from spatial_til.pipeline.compare import Courses, follow
 from spatial_til.protocol import Protocol
+from spatial_til.region_colors import BORDER_COLORS, COMPARTMENT_COLORS, EXCLUDED_COLOR, as_hex
 from spatial_til.report.cutoffs import cut_off_views
 from spatial_til.report.figures_cohort import cohort_figure
 from spatial_til.report.inputs import Inputs, read_inputs
@@ -241,8 +242,16 @@ def _render(context: Mapping[str, Any]) -> str:
     script = _page_file("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(
-        context, style=_page_file("report.css"), script=script, script_hash=digest
+        context, style=_palette() + _page_file("report.css"), script=script, script_hash=digest
     )
+
+
+def _palette() -> str:
+    """Return the colours of regions and border as the style sheet names them."""
+    colors = {**COMPARTMENT_COLORS, **{f"border_{kind}": color for kind, color in BORDER_COLORS.items()}}
+    colors["excluded"] = EXCLUDED_COLOR
+    named = {name.replace("_", "-"): as_hex(color) for name, color in colors.items()}
+    return f":root {{ {' '.join(f'--{name}: {color};' for name, color in named.items())} }}\n"
 
 
 def _page_file(name: str) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from spatial_til.plugin.colors import Color
 from spatial_til.plugin.region_picture import PARTS, part_colors
 from spatial_til.plugin.widgets.parts import text
+from spatial_til.region_colors import Color
 
 _SWATCH_PX = 12
 

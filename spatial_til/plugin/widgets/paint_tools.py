@@ -16,9 +16,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from spatial_til.plugin.colors import Color
 from spatial_til.plugin.example_picture import class_color
 from spatial_til.plugin.widgets.parts import button, heading, row, text
+from spatial_til.region_colors import Color
 from spatial_til.segmentation.examples.strokes import STROKE_UM
 
 _LIST_HEIGHT = 100
