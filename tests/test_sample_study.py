@@ -75,6 +75,14 @@ def test_cd8_densities_are_within_a_tenth_where_there_are_more_than_fifty_cells(
     assert checked >= 8
 
 
+def test_hardly_a_cell_is_taken_for_pigment_where_there_is_none(scored):
+    slides = json.loads((scored[0] / "run.json").read_text(encoding="utf-8"))["slides"]
+    counts = {slide_id: of["pigment"]["CD8"] for slide_id, of in slides.items() if of["pigment"]}
+    assert len(counts) == 9  # those in brightfield
+    for slide_id, count in counts.items():
+        assert count["above"] <= 0.001 * count["looked_at"], (slide_id, count)
+
+
 def test_a_desert_stays_one(scored):
     """Fewer than 5 false CD8+ cells per mm²: the count exceeds truth by less than that."""
     found = {row["slide_id"]: row for row in rows(scored[0] / "tables" / "slide_scores.csv")}

@@ -3,7 +3,8 @@
 Hematoxylin lies in the nucleus and a chromogen on the membrane, so that red and blue light are taken away in
 different places; granules of pigment take both away together. Real stained cells are often blurred enough to do so
 too, so either the colour must also be one that no mix of the slide's own hematoxylin and brown has (see `pigment`), or
-red and blue must go together far more than in the slide's other cells, as they do not where all are blurred alike.
+red and blue must go together far more than in the slide's other cells, as they do not where all are blurred alike. The
+latter is true of a few stained cells of every slide: it is taken as pigment only on a slide that has melanin.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ _COMMON, _MOST_WHERE_COMMON = 0.02, 0.02
 _MANY_PER_MM2, _MANY_SHARE = 10.0, 0.03
 
 
-def pigment_of(sums: NDArray[np.int64], normal: Sequence[float] | None) -> NDArray[np.float32]:
+def pigment_of(
+    sums: NDArray[np.int64], normal: Sequence[float] | None, *, by_colour_alone: bool = False
+) -> NDArray[np.float32]:
     """Return (n,) how far the colour of a cell's pigment lies off every mix of the slide's stains: a sine.
 
     0 where the brown is stain, 1 where red and blue go together far more than in the slide's other cells, NaN where it
@@ -51,6 +54,8 @@ def pigment_of(sums: NDArray[np.int64], normal: Sequence[float] | None) -> NDArr
         Of all of a slide's cells that were looked at, see `colour_sums`.
     normal
         Direction across the slide's hematoxylin and brown, see `pigment.own_normal`.
+    by_colour_alone
+        No cell is 1: for a slide without melanin.
     """
     red, both, blue, rb, gb, bb, *brown = sums.T.astype(np.float64)
     if normal is None:
@@ -64,7 +69,8 @@ def pigment_of(sums: NDArray[np.int64], normal: Sequence[float] | None) -> NDArr
     like_pigment = (together > _TOGETHER) & (direction[:, 0] > low) & (direction[:, 0] < high)
     no_mix = (off > _LEAST_OFF) & ((itself > _LEAST_ITSELF) | ((together > _AS_ONE) & (itself > 0)))
     pigment = np.where(like_pigment & no_mix, off, 0.0)
-    pigment[like_pigment & (direction[:, 0] < _FAR_RED) & _far_above_others(together)] = 1.0
+    if not by_colour_alone:
+        pigment[like_pigment & (direction[:, 0] < _FAR_RED) & _far_above_others(together)] = 1.0
     return np.where(bb > 0, pigment, np.nan).astype(np.float32)
 
 

@@ -40,6 +40,7 @@ from spatial_til.units import PixelSize
 _LARGE_TILES, _TRIM_TILES = 16, 8
 #: Most pixels of a side of a tile: of larger ones fewer pixels are read twice, but more memory is taken.
 _TILE_PX = 2816
+_MELANIN = "melanin_suspected"
 #: What a pixel of a tile may take in buffers, and what each marker adds; most is never written to.
 _BYTES_A_PIXEL, _BYTES_A_MARKER = 26, 8
 
@@ -134,7 +135,7 @@ def measure_slide(
         order = _order(gathered, source.pixel_size, doubles=finder is not None)
         cells = _assemble(gathered, order, source.pixel_size, settings.markers)
         found = quality.result()
-        cells, found = _with_pigment(cells, _pigment(gathered, order, found), constants, found)
+        cells, found = _with_pigment(cells, gathered, order, constants, found)
         done = tuple(other.result() for other in others)
     trim()
     return MeasuredSlide(cells, constants.tissue, found, done)
@@ -200,21 +201,27 @@ def _assemble(gathered: Gathered, order: NDArray[np.intp], px: PixelSize, marker
     )
 
 
-def _pigment(gathered: Gathered, order: NDArray[np.intp], quality: QC) -> NDArray[np.float32]:
+def _pigment(gathered: Gathered, order: NDArray[np.intp], quality: QC, *, by_colour_alone: bool) -> NDArray[np.float32]:
     """Return how far each cell's colour lies off the slide's stains, in an order; NaN where it was not looked at."""
     stained = gathered.column("stained")
     pigment = np.full(len(stained), np.nan, dtype=np.float32)
     colour = np.stack([gathered.column("colour", k) for k in range(N_SUMS)], axis=-1)
-    pigment[stained] = pigment_of(colour, quality.stain_normal)
+    pigment[stained] = pigment_of(colour, quality.stain_normal, by_colour_alone=by_colour_alone)
     return pigment[order]
 
 
-def _with_pigment(cells: Cells, pigment: NDArray[np.float32], constants: Calibration, quality: QC) -> tuple[Cells, QC]:
+def _with_pigment(
+    cells: Cells, gathered: Gathered, order: NDArray[np.intp], constants: Calibration, quality: QC
+) -> tuple[Cells, QC]:
     """Return cells with their pigment, for markers that pigment looks like, and quality flagged where many have it."""
     columns, tissue_mm2 = dict(cells.measurements), constants.tissue.area * 1e-6
-    for k in constants.brown:
-        marker = constants.settings.markers[k]
-        columns[f"{marker}_membrane_pigment"] = pigment
-        if many_laden(pigment, columns[f"{marker}_membrane_ridge"], tissue_mm2):
-            quality = quality.with_flag("melanin_suspected")
+    brown = [constants.settings.markers[k] for k in constants.brown]
+    if not brown:
+        return cells, quality
+    pigment = _pigment(gathered, order, quality, by_colour_alone=False)
+    if any(many_laden(pigment, columns[f"{marker}_membrane_ridge"], tissue_mm2) for marker in brown):
+        quality = quality.with_flag(_MELANIN)
+    if _MELANIN not in quality.flags:
+        pigment = _pigment(gathered, order, quality, by_colour_alone=True)
+    columns |= {f"{marker}_membrane_pigment": pigment for marker in brown}
     return replace(cells, measurements=columns), quality
