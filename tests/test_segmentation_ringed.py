@@ -6,7 +6,8 @@ import pytest
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.nuclei import given_nuclei
 from spatial_til.segmentation.ringed import part_ringed
-from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, NucleusSettings
+from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, NucleusSettings, Stain
+from spatial_til.segmentation.stains import UnmixTable
 from spatial_til.segmentation.tile_cells import with_ringed
 from spatial_til.units import PixelSize
 
@@ -127,10 +128,18 @@ def test_smaller_pixels_give_the_same_place():
     assert np.hypot(*(centres_um(found)[1] / 2 - at)) < 1.5
 
 
-def test_fluorescence_and_nuclear_markers_are_left_alone():
-    at = beside_tumor(0)
+def test_fluorescence_is_left_alone():
     settings = MeasureSettings("fluorescence", channels=(Channel("0", NUCLEI), Channel("1", "CD8")))
-    found = nuclei_of(joined(at))
-    planes = membrane(at)[None]
+    found, planes = nuclei_of(joined(beside_tumor(0))), membrane(beside_tumor(0))[None]
     assert with_ringed(found, planes, Calibration(settings, None), PixelSize(PX_UM, PX_UM)) is found
-    assert parted(joined(at)).labels.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("fills", "cells"), [({}, 2), ({"nuclear_markers": frozenset({"CD8"})}, 1), ({"cytoplasm_markers": ("CD8",)}, 1)]
+)
+def test_stain_that_fills_nuclei_or_cells_has_no_rings(fills, cells):
+    stains = (Stain("hematoxylin", NUCLEI, "hematoxylin"), Stain("dab", "CD8", "dab"))
+    table = UnmixTable(np.zeros((3, 256), np.uint8), np.zeros((1, 4), np.uint8), 2)
+    constants = Calibration(MeasureSettings("brightfield", stains=stains, **fills), None, table=table)
+    found, planes = nuclei_of(joined(beside_tumor(0))), 10 * membrane(beside_tumor(0))[None]
+    assert len(with_ringed(found, planes, constants, PixelSize(PX_UM, PX_UM)).area_px) == cells

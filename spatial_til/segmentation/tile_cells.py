@@ -116,7 +116,8 @@ def with_ringed(found: Nuclei, membranes: NDArray[np.int16], constants: Calibrat
     settings = constants.settings
     if constants.table is None:
         return found
-    outside = [k for k, marker in enumerate(settings.markers) if marker not in settings.nuclear_markers]
+    others = {*settings.nuclear_markers, *settings.cytoplasm_markers}  # stain that fills has no rim of its own
+    outside = [k for k, marker in enumerate(settings.markers) if marker not in others]
     return part_ringed(
         found,
         [membranes[k] for k in outside],
