@@ -33,8 +33,6 @@ _LEAST_APART_UM = 3.0
 _OWN_SHARE = 0.6
 #: µm². A nucleus is looked into where as much of it has twice the stain by which a membrane stands out.
 _LEAST_STAINED_UM2 = 6.0
-
-
 #: Share of the disc within a ring that lies in the nucleus, or in none; less is another's that is known already.
 _LEAST_SHARE = 0.75
 

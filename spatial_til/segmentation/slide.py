@@ -40,6 +40,7 @@ from spatial_til.units import PixelSize
 _LARGE_TILES, _TRIM_TILES = 16, 8
 #: Most pixels of a side of a tile: of larger ones fewer pixels are read twice, but more memory is taken.
 _TILE_PX = 2816
+#: Flag of a slide with melanin, which its cells raise, too.
 _MELANIN = "melanin_suspected"
 #: What a pixel of a tile may take in buffers, and what each marker adds; most is never written to.
 _BYTES_A_PIXEL, _BYTES_A_MARKER = 26, 8
