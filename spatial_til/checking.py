@@ -11,7 +11,7 @@ from spatial_til.io.labels import open_labels
 from spatial_til.io.slides import open_slide, select_channels
 from spatial_til.io.tissue_model import read_tissue_model
 from spatial_til.pipeline.calls import require_markers
-from spatial_til.pipeline.divide import NO_REGION
+from spatial_til.pipeline.divide import no_region
 from spatial_til.pipeline.examples import fit_problems, panel_planes
 from spatial_til.pipeline.settings import no_picture
 from spatial_til.pipeline.tables_in import measure_cell_table
@@ -66,10 +66,10 @@ def _check_image(job: Job, image: Path, problems: list[str]) -> None:
 
 
 def _check_regions(job: Job, px: PixelSize, shape: tuple[int, int]) -> None:
-    drawn = read_annotations(job.annotations, pixel_size=px, image_shape=shape) if job.annotations else None
-    unknown = drawn is None or (drawn.tumor is None and drawn.tissue is None)
+    drawn = read_annotations(job.annotations, pixel_size=px, image_shape=shape)
+    unknown = drawn.tumor is None and drawn.tissue is None
     if unknown and not job.control and job.protocol.tumor.method == "annotation":
-        raise AnnotationError(NO_REGION)
+        raise AnnotationError(no_region(job, drawn))
 
 
 def _check_table(job: Job) -> None:

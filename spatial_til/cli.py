@@ -30,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its status: 0 all scored, 1 some slides failed, 2 unusable input."""
     _show_everything()
     options = _parser().parse_args(arguments)
+    for given in vars(options).values():
+        _require_unicode(given)
     try:
         status = options.run(options)
     except ProblemsError as error:
@@ -50,8 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         if options.debug:
             raise
-        name = type(error).__name__
-        _tell(f"internal error, please report it: {name}: {error}; run again with --debug for details")
+        from spatial_til.workers import describe  # slow to import, and hardly ever needed
+
+        told = describe(error)
+        _tell(f"{told}; run again with --debug for details" if told.startswith("internal") else told)
         status = UNUSABLE
     raise SystemExit(status)
 
@@ -59,6 +63,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _tell(problem: str) -> None:
     """Print a problem as one line: what a file brought along cannot break it or steer a terminal."""
     print("".join(c if c.isprintable() else repr(c)[1:-1] for c in problem), file=sys.stderr)
+
+
+def _require_unicode(given: object) -> None:
+    """End where a path has bytes that are no text: tables and records, in UTF-8, could not name it after hours."""
+    for path in given if isinstance(given, list) else [given]:
+        try:
+            if isinstance(path, Path):
+                str(path.absolute()).encode()
+        except UnicodeEncodeError:
+            _tell(
+                f"{path}: names of files and folders must be UTF-8: rename it, or set a UTF-8 locale (LC_ALL=C.UTF-8)"
+            )
+            raise SystemExit(UNUSABLE) from None
 
 
 def _show_everything() -> None:
@@ -335,7 +352,7 @@ def _close(summary: Summary, folder: Path) -> int:
     for line in summary.lines:
         print(line)
     for report in reports:
-        print(f"report: {report}")
+        print(f"report: {report.absolute()}")
     for failure in summary.failures:
         _tell(str(failure))
     return SOME_FAILED if summary.failures else OK

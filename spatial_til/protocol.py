@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,72 +62,71 @@ class Protocol(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Protocol:
-        seg = self.segmentation
-        if seg.min_nucleus_area_um2 >= seg.max_nucleus_area_um2:
-            msg = "segmentation.min_nucleus_area_um2 must be below max_nucleus_area_um2"
-            raise ValueError(msg)
-        if self.tumor.method == "marker" and TUMOR not in self.panel.markers:
-            msg = 'tumor.method = "marker" needs a panel entry with marker = "tumor"'
-            raise ValueError(msg)
-        if self.tumor.method == "classifier" and not self.tumor.model:
-            msg = 'tumor.method = "classifier" needs tumor.model, the path of a trained classifier'
-            raise ValueError(msg)
-        self._check_populations()
-        self._check_changes()
-        self._check_fluorescence()
-        self._check_cytoplasm()
+        problems = [
+            *self._section_problems(),
+            *self._population_problems(),
+            *self._change_problems(),
+            *self._fluorescence_problems(),
+            *self._cytoplasm_problems(),
+        ]
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
-    def _check_cytoplasm(self) -> None:
-        """Refuse cytoplasm markers that the panel does not have: they would guide nothing."""
+    def _section_problems(self) -> Iterator[str]:
+        """Tell keys that need another key."""
+        if self.segmentation.min_nucleus_area_um2 >= self.segmentation.max_nucleus_area_um2:
+            yield "segmentation.min_nucleus_area_um2 must be below max_nucleus_area_um2"
+        if self.tumor.method == "marker" and TUMOR not in self.panel.markers:
+            yield 'tumor.method = "marker" needs a panel entry with marker = "tumor"'
+        if self.tumor.method == "classifier" and not self.tumor.model:
+            yield 'tumor.method = "classifier" needs tumor.model, the path of a trained classifier'
+
+    def _cytoplasm_problems(self) -> Iterator[str]:
+        """Tell cytoplasm markers that the panel does not have: they would guide nothing."""
         known = [name for name in self.panel.roles.values() if name not in (NUCLEI, "none")]
         for name in self.segmentation.cytoplasm_markers:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
                 msg = f"segmentation.cytoplasm_markers: {name!r} is no marker of the panel"
-                raise ValueError(msg + (f"; the nearest known marker is {near[0]!r}" if near else ": take it out"))
+                yield msg + (f"; the nearest known marker is {near[0]!r}" if near else ": take it out")
 
-    def _check_fluorescence(self) -> None:
-        """Refuse `[fluorescence]` that does not fit the panel, or that nothing would come of."""
+    def _fluorescence_problems(self) -> Iterator[str]:
+        """Tell what of `[fluorescence]` does not fit the panel, or that nothing would come of."""
         given, channels = self.fluorescence, self.panel.channels
         if self.panel.modality == "brightfield" and given != Fluorescence():
-            msg = "[fluorescence] does nothing for a brightfield panel: take it out, or set panel.modality"
-            raise ValueError(msg)
+            yield "[fluorescence] does nothing for a brightfield panel: take it out, or set panel.modality"
+            return
         if given.spillover and len(given.spillover) != len(channels):
             msg = f"fluorescence.spillover must be {len(channels)} x {len(channels)}, one row and column a channel of "
-            msg += f"the panel ({', '.join(channels)}), found {len(given.spillover)} x {len(given.spillover)}"
-            raise ValueError(msg)
+            yield msg + f"the panel ({', '.join(channels)}), found {len(given.spillover)} x {len(given.spillover)}"
         if given.autofluorescence.casefold() in {name.casefold() for name in channels}:
             msg = f"fluorescence.autofluorescence {given.autofluorescence!r} is a channel of the panel: name one that "
-            msg += "carries no marker, and leave it out of [panel.channels]"
-            raise ValueError(msg)
+            yield msg + "carries no marker, and leave it out of [panel.channels]"
 
-    def _check_populations(self) -> None:
-        """Refuse `[populations]` with terms that the panel does not have, or under a standard name."""
+    def _population_problems(self) -> Iterator[str]:
+        """Tell `[populations]` with terms that the panel does not have, or under a standard name."""
         known = {*(f"{m}{sign}" for m in self.panel.markers for sign in "+-")} | ({TUMOR} & {*self.panel.markers})
         named = [m for m in self.panel.markers if m != TUMOR]
         standard = {*self._reported(), *(f"{a}+{b}+" for a in named for b in named)}
         for name, text in self.populations.items():
             if name in standard:
-                msg = f"populations.{name}: {name} is always reported and may not mean anything else: rename it"
-                raise ValueError(msg)
+                yield f"populations.{name}: {name} is always reported and may not mean anything else: rename it"
             terms = [term.strip() for term in re.split(r"[&|!()]", text) if term.strip()]
             unknown = [term for term in terms if re.sub(r"\s+(?=[+-]$)", "", term) not in known]
             if unknown or not terms:
-                msg = (
+                yield (
                     f"populations.{name}: {', '.join(unknown) or 'nothing'} is no term of this panel: "
                     f"use {', '.join(sorted(known))} with &, |, ! and brackets"
                 )
-                raise ValueError(msg)
 
-    def _check_changes(self) -> None:
-        """Refuse `longitudinal.changes_of` with a population that no slide reports: its change would be empty."""
+    def _change_problems(self) -> Iterator[str]:
+        """Tell `longitudinal.changes_of` with a population that no slide reports: its change would be empty."""
         known = {*self._reported(), *self.populations}
         unknown = ", ".join(name for name in self.longitudinal.changes_of if name not in known)
         if unknown:
             terms = ", ".join(sorted(known))
-            msg = f"longitudinal.changes_of: {unknown} is no population that slides report: use {terms}"
-            raise ValueError(msg)
+            yield f"longitudinal.changes_of: {unknown} is no population that slides report: use {terms}"
 
     def _reported(self) -> set[str]:
         """Return every population that slides may report by itself; cells that came as a table may know the tumour."""
@@ -183,16 +183,18 @@ def _annotation_of(model: Any, part: str) -> Any:
     return arguments[-1] if arguments else None
 
 
-def _problem(error: Any, where: str) -> str:
+def _problems(error: Any, where: str) -> list[str]:
+    """Return what one error of pydantic says to a user: a line each, since a check of ours may have found several."""
     location = tuple(p for p in error["loc"] if not str(p).startswith(("literal[", "tuple[", "constrained-", "float")))
     key = ".".join(str(p) for p in location) or "protocol"
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key {key!r}{_nearest(location)}"
+        return [f"{where}: unknown key {key!r}{_nearest(location)}"]
     if error["type"] == "missing":
-        return f"{where}: key {key!r} is missing: every protocol must give it"
+        return [f"{where}: key {key!r} is missing: every protocol must give it"]
     text = str(error["msg"]).removeprefix("Value error, ")
+    text = text.replace("Input should be", "must be").replace("a valid tuple", "a list in [ ]")
     found = "" if isinstance(error.get("input"), dict | BaseModel) else f", found {_shown(error.get('input'))}"
-    return f"{where}: key {key!r}: {text}{found}"
+    return [f"{where}: key {key!r}: {line}{found}" for line in text.splitlines()]
 
 
 def _shown(value: Any) -> str:
@@ -216,7 +218,7 @@ def parse_protocol(values: dict[str, Any], where: str = "protocol") -> Protocol:
     try:
         return Protocol.model_validate(values)
     except ValidationError as error:
-        problems = dict.fromkeys(_problem(e, where) for e in error.errors())
+        problems = dict.fromkeys(problem for e in error.errors() for problem in _problems(e, where))
         raise ProtocolError(list(problems)) from None
 
 
@@ -234,7 +236,9 @@ def load_protocol(path: Path) -> Protocol:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ProtocolError([f"{path}: cannot be read ({error.strerror}): give the path of a protocol"]) from None
-    except ValueError as error:  # also of UTF-8, and of a number with more digits than Python reads
+    except UnicodeDecodeError as error:
+        raise ProtocolError([f"{path}: is not valid TOML: not UTF-8 (byte {error.start}): save it as UTF-8"]) from None
+    except ValueError as error:  # also of a number with more digits than Python reads
         raise ProtocolError([f"{path}: is not valid TOML: {error}"]) from None
     except RecursionError:
         raise ProtocolError([f"{path}: is not valid TOML: it is nested too deeply"]) from None

@@ -8,7 +8,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from spatial_til.counted import counted
 
@@ -35,6 +43,11 @@ NOT_MARKERS = (NUCLEI, "cytoplasm", "none")
 #: Above this condition number channels cannot be told apart (project default; that of stains in `segmentation`).
 MAX_CONDITION = 20.0
 
+#: No dye is this dense in one colour: light would be 10⁻¹⁰ of white. A vector above it is a colour of 0 to 255.
+MAX_OD = 10.0
+#: Brightfield slides are read as 8 bits a colour.
+MAX_WHITE = 255.0
+
 NonNegative = Annotated[float, Field(ge=0)]
 
 
@@ -53,7 +66,7 @@ def check_marker(name: str) -> str:
 class Section(BaseModel):
     """A frozen table of the protocol that knows its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Vector = tuple[NonNegative, NonNegative, NonNegative]
@@ -71,7 +84,21 @@ class Stain(Section):
     vector: str | Vector
 
     _marker = field_validator("marker")(check_marker)
-    _vector = field_validator("vector", mode="before")(as_tuple)
+
+    @field_validator("vector", mode="wrap")
+    @classmethod
+    def _preset_or_densities(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """Say in one sentence what a vector is: the union's own errors are one for each of its members."""
+        try:
+            vector = read(as_tuple(value))
+        except ValidationError:
+            msg = 'must be the name of a preset, "auto", or three optical densities [r, g, b], each 0 or more'
+            raise ValueError(msg) from None
+        if not isinstance(vector, str) and max(vector) > MAX_OD:
+            msg = f"must be optical densities, not a colour: none is above {MAX_OD:g}; a colour c of 255 has the "
+            msg += "density log10(255 / c)"
+            raise ValueError(msg)
+        return vector
 
 
 class Channel(Section):
@@ -94,7 +121,17 @@ class Panel(Section):
         default_factory=dict, description="fluorescence: channel name in the file, or its index"
     )
 
-    _white = field_validator("white", mode="before")(as_tuple)
+    @field_validator("white", mode="wrap")
+    @classmethod
+    def _auto_or_color(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            white = read(as_tuple(value))
+        except ValidationError:
+            white = None
+        if white is None or (white != "auto" and not all(0 < v <= MAX_WHITE for v in white)):
+            msg = f'must be "auto", or [r, g, b], each above 0 and at most {MAX_WHITE:g}: slides have 8 bits a colour'
+            raise ValueError(msg)
+        return white
 
     @model_validator(mode="after")
     def _fits_modality(self) -> Panel:

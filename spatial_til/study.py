@@ -5,18 +5,18 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from spatial_til.chronology import date_problems
 from spatial_til.errors import ProtocolError, StudyError
 from spatial_til.io.schema import SLIDE_SCORES
 from spatial_til.model import SlideMeta
 from spatial_til.protocol import Protocol, load_protocol
+from spatial_til.sheet import SheetRow, sheet_problems, spelled_otherwise
 
 REQUIRED = ("slide_id", "patient_id", "timepoint", "image")
 KNOWN = (
@@ -147,11 +147,12 @@ def load_study(path: Path, protocol_path: Path | None = None) -> Study:
     taken = [c for c in header if c in COMPUTED]
     if taken:
         problems.append(f"column {', '.join(taken)} is one that slide_scores.csv computes: rename it in the sheet")
+    problems += spelled_otherwise(header, KNOWN)
     if not rows:
         problems.append("no rows: add one row a slide")
     jobs = [_job(row, protocols, main) for row in rows]
     problems += [p for row in rows for p in row.problems]
-    problems += _sheet_problems(rows)
+    problems += sheet_problems([SheetRow(row.line, row.text) for row in rows])
     found = [job for job in jobs if job is not None]
     metas = [job.meta for job in found if not job.control]
     if main or found:
@@ -190,7 +191,8 @@ def _header_problem(header: list[str], missing: list[str]) -> str:
     for sign, name in ((";", "semicolons"), ("\t", "tabs")):
         if len(header) == 1 and set(REQUIRED) <= {field.strip() for field in header[0].split(sign)}:
             return f"has {name} between the fields, not commas: save it as CSV with commas, and write 0.5 not 0,5"
-    return f"column {', '.join(missing)} missing in the header, found {', '.join(header)}: add it"
+    spelled = "".join(f"; {problem}" for problem in spelled_otherwise(header, missing))
+    return f"column {', '.join(missing)} missing in the header, found {', '.join(header)}: add it{spelled}"
 
 
 def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
@@ -203,6 +205,8 @@ def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
             reader.fieldnames = header
             rows: list[_Row] = []
             for values in reader:
+                if not any(cell.strip() for cell in _cells(values)):
+                    continue  # commas only, as Excel writes below a table that was longer once
                 if len(rows) >= MAX_ROWS:
                     raise StudyError([f"{path}: more than {MAX_ROWS} rows: split the study"])
                 row = _Row(reader.line_num, {k: v or "" for k, v in values.items() if k is not None}, path.parent)
@@ -219,6 +223,12 @@ def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
     if twice:
         raise StudyError([f"{path}: column {', '.join(twice)} stands twice in the header: remove one"])
     return header, rows
+
+
+def _cells(values: Mapping[str | Any, str | Any]) -> Iterator[str]:
+    """Yield every cell of a row: the reader puts those beyond the header in a list, and None where there is none."""
+    for value in values.values():
+        yield from value if isinstance(value, list) else [value or ""]
 
 
 class _Protocols:
@@ -311,29 +321,3 @@ def _meta(row: _Row, protocol: Protocol | None, control: Control) -> SlideMeta:
         response_months=row.number("response_months", above=None),
         extra={k: v for k, v in row.values.items() if k not in KNOWN},
     )
-
-
-def _sheet_problems(rows: list[_Row]) -> list[str]:
-    """Return what only shows when rows are seen together."""
-    problems = []
-    seen: dict[str, int] = {}
-    for row in rows:
-        # Names of output files: equal but for case would overwrite each other on some file systems.
-        key = row.text("slide_id").casefold()
-        if key and key in seen:
-            problems.append(
-                f"row {row.line}, column slide_id: {row.text('slide_id')!r} stands in row {seen[key]} already: "
-                "make it unique"
-            )
-        seen.setdefault(key, row.line)
-    for column in ("response", "response_months"):
-        by_patient: dict[str, set[str]] = defaultdict(set)
-        for row in rows:
-            if row.text("patient_id") and row.text(column):
-                by_patient[row.text("patient_id")].add(row.text(column))
-        problems += [
-            f"column {column}: patient {patient} has {', '.join(sorted(found))}: it must be constant per patient"
-            for patient, found in by_patient.items()
-            if len(found) > 1
-        ]
-    return problems

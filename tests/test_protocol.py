@@ -224,3 +224,47 @@ def test_cells_are_measured_again_where_the_guide_changes():
     assert parts() == parts(cytoplasm_markers=[])
     assert parts() != parts(cytoplasm_markers=["CD8"])
     assert parts(cytoplasm_markers=["CD8"]) != parts(cytoplasm_markers=["CD8"], guided_expansion_um=9.0)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_no_key_takes_what_is_not_finite(value):
+    (found,) = problems_of({"panel": PANEL, "compartments": {"inner_um": value}})
+    assert "key 'compartments.inner_um': must be" in found
+
+
+@pytest.mark.parametrize("vector", [[200, 50, 120], [0.2, 0.8], [0.2, "0.8", 0.1], [-0.1, 0.5, 0.5], 3])
+def test_a_stain_vector_is_told_in_one_sentence_what_it_must_be(vector):
+    stains = PANEL["stains"] | {"red": {"marker": "PD-L1", "vector": vector}}
+    (found,) = problems_of({"panel": PANEL | {"stains": stains}})
+    assert "key 'panel.stains.red.vector': must be" in found
+    assert "optical densities" in found
+
+
+@pytest.mark.parametrize("white", [[300, 255, 255], [0, 255, 255], "white", [255, 255], [-1, 255, 255]])
+def test_white_is_a_color_of_eight_bits(white):
+    (found,) = problems_of({"panel": PANEL | {"white": white}})
+    assert "key 'panel.white': must be \"auto\", or [r, g, b], each above 0 and at most 255" in found
+
+
+def test_contradictions_are_told_all_at_once():
+    values = {
+        "panel": PANEL,
+        "populations": {"a": "CD8+ & LAG3+", "b": " ", "CD8+": "CD8-"},
+        "segmentation": {"min_nucleus_area_um2": 400.0, "max_nucleus_area_um2": 10.0},
+        "tumor": {"method": "classifier"},
+    }
+    told = problems_of(values)
+    for words in ("populations.a", "populations.b", "populations.CD8+", "min_nucleus_area_um2", "tumor.model"):
+        assert len([problem for problem in told if words in problem]) == 1, words
+
+
+def test_a_protocol_in_another_encoding_says_so(tmp_path):
+    path = tmp_path / "protocol.toml"
+    path.write_bytes("# Färbung\n".encode("latin-1"))
+    with pytest.raises(ProtocolError, match=r"not valid TOML: not UTF-8 \(byte 3\): save it as UTF-8"):
+        load_protocol(path)
+
+
+def test_what_is_no_list_is_told_in_words_of_toml():
+    (found,) = problems_of({"panel": PANEL, "longitudinal": {"timepoints": "baseline"}})
+    assert "must be a list in [ ], found 'baseline'" in found

@@ -3,6 +3,7 @@
 import pytest
 
 from spatial_til.errors import StudyError
+from spatial_til.repeated import repeated_slides
 from spatial_til.study import load_study, single
 
 PROTOCOL = """
@@ -168,3 +169,52 @@ def test_one_image_makes_a_study_of_its_own(folder):
     alone = single(folder / "ä b.ome.tif", study.protocol, pixel_size_um=0.5)
     assert alone.jobs[0].slide_id == "__b"
     assert alone.jobs[0].meta.timepoint == "baseline"
+
+
+def test_rows_of_commas_alone_are_no_slides(folder):
+    study = load_study(sheet(folder, "s1,P1,baseline,a.tif", ",,,", "s2,P2,baseline,a.tif", " , ,,", ",,,,,,"))
+    assert [job.slide_id for job in study.jobs] == ["s1", "s2"]
+    assert "row 4, column image" in problems_of(sheet(folder, "s1,P1,baseline,a.tif", ",,,", "s2,P2,baseline,"))
+
+
+@pytest.mark.parametrize("spelled", ["Batch", "BATCH", " batch_"])
+def test_a_known_column_in_other_letters_is_not_carried_through_as_another(folder, spelled):
+    text = problems_of(sheet(folder, "s1,P1,baseline,a.tif,run1", header=f"{HEADER},{spelled}"))
+    assert f"column {spelled.strip()!r} is spelled 'batch' here: rename it" in text
+
+
+def test_a_required_column_in_other_letters_is_named(folder):
+    text = problems_of(sheet(folder, "s1,P1,baseline,a.tif", header="Slide ID,patient_id,timepoint,image"))
+    assert "column slide_id missing" in text
+    assert "column 'Slide ID' is spelled 'slide_id' here" in text
+
+
+@pytest.mark.parametrize(
+    ("column", "rows"),
+    [
+        ("patient_id", ("s1,P1,baseline,a.tif,L1", "s2,p1,progression,a.tif,L1")),
+        ("lesion", ("s1,P1,baseline,a.tif,L1", "s2,P1,progression,a.tif,l1")),
+    ],
+)
+def test_labels_that_differ_by_case_alone_are_one_label_mistyped(folder, column, rows):
+    text = problems_of(sheet(folder, *rows, header=f"{HEADER},lesion"))
+    assert f"column {column}: labels must not differ by case alone" in text
+    assert "in row 2" in text
+    assert "in row 3" in text
+
+
+def test_one_slide_named_twice_is_told(folder):
+    (folder / "b.tif").write_bytes(b"")
+    (folder / "one.geojson").write_text("{}")
+    study = load_study(
+        sheet(
+            folder,
+            "s1,P1,baseline,a.tif,",
+            "s2,P1,on_treatment,./a.tif,",
+            "s3,P1,progression,a.tif,one.geojson",
+            "s4,P2,baseline,b.tif,",
+            header=f"{HEADER},annotation",
+        )
+    )
+    (told,) = repeated_slides(study.jobs)
+    assert told.startswith("a.tif in the same regions is scored as s1, s2: ")

@@ -9,7 +9,9 @@ from spatial_til.batch.estimate import estimate
 from spatial_til.checking import model_problems, slide_problems
 from spatial_til.counted import counted
 from spatial_til.errors import SpatialTilError
-from spatial_til.pipeline.settings import population_problems, stain_problems
+from spatial_til.pipeline.settings import network_problems, population_problems, stain_problems
+from spatial_til.pipeline.threshold import frozen_problems
+from spatial_til.repeated import repeated_slides
 from spatial_til.study import Study, load_study
 
 
@@ -26,7 +28,10 @@ def panel_problems(study: Study) -> list[str]:
     protocols = {id(job.protocol): job.protocol for job in study.jobs}
     imaged = {id(job.protocol) for job in study.jobs if job.cells is None}
     problems = [p for name, protocol in protocols.items() if name in imaged for p in stain_problems(protocol)]
-    problems += [p for protocol in protocols.values() for p in population_problems(protocol)]
+    problems += [p for name, protocol in protocols.items() if name in imaged for p in network_problems(protocol)]
+    problems += [
+        p for protocol in protocols.values() for p in (*population_problems(protocol), *frozen_problems(protocol))
+    ]
     return list(dict.fromkeys(problems))
 
 
@@ -59,6 +64,7 @@ def check_study(
     lines = [
         f"{counted(len(study.jobs), 'slide')} of {counted(len(patients), 'patient')}",
         f"protocol fingerprint {fingerprint}",
+        *repeated_slides(study.jobs),
         counted(len(problems), "problem") if problems else "no problems",
     ]
     if with_estimate:

@@ -18,6 +18,7 @@ from spatial_til.io.tables import dictionary_text, write_table
 from spatial_til.pipeline.compare import Comparison
 from spatial_til.pipeline.rows import threshold_row
 from spatial_til.pipeline.threshold import Pool, PoolResult
+from spatial_til.repeated import repeated_slides
 from spatial_til.study import Study
 
 TABLES = (
@@ -104,6 +105,7 @@ def summary(run: Run, study: Study, comparison: Comparison, scored: Sequence[Sco
     missing = len(study.jobs) - len(scored) - len(failures) - controls
     lines = [_patient_line(row) for row in comparison.patients]
     lines += run.notes
+    lines += repeated_slides(study.jobs)
     lines += CAVEATS
     lines.append(
         f"{counted(len(scored), 'slide')} scored, {len(failures)} failed" + (f", {missing} not yet" if missing else "")

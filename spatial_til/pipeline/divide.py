@@ -34,11 +34,20 @@ class Regions:
     notes: tuple[str, ...]
 
 
-#: What is wrong with a slide of whose tumour nothing is known.
-NO_REGION = (
-    "neither `Tumor` nor `Tissue` is annotated and tumor.method is annotation: "
-    "draw the tumour, or set tumor.method to marker or classifier"
-)
+def no_region(job: Job, drawn: Annotations) -> str:
+    """Say that nothing is known of a slide's tumour, and what was found instead of one."""
+    if not job.annotations:
+        found = "no annotation file"
+    elif drawn.ignored_classes:
+        found = f"classes {', '.join(drawn.ignored_classes)}"
+    elif drawn.exclude is not None or drawn.no_margin is not None:
+        found = "regions to leave out only"
+    else:
+        found = "no region with a class"
+    return (
+        f"neither `Tumor` nor `Tissue` is annotated and tumor.method is annotation, found {found}: "
+        "draw the tumour as an area of the class Tumor, or set tumor.method to marker or classifier"
+    )
 
 
 def find_regions(
@@ -86,7 +95,7 @@ def find_regions(
         found = _from_examples(job, measured, tissue)
         tumor, flags, notes = found[0], [*flags, *found[1]], [*notes, *found[2]]
     elif tumor is None and drawn.tissue is None:
-        msg = f"{job.slide_id}: {NO_REGION}"
+        msg = f"{job.slide_id}: {no_region(job, drawn)}"
         raise AnnotationError(msg)
     elif tumor is not None:
         box = measured.image_box

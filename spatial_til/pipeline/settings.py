@@ -10,6 +10,7 @@ from spatial_til.metrics.pooling import PoolingKeys
 from spatial_til.metrics.populations import parse_population
 from spatial_til.protocol import Protocol
 from spatial_til.segmentation.brightfield import start_vector
+from spatial_til.segmentation.networks import weights_problem
 from spatial_til.segmentation.settings import Channel, MeasureSettings, NucleusSettings, Stain
 from spatial_til.segmentation.stains import check_stains
 
@@ -49,6 +50,13 @@ def stain_problems(protocol: Protocol) -> list[str]:
     except ProtocolError as error:
         return [p if p.startswith("panel.") else f"panel.stains: {p}" for p in error.problems]
     return []
+
+
+def network_problems(protocol: Protocol) -> list[str]:
+    """Return why a network cannot find nuclei with this protocol: it has no weights."""
+    seg = protocol.segmentation
+    problem = None if seg.method == "watershed" else weights_problem(seg.method, seg.weights)
+    return [problem] if problem else []
 
 
 def population_problems(protocol: Protocol) -> list[str]:

@@ -22,6 +22,7 @@ from spatial_til.io.tables import read_table
 from spatial_til.model import Threshold
 from spatial_til.pipeline.measure import settings_text
 from spatial_til.pipeline.settings import measure_settings
+from spatial_til.protocol import Protocol
 from spatial_til.protocol_sections import Marker
 from spatial_til.segmentation.positivity import score_columns, score_of
 from spatial_til.segmentation.thresholds import draw_cells, find_threshold
@@ -204,16 +205,34 @@ def _stain_verified(
     return alone.threshold is not None
 
 
+def frozen_problems(protocol: Protocol) -> list[str]:
+    """Return which cut-offs that a protocol takes from an earlier run cannot be read, before anything is measured."""
+    problems: list[str] = []
+    for marker in protocol.panel.markers:
+        path = protocol.marker(marker).thresholds_from
+        try:
+            if path and not _rows_of(path, marker):
+                problems.append(f"markers.{marker}.thresholds_from: {path} has no row for {marker}: give one that has")
+        except ProtocolError as error:
+            problems += error.problems
+    return problems
+
+
+def _rows_of(path: str, marker: str) -> list[dict[str, str]]:
+    """Return a marker's rows of a thresholds.csv; a reader's cut-off is of one slide, not of the batch."""
+    try:
+        return [row for row in read_table(Path(path)) if row["marker"] == marker and not row.get("slide_id")]
+    except (OSError, KeyError, CellTableError):
+        problem = f"markers.{marker}.thresholds_from: {path} is no thresholds.csv that can be read: correct the path"
+        raise ProtocolError([problem]) from None
+
+
 def _frozen(path: str, batch: str, marker: str) -> float | None:
     """Return the cut-off of an earlier thresholds.csv: of the same batch, or the only one of the marker."""
     if not path:
         return None
     where = f"markers.{marker}.thresholds_from"
-    try:
-        # A reader's cut-off is of one slide, not of the batch.
-        rows = [row for row in read_table(Path(path)) if row["marker"] == marker and not row.get("slide_id")]
-    except (OSError, KeyError, CellTableError):
-        raise ProtocolError([f"{where}: {path} is no thresholds.csv that can be read: correct the path"]) from None
+    rows = _rows_of(path, marker)
     same = [row for row in rows if row["batch"] == batch] or rows
     if len(same) != 1:
         found = ", ".join(row["batch"] for row in rows) or "none"

@@ -22,7 +22,15 @@ def open_review(root: Path, slide_id: str | None = None, reader: str | None = No
         Name under which corrections are kept; asked for in the window where it is not given.
     blinded
         Show case numbers in a shuffled order, nothing of patient, time and files.
+
+    Raises
+    ------
+    SpatialTilError
+        Where there is no screen to open a window on.
     """
+    from spatial_til.plugin.screen import require_screen
+
+    require_screen()
     from spatial_til.plugin.widgets.window import run_window
 
     run_window(root, slide_id, reader, blinded=blinded)

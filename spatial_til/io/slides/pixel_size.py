@@ -25,6 +25,8 @@ UM_PER_UNIT = {
 }  # fmt: skip
 PLAUSIBLE_UM = (0.05, 5.0)
 POSSIBLE_UM = (1e-3, 1e3)  # beyond that a number is damage or another unit, whatever the microscope
+#: The side of a cell: a picture with larger pixels shows none, and is a number in another unit or a label picture.
+LARGEST_UM = 10.0
 CONFLICT = 0.05  # two sources may differ by rounding and nominal values, not by more
 COARSE_UM = 0.6
 ISOTROPIC = 1e-3  # a difference this small is rounding
@@ -76,7 +78,7 @@ def choose_pixel_size(
     Raises
     ------
     SlideError
-        The sheet's value is no size of a pixel.
+        The sheet's value is no size of a pixel, or no cell can be seen at this size.
     """
     stated = sources[0].size if sources else None
     flags = []
@@ -90,6 +92,10 @@ def choose_pixel_size(
         size = stated
     if size is None:
         return None, ()
+    if max(size.x_um, size.y_um) > LARGEST_UM:
+        msg = f"pixels must be smaller than a cell ({LARGEST_UM:g} µm), found {size.x_um:g} x {size.y_um:g} µm: give "
+        msg += "their size in µm (500 nm are 0.5 µm) as pixel_size_um in the study sheet, or as --pixel-size."
+        raise SlideError(msg)
     if (override_um is None and any(differ(size, s.size, CONFLICT) for s in sources)) or not is_plausible(size):
         flags.append("pixel_size_conflict")
     if stated is not None and differ(stated, size, ISOTROPIC):

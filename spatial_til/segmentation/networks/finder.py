@@ -54,10 +54,8 @@ def find_nuclei_with(method: str, weights: str) -> NucleusFinder:
     if method not in METHODS:
         msg = f"segmentation.method must be one of {', '.join(METHODS)} for a network, found {method!r}"
         raise ProtocolError([msg])
-    if not weights or not os.path.exists(weights):  # noqa: PTH110  kernels hold no path objects
-        found = f"found nothing at {weights}" if weights else "found none"
-        msg = f"segmentation.weights must name the weights of {method}, {found}: give the path of your own model"
-        raise ProtocolError([msg])
+    if problem := weights_problem(method, weights):
+        raise ProtocolError([problem])
     package, load = METHODS[method]
     label, lock = load(_required(method, package), weights), Lock()
 
@@ -72,6 +70,14 @@ def find_nuclei_with(method: str, weights: str) -> NucleusFinder:
         return labels.astype(np.int32)
 
     return find
+
+
+def weights_problem(method: str, weights: str) -> str | None:
+    """Return why a network has no weights to run with; told before hours of a study, without its package."""
+    if weights and os.path.exists(weights):  # noqa: PTH110  kernels hold no path objects
+        return None
+    found = f"found nothing at {weights}" if weights else "found none"
+    return f"segmentation.weights must name the weights of {method}, {found}: give the path of your own model"
 
 
 def scaled_plane(nuclear: NDArray[Any], typical: float) -> NDArray[np.float32]:
