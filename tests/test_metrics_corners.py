@@ -455,6 +455,12 @@ def test_a_change_without_an_interval_is_told_as_a_factor_alone():
     assert _times(Value(1.0, 0.5, 1.5)) == "× 2, interval 1.4 to 2.8"
 
 
+def test_an_interval_that_leaves_out_no_change_does_not_read_as_if_it_ended_there():
+    assert _times(Value(0.5, 0.02, 1.0)) == "× 1.4, interval 1.014 to 2"
+    assert _times(Value(-0.5, -1.0, -0.005)) == "× 0.71, interval 0.5 to 0.997"
+    assert _times(Value(0.0, -1.0, 1.0)) == "× 1, interval 0.5 to 2"
+
+
 @pytest.mark.parametrize("origin", [(-5000.0, -300.0), (0.0, 0.0), (1e6, 2e5)])
 def test_neighbours_do_not_depend_on_where_the_origin_is(origin):
     points, queries = np.split(np.random.default_rng(5).integers(0, 800, (600, 2)).astype(float), 2)

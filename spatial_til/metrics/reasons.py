@@ -85,9 +85,13 @@ def _at_least(change: Value) -> str:
 
 
 def _factor(log2_change: float) -> str:
-    """Return two significant digits, never in powers of ten for the factors met in tissue."""
+    """Return two significant digits, never in powers of ten for the factors met in tissue.
+
+    No change, × 1, is told from nearly none: on which side of 1 an interval ends is what it is read for.
+    """
     factor = 2.0**log2_change
-    return f"{factor:.0f}" if factor >= 100 else f"{factor:.2g}"
+    text = f"{factor:.0f}" if factor >= 100 else f"{factor:.2g}"
+    return f"{factor:.3f}" if text == "1" and log2_change != 0 else text
 
 
 def _density(per_mm2: float) -> str:
