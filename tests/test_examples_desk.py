@@ -7,7 +7,9 @@ import pytest
 
 from spatial_til.errors import SpatialTilError, TrainingError
 from spatial_til.io.annotations.strokes import read_strokes
+from spatial_til.io.stain_planes import read_stain_planes
 from spatial_til.io.tissue_model import read_tissue_model
+from spatial_til.pipeline.examples import tumor_of_slide
 from spatial_til.pipeline.training import strokes_in, train
 from spatial_til.plugin.desk import Desk, compute
 from spatial_til.plugin.example_picture import (
@@ -25,7 +27,8 @@ from spatial_til.protocol_sections import Tumor
 from spatial_til.review.events import RegionEdit
 from spatial_til.review.session import Cancelled, open_session
 from spatial_til.run_record import jobs_from_record
-from spatial_til.segmentation.examples.classifier import classify_box
+from spatial_til.segmentation.examples.classifier import classify_box, classify_slide
+from spatial_til.segmentation.examples.on_slide import on_slide
 from tests.scored_folder import PX, TUMOR
 from tests.stained import write_stains
 
@@ -132,6 +135,26 @@ def test_the_picture_is_the_probability_where_one_looks(examples):
     assert settings["translate"] == (2.0, 2.0)  # the middle of the first square
     assert data[0].shape == (rows, cols)
     assert np.array_equal(data[0][10:300, 20:30], fine[10:300, 20:30])
+
+
+def test_the_viewer_and_a_batch_see_the_same_of_a_slide_that_teaches(examples, stained, tmp_path):
+    """The model is stored and read, the stains are read by channel, tiles are others: the same to the last digit."""
+    learned = paint(examples)
+    assert learned.on_slide.border is not None
+    keys = Tumor(bandwidth_um=20.0, model=str(save_model(learned.lesson, tmp_path / "tumor.json")))
+    stored = examples.folder.stains("A_base")
+    theirs, trained = tumor_of_slide(stored, keys, learned.lesson.tissue)
+    ours = find(learned, keys)
+    assert ours.taught > 0.5
+    assert (theirs.taught, theirs.unlike) == (ours.taught, ours.unlike)
+    assert theirs.found.region.equals(ours.found.region)
+    planes = read_stain_planes(stored, trained.model.channels)
+    there = on_slide(trained.model, planes, learned.inside).model
+    probability, _ = classify_slide(planes, there, learned.inside, wanted=0, tile_squares=100)
+    rows, cols = learned.inside.shape
+    seen = classify_box(learned.planes, learned.on_slide, (0, rows, 0, cols)).probability[0]
+    assert np.array_equal(probability[learned.inside], seen[learned.inside])
+    assert "taught anew" in accept_reason(learned.trained, ours, keys)
 
 
 def test_colours_are_clear_off_tissue_and_at_even_odds():

@@ -13,7 +13,7 @@ from spatial_til.segmentation.examples.classifier import (
     squares_shape,
 )
 from spatial_til.segmentation.examples.features import feature_names, features_of, support_px
-from spatial_til.segmentation.examples.planes import StainPlanes, averaged, levels_of, reference_intensity
+from spatial_til.segmentation.examples.planes import StainPlanes, levels_of, reference_intensity
 from spatial_til.units import PixelSize
 
 PX = PixelSize(2.0, 2.0)
@@ -67,8 +67,20 @@ def test_strands_and_spots_are_told_apart():
 
 
 def test_fluorescence_levels_follow_the_square_root_of_intensity():
-    planes = np.array([[[0.0, 25.0, 100.0, 60000.0]]], dtype=np.float16)
-    assert levels_of(planes, (100.0,)).tolist() == [[[0, 64, 128, 511]]]
+    for intensity, level in ((0.0, 0), (25.0, 64), (100.0, 128), (60000.0, 511)):
+        assert (levels_of(np.full((1, 3, 70), intensity, np.float16), (100.0,)) == level).all()
+
+
+def test_levels_are_the_root_of_the_average_to_the_last_digit():
+    """Rows are taken in strips: as if at once, in numpy, at every edge and where intensities are beyond the scale."""
+    noise = np.random.default_rng(7).gamma(2.0, 3000.0, (2, 131, 67)).astype(np.float16)
+    framed = np.pad(noise.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
+    down = framed[:, :-2] + 2 * framed[:, 1:-1] + framed[:, 2:]
+    mean = (down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]) / np.float32(16)
+    share = mean / np.array([[[431.7]], [[2000.0]]], np.float32)
+    expected = np.minimum(np.round(128 * np.sqrt(share)), 511)
+    assert 511 in expected
+    assert np.array_equal(levels_of(noise, (431.7, 2000.0)), expected)
 
 
 def test_a_slide_exposed_otherwise_looks_the_same_up_to_a_factor_of_two():
@@ -147,7 +159,7 @@ def test_dim_noise_is_averaged_before_the_root_is_taken_and_the_same_in_every_bo
     """Of intensities that are 0 or 100 by chance the root averages 5; of averages it comes near the root of 50."""
     random = np.random.default_rng(6)
     noise = (100.0 * random.integers(0, 2, (2, 120, 140))).astype(np.float16)
-    root = np.sqrt(averaged(noise).astype(float)).mean()
+    root = levels_of(noise, (100.0, 100.0)).mean() * np.sqrt(100) / 128
     assert np.sqrt(noise.astype(float)).mean() < 5.1
     assert 6.7 < root < np.sqrt(50)
     planes = StainPlanes(noise, ("nuclei", "tumor"), "fluorescence", PX)

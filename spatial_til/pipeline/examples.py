@@ -16,6 +16,7 @@ from spatial_til.io.stain_planes import read_stain_planes
 from spatial_til.io.tissue_model import TrainedModel, read_tissue_model
 from spatial_til.protocol_panel import NUCLEI, TUMOR, Panel
 from spatial_til.protocol_sections import Tumor
+from spatial_til.segmentation.examples.anew import LEAST, MOST_CHANGED, SURE, Reason
 from spatial_til.segmentation.examples.classifier import (
     MAX_UNLIKE,
     TissueModel,
@@ -23,8 +24,9 @@ from spatial_til.segmentation.examples.classifier import (
     square_size,
     squares_shape,
 )
+from spatial_til.segmentation.examples.on_slide import on_slide
 from spatial_til.segmentation.examples.planes import PLANE_UM, StainPlanes
-from spatial_til.segmentation.examples.strength import MAX_STRENGTH, even_out
+from spatial_til.segmentation.examples.strength import MAX_STRENGTH
 from spatial_til.segmentation.tissue import mask_of
 
 #: Stains that are looked at unless others are asked for: what is measured in the tumour must not decide where it is.
@@ -39,7 +41,8 @@ class FoundTumor:
 
     `unlike` is the share of tissue that is; `exposed` are channels more than twice, or less than half, as bright.
     In brightfield `strength` says how many times as strongly each stain is seen as on the slides learned from, and
-    `doubtful` which could not be evened out.
+    `doubtful` which could not be evened out. In fluorescence `taught` is the share of the tissue looked at that taught
+    the model anew, and `untaught` why none did; None and empty elsewhere.
     """
 
     found: FoundRegion
@@ -47,6 +50,8 @@ class FoundTumor:
     exposed: tuple[str, ...] = ()
     strength: tuple[float, ...] = ()
     doubtful: tuple[str, ...] = ()
+    taught: float | None = None
+    untaught: Reason = ""
 
     @property
     def is_unlike(self) -> bool:
@@ -65,7 +70,8 @@ def find_tumor_by_model(
 ) -> FoundTumor:
     """Return the tumour of one slide: where its probability, smoothed, is at least one half, cleaned by size.
 
-    A brightfield slide is found by the model brought to the strength it is stained in (`even_out`).
+    A brightfield slide is found by the model brought to the strength it is stained in (`even_out`), a fluorescence
+    slide by the model that it teaches (`taught_by_slide`).
 
     Parameters
     ----------
@@ -80,9 +86,9 @@ def find_tumor_by_model(
     """
     square = square_size(planes.pixel_size)
     inside = mask_of(tissue, squares_shape(planes), square)
-    evened = even_out(trained.model, planes, inside)
+    here = on_slide(trained.model, planes, inside)
     probability, unlike = classify_slide(
-        planes, evened.model, inside, wanted=trained.tumor_index, tile_squares=tile_squares, on_tile=on_tile
+        planes, here.model, inside, wanted=trained.tumor_index, tile_squares=tile_squares, on_tile=on_tile
     )
     found = likely_region(
         probability,
@@ -94,7 +100,10 @@ def find_tumor_by_model(
     )
     model = trained.model
     exposed = planes.too_unlike(model.channels, model.references)
-    return FoundTumor(found, unlike, exposed, evened.strength, evened.doubtful)
+    if here.evened is not None:
+        return FoundTumor(found, unlike, exposed, here.evened.strength, here.evened.doubtful)
+    taught = (here.taught.share, here.taught.reason) if here.taught else (None, "")
+    return FoundTumor(found, unlike, exposed, (), (), *taught)
 
 
 def tumor_of_slide(stored: Path, keys: Tumor, tissue: MultiPolygon) -> tuple[FoundTumor, TrainedModel]:
@@ -163,6 +172,20 @@ def doubtful_words(channels: Sequence[str]) -> str:
     )
 
 
+def taught_words(tumor: FoundTumor) -> str:
+    """Return whether a fluorescence slide taught the model anew, and why not; nothing in brightfield."""
+    why = {
+        "unlike": f"more than {100 * MAX_UNLIKE:g} % of its tissue is unlike anything the model learned from",
+        "scarce": f"it is sure of a class on less than {100 * LEAST:g} % of the tissue",
+        "changed": f"the share of a class would change by more than {100 * MOST_CHANGED:g} %",
+    }
+    if tumor.untaught:
+        return f"the model is used as it was learned and not taught by the slide: {why[tumor.untaught]}"
+    if tumor.taught is None:
+        return ""
+    return f"the model was taught anew by the {100 * tumor.taught:.0f} % of the tissue it was {100 * SURE:g} % sure of"
+
+
 def notes_on(tumor: FoundTumor, trained: TrainedModel) -> list[str]:
     """Return in words how far to trust a tumour that was found by a model."""
     held = "; ".join(f"{100 * h.accuracy:.0f} % of held-out {h.by} found right" for h in trained.training.held_out)
@@ -173,6 +196,7 @@ def notes_on(tumor: FoundTumor, trained: TrainedModel) -> list[str]:
     notes += [exposed_words(tumor.exposed)] if tumor.exposed else []
     notes += [strength_words(trained.model.channels, tumor.strength)] if tumor.strength else []
     notes += [doubtful_words(tumor.doubtful)] if tumor.doubtful else []
+    notes += [taught_words(tumor)] if taught_words(tumor) else []
     measured = [name for name in trained.model.channels if name not in DEFAULT_CHANNELS]
     if measured:
         notes.append(f"the model also looks at {', '.join(measured)}, which so decide in part where they are counted")

@@ -6,7 +6,7 @@ import math
 
 from spatial_til.counted import counted
 from spatial_til.io.tissue_model import HeldOutRecord, TrainedModel
-from spatial_til.pipeline.examples import FoundTumor, doubtful_words, exposed_words, strength_words
+from spatial_til.pipeline.examples import FoundTumor, doubtful_words, exposed_words, strength_words, taught_words
 from spatial_til.protocol_sections import Tumor
 from spatial_til.segmentation.examples.classifier import MAX_UNLIKE
 from spatial_til.units import UM2_PER_MM2, mm2
@@ -67,11 +67,12 @@ def accept_reason(trained: TrainedModel, found: FoundTumor, keys: Tumor) -> str:
     """Return where an accepted tumour comes from, for the record."""
     strokes = sum(trained.training.strokes.values())
     stained = f"; {strength_words(trained.model.channels, found.strength)}" if found.strength else ""
+    taught = f"; {taught_words(found)}" if taught_words(found) else ""
     return (
         f"tumour by example: {counted(strokes, 'stroke')} of {', '.join(trained.model.classes)} seen in "
         f"{', '.join(trained.model.channels)}; {accuracy_words(trained)}; {100 * found.unlike:.2g} % of tissue unlike "
         f"them; smoothed by {keys.bandwidth_um:g} µm, islands below {keys.min_area_mm2:g} mm² dropped, holes below "
-        f"{keys.max_hole_mm2:g} mm² filled{stained}"
+        f"{keys.max_hole_mm2:g} mm² filled{stained}{taught}"
     )
 
 

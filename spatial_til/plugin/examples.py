@@ -27,8 +27,8 @@ from spatial_til.pipeline.training import learn, stains_of, stored_stains, train
 from spatial_til.protocol_sections import Tumor
 from spatial_til.review.session import Cancelled, Session
 from spatial_til.segmentation.examples.classifier import TissueModel, square_size, squares_shape
+from spatial_til.segmentation.examples.on_slide import on_slide
 from spatial_til.segmentation.examples.planes import StainPlanes
-from spatial_til.segmentation.examples.strength import even_out
 from spatial_til.segmentation.examples.strokes import STROKE_UM, Stroke, stroke_along
 from spatial_til.segmentation.tissue import mask_of
 from spatial_til.units import PixelSize
@@ -53,7 +53,7 @@ class Lesson:
 class Learned:
     """A model, and the stains and squares of tissue of the open slide, on which it is tried.
 
-    `on_slide` is the model at the strength the slide is stained in.
+    `on_slide` is the model as it is used on the slide: at its strength, or taught by it.
     """
 
     lesson: Lesson
@@ -199,7 +199,7 @@ class Examples:
         trained = learn(stained, lesson.strokes, lesson.channels, step)
         planes = self._planes(lesson.slide_id)
         inside = mask_of(lesson.tissue, squares_shape(planes), square_size(planes.pixel_size))
-        return Learned(lesson, trained, planes, inside, even_out(trained.model, planes, inside).model)
+        return Learned(lesson, trained, planes, inside, on_slide(trained.model, planes, inside).model)
 
     def _planes(self, slide_id: str) -> StainPlanes:
         kept = self._stained  # of the slide open now: what a thread read for another one goes with it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 WEIGHT = 64
 
 
+@lru_cache(maxsize=64)
 def gaussian_weights(sigma_px: float) -> NDArray[np.int32]:
     """Return an odd number of symmetric integer weights that sum to 64.
 
@@ -21,11 +23,13 @@ def gaussian_weights(sigma_px: float) -> NDArray[np.int32]:
     """
     radius = max(int(np.ceil(2.5 * sigma_px)), 0)
     at = np.arange(-radius, radius + 1)
-    weights = np.exp(-0.5 * (at / max(sigma_px, 1e-6)) ** 2)
-    whole = np.round(weights / weights.sum() * WEIGHT).astype(np.int32)
+    bell = np.exp(-0.5 * (at / max(sigma_px, 1e-6)) ** 2)
+    whole = np.round(bell / bell.sum() * WEIGHT).astype(np.int32)
     whole[radius] += WEIGHT - int(whole.sum())
     keep = int(np.flatnonzero(whole)[-1]) - radius
-    return np.asarray(whole[radius - keep : radius + keep + 1])
+    weights = np.asarray(whole[radius - keep : radius + keep + 1])
+    weights.setflags(write=False)  # the same array is returned again
+    return weights
 
 
 def smooth(plane: NDArray[Any], sigma_px: float, scale: int, *, out: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -17,8 +17,21 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray
-from spatial_til.segmentation.examples.features import RESPONSES, SCALES_UM, SQUARE_PX, features_of, support_px
-from spatial_til.segmentation.examples.planes import StainPlanes, averaged, levels_of
+from spatial_til.segmentation.examples.features import (
+    RESPONSES,
+    SCALES_UM,
+    SQUARE_PX,
+    features_of,
+    levels_in,
+    support_px,
+)
+from spatial_til.segmentation.examples.halfway import (
+    Border,
+    beside_borders,
+    drawn_halfway,
+    reach_squares,
+)
+from spatial_til.segmentation.examples.planes import StainPlanes, levels_of
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.tiles import tile_grid
 from spatial_til.units import PixelSize
@@ -71,6 +84,8 @@ class TissueModel:
         (features,) range of each feature in training.
     painted
         What slides are brought to the strength of, in brightfield.
+    border
+        How borders are drawn on the one slide that this model is for; None for a model of any slide.
     """
 
     modality: str
@@ -83,6 +98,7 @@ class TissueModel:
     low: NDArray[np.int16]
     high: NDArray[np.int16]
     painted: Painted | None = None
+    border: Border | None = None
 
 
 class TissueMap(NamedTuple):
@@ -118,6 +134,15 @@ def squares_shape(planes: StainPlanes) -> tuple[int, int]:
     return rows // SQUARE_PX, cols // SQUARE_PX
 
 
+def tissue_corners(inside: NDArray[np.bool_], side: int, most: int) -> list[tuple[int, int]]:
+    """Return the first square of boxes with tissue, `side` squares wide, at most so many, spread over the slide."""
+    rows, cols = inside.shape
+    corners = [(r, c) for r in range(0, rows, side) for c in range(0, cols, side)]
+    corners = [(r, c) for r, c in corners if inside[r : r + side, c : c + side].any()]
+    chosen = np.unique(np.linspace(0, len(corners) - 1, min(most, len(corners))).round().astype(int))
+    return [corners[k] for k in chosen]
+
+
 def features_in(
     planes: StainPlanes,
     channels: tuple[str, ...],
@@ -134,7 +159,7 @@ def features_in(
     row0, row1, col0, col1 = (SQUARE_PX * n for n in box)
     read = (max(row0 - halo, 0), min(row1 + halo, rows), max(col0 - halo, 0), min(col1 + halo, cols))
     pixels = planes.select(channels)[:, read[0] : read[1], read[2] : read[3]]
-    levels = levels_of(averaged(pixels), planes.references(channels, references))
+    levels = levels_of(pixels, planes.references(channels, references))
     found = features_of(levels, planes.pixel_size, scratch)
     top, left = (row0 - read[0]) // SQUARE_PX, (col0 - read[2]) // SQUARE_PX
     return found[:, top : top + box[1] - box[0], left : left + box[3] - box[2]]
@@ -154,15 +179,36 @@ def classify_box(
     scratch
         Memory for one box after the other.
     """
-    features = features_in(planes, model.channels, model.references, box, scratch)
-    shape = (box[1] - box[0], box[3] - box[2])
-    probability = np.empty((len(model.classes), *shape), dtype=np.float32)
-    unlike = np.empty(shape, dtype=np.bool_)
+    read = box if model.border is None else _wider(box, planes)
+    features = features_in(planes, model.channels, model.references, read, scratch)
+    probability, unlike = classify(features, model)
+    square = square_size(planes.pixel_size)
+    if model.border is not None:
+        tissue = model.border.tissue[read[0] : read[1], read[2] : read[3]]
+        levels = levels_in(features, len(model.channels))
+        beside = list(beside_borders(probability, levels, tissue, square.mean_um))
+        probability = drawn_halfway(probability, beside, model.border.precision)
+    cut = np.s_[..., box[0] - read[0] : box[1] - read[0], box[2] - read[2] : box[3] - read[2]]
+    return TissueMap(probability[cut], unlike[cut], box[0], box[2], square)
+
+
+def _wider(box: tuple[int, int, int, int], planes: StainPlanes) -> tuple[int, int, int, int]:
+    """Return a box and what has a say in its borders, from an even row and column."""
+    reach = reach_squares(square_size(planes.pixel_size).mean_um)
+    rows, cols = squares_shape(planes)
+    row0, col0 = (2 * (max(n - reach, 0) // 2) for n in (box[0], box[2]))
+    return row0, min(box[1] + reach, rows), col0, min(box[3] + reach, cols)
+
+
+def classify(features: NDArray[np.int16], model: TissueModel) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the probability (classes, rows, cols) of squares by their features, and which are unlike the training."""
+    probability = np.empty((len(model.classes), *features.shape[1:]), dtype=np.float32)
+    unlike = np.empty(features.shape[1:], dtype=np.bool_)
     margin = RANGE_MARGIN * (model.high.astype(np.float64) - model.low)
     low, high = np.ceil(model.low - margin), np.floor(model.high + margin)  # of whole numbers, so whole as well
     low, high = (np.clip(bound, -32768, 32767).astype(np.int16) for bound in (low, high))
     _classify(features, model.look_of, model.weights, model.intercepts, low, high, probability, unlike)
-    return TissueMap(probability, unlike, box[0], box[2], square_size(planes.pixel_size))
+    return probability, unlike
 
 
 def classify_slide(

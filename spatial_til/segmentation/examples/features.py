@@ -39,6 +39,8 @@ RESPONSES = ("edge", "spot", "strand")
 TOP_LEVEL = 511
 _SMOOTH_PARTS, _SQUARE_PARTS, _POOL_PARTS = 64, 8, 8
 _TOP_SQUARE = 4095
+#: Parts of a level in `levels_in`: four squares of the highest are still below 4095.
+LEVEL_PARTS = 2
 
 
 def feature_names(channels: Sequence[str]) -> tuple[str, ...]:
@@ -52,6 +54,11 @@ def feature_names(channels: Sequence[str]) -> tuple[str, ...]:
     """
     kinds = ["level", *(f"{response} {scale:g} um" for scale in SCALES_UM for response in RESPONSES)]
     return tuple(f"{name} {kind}, {pool:g} um" for name in channels for kind in kinds for pool in POOLS_UM)
+
+
+def levels_in(features: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
+    """Return the level (channels, ...) of each channel over the narrowest neighbourhood, in halves of a level."""
+    return features[:: len(features) // channels] // np.int16(_SQUARE_PARTS * _POOL_PARTS // LEVEL_PARTS)
 
 
 def support_px(px: PixelSize) -> int:
@@ -99,7 +106,7 @@ def _responses(plane: NDArray[Any], px: PixelSize, scratch: Scratch) -> list[NDA
     found: list[NDArray[np.int16]] = []
     rows, cols = (n // SQUARE_PX for n in plane.shape)
     sums = scratch.array("sums", (rows, cols), np.int16)
-    _square_sums(plane, sums)  # the mean level of a square in quarters
+    square_sums(plane, sums)  # the mean level of a square in quarters
     means = scratch.array("means", (len(SCALES_UM), len(RESPONSES), rows, cols), np.int16)
     for k, (size, parts, scale) in enumerate(zip(_SIZES, _SIZE_PARTS, SCALES_UM, strict=True)):
         side = SQUARE_PX // size
@@ -114,8 +121,8 @@ def _responses(plane: NDArray[Any], px: PixelSize, scratch: Scratch) -> list[NDA
 
 
 @njit(cache=True, nogil=True)
-def _square_sums(plane: Any, out: Any) -> None:
-    """Write the sums of squares of two pixels."""
+def square_sums(plane: Any, out: Any) -> None:
+    """Write the sums of squares of two pixels (or of any two by two)."""
     rows, cols = out.shape
     line = np.empty(2 * cols, dtype=np.int16)
     for i in range(rows):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.model import PixelSource
@@ -30,6 +31,8 @@ TILE_PX = 512
 #: Level of the reference intensity of a fluorescence channel.
 _REFERENCE_LEVEL = 128
 _MAX_INTENSITY = 65504.0  # of float16
+#: Intensities become levels so many rows at a time, which stay in the cache.
+_STRIP_ROWS = 64
 #: A slide's brightness is evened out up to this factor; project default.
 _MAX_STRETCH = 2.0
 
@@ -143,37 +146,51 @@ class _Amounts:
         return np.moveaxis(planes[: self.table.n_planes - 1], 0, -1)
 
 
-def averaged(planes: NDArray[Any]) -> NDArray[Any]:
-    """Return intensities averaged over 3 x 3 pixels (weights 1, 2, 1 along each axis); optical density as it is.
-
-    The level of a channel is the square root of its intensity, and the root of noise is less than that of its mean.
-    Sums are taken in one order, so that a pixel has the same average in every tile.
-    """
-    if planes.dtype == np.uint8:
-        return planes
-    framed = np.pad(planes.astype(np.float32), ((0, 0), (1, 1), (1, 1)), mode="edge")
-    down = framed[:, :-2] + 2 * framed[:, 1:-1] + framed[:, 2:]
-    return np.asarray((down[:, :, :-2] + 2 * down[:, :, 1:-1] + down[:, :, 2:]) / np.float32(16))
-
-
 def levels_of(planes: NDArray[Any], references: tuple[float, ...]) -> NDArray[Any]:
     """Return planes as levels from 0 to 511: optical density in steps of 0.01, intensity by its square root.
 
     Parameters
     ----------
     planes
-        (channels, rows, cols) as `averaged`.
+        (channels, rows, cols) of a slide.
     references
         The intensity of level 128 of each channel; none for brightfield.
 
     Notes
     -----
-    The square root evens out the noise of counted light, so that dim and bright tissue weigh alike.
+    Intensities are averaged over 3 x 3 pixels first (weights 1, 2, 1 along each axis), in one order, so that a pixel
+    has the same level in every tile. The square root evens out the noise of counted light, so that dim and bright
+    tissue weigh alike; the root of noise is less than that of its mean, hence the average.
     """
     if planes.dtype == np.uint8:
         return planes
-    share = planes.astype(np.float32) / np.asarray(references, dtype=np.float32)[:, None, None]
-    return np.minimum(np.round(_REFERENCE_LEVEL * np.sqrt(share)), TOP_LEVEL).astype(np.int16)
+    count, rows, cols = planes.shape
+    levels = np.empty(planes.shape, np.int16)
+    framed = np.empty((_STRIP_ROWS + 2, cols + 2), np.float32)
+    for k in range(count):
+        for row in range(0, rows, _STRIP_ROWS):
+            strip = levels[k, row : row + _STRIP_ROWS]
+            read = np.clip(np.arange(row - 1, row + len(strip) + 1), 0, rows - 1)
+            framed[: len(read), 1:-1] = planes[k, read]
+            framed[:, 0], framed[:, -1] = framed[:, 1], framed[:, -2]
+            _level(framed, np.float32(references[k]), strip)
+    return levels
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _level(framed: Any, reference: Any, out: Any) -> None:
+    """Write the levels of intensities with one pixel around them."""
+    rows, cols = out.shape
+    down = np.empty(cols + 2, dtype=np.float32)
+    two, share = np.float32(2), np.float32(1 / 16)
+    middle, top = np.float32(_REFERENCE_LEVEL), np.float32(TOP_LEVEL)
+    for i in range(rows):
+        above, here, below, line = framed[i], framed[i + 1], framed[i + 2], out[i]
+        for j in range(cols + 2):
+            down[j] = above[j] + two * here[j] + below[j]
+        for j in range(cols):
+            mean = share * (down[j] + two * down[j + 1] + down[j + 2])
+            line[j] = np.int16(np.int32(min(np.rint(middle * np.sqrt(mean / reference)), top)))
 
 
 def reference_intensity(plane: NDArray[Any]) -> float:

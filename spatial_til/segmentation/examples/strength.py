@@ -19,7 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray
-from spatial_til.segmentation.examples.classifier import Painted, TissueModel, class_scores, features_in
+from spatial_til.segmentation.examples.classifier import (
+    Painted,
+    TissueModel,
+    class_scores,
+    features_in,
+    tissue_corners,
+)
 from spatial_til.segmentation.examples.features import POOLS_UM
 from spatial_til.segmentation.examples.planes import StainPlanes
 from spatial_til.segmentation.scratch import Scratch
@@ -152,11 +158,8 @@ def _density(root: FloatArray) -> float:
 def _spread_out(planes: StainPlanes, model: TissueModel, inside: NDArray[np.bool_]) -> NDArray[np.int16]:
     """Return the features (n, features) of squares of tissue in boxes spread over the slide."""
     rows, cols = inside.shape
-    corners = [(r, c) for r in range(0, rows, _SIDE) for c in range(0, cols, _SIDE)]
-    corners = [(r, c) for r, c in corners if inside[r : r + _SIDE, c : c + _SIDE].any()]
-    chosen = np.unique(np.linspace(0, len(corners) - 1, min(_BOXES, len(corners))).round().astype(int))
     scratch, found = Scratch(), []
-    for row, col in (corners[k] for k in chosen):
+    for row, col in tissue_corners(inside, _SIDE, _BOXES):
         box = (row, min(row + _SIDE, rows), col, min(col + _SIDE, cols))
         features = features_in(planes, model.channels, model.references, box, scratch)
         found.append(features[:, inside[box[0] : box[1], box[2] : box[3]]].T.copy())
