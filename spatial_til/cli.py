@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from spatial_til.arguments import count, folder, positive
 from spatial_til.errors import ProblemsError, SpatialTilError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands, common)
 
     demo = commands.add_parser("demo", parents=[common], help="score sample_slides/ end to end")
-    demo.add_argument("--out", type=Path, default=Path("demo_results"), metavar="DIR")
+    demo.add_argument("--out", type=folder, default=Path("demo_results"), metavar="DIR")
     _add_workers(demo)
     demo.set_defaults(run=_demo)
     return parser
@@ -125,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_scoring(commands: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
     score = commands.add_parser("score", parents=[common], help="score a study")
     score.add_argument("study", type=Path, metavar="STUDY")
-    score.add_argument("--out", type=Path, required=True, metavar="DIR")
+    score.add_argument("--out", type=folder, required=True, metavar="DIR")
     score.add_argument("--protocol", type=Path, metavar="P")
     score.add_argument("--scheduler", metavar="ADDRESS", help="a Dask cluster that does the work (shared paths)")
     score.add_argument("--rerun", choices=("all", "failed"), help="measure all again, or only what failed")
@@ -137,17 +138,17 @@ def _add_scoring(commands: argparse._SubParsersAction[_Parser], common: _Parser)
 
     slide = commands.add_parser("slide", parents=[common], help="score one image, no sheet")
     slide.add_argument("image", type=Path, metavar="IMAGE")
-    slide.add_argument("--out", type=Path, required=True, metavar="DIR")
+    slide.add_argument("--out", type=folder, required=True, metavar="DIR")
     slide.add_argument("--protocol", type=Path, metavar="P")
     slide.add_argument("--annotation", type=Path, action="append", default=[], metavar="A")
-    slide.add_argument("--pixel-size", type=_positive, metavar="UM", help="µm per pixel, where the file has none")
+    slide.add_argument("--pixel-size", type=positive, metavar="UM", help="µm per pixel, where the file has none")
     _add_workers(slide)
     slide.set_defaults(run=_slide)
 
     rescore = commands.add_parser("rescore", parents=[common], help="every table again from the stored cells")
     rescore.add_argument("dir", type=Path, metavar="DIR")
     rescore.add_argument("--protocol", type=Path, metavar="P")
-    rescore.add_argument("--out", type=Path, metavar="DIR2")
+    rescore.add_argument("--out", type=folder, metavar="DIR2")
     applied = rescore.add_mutually_exclusive_group()
     applied.add_argument("--reader", metavar="R", help="whose corrections go to reviewed/R/ (default: the only reader)")
     applied.add_argument("--no-review", action="store_true", help="nobody's corrections")
@@ -171,7 +172,7 @@ def _add_outputs(commands: argparse._SubParsersAction[_Parser], common: _Parser)
     export.add_argument("dir", type=Path, metavar="DIR")
     formats = ("anndata", "spatialdata", "qupath", "ome-tiff")
     export.add_argument("--format", required=True, choices=formats, help="cells, cells with image, or label image")
-    export.add_argument("--out", type=Path, metavar="PATH", help="folder; default: DIR/export/FORMAT")
+    export.add_argument("--out", type=folder, metavar="PATH", help="folder; default: DIR/export/FORMAT")
     export.set_defaults(run=_export)
 
 
@@ -180,41 +181,22 @@ def _add_train(commands: argparse._SubParsersAction[_Parser], common: _Parser) -
     train.add_argument("dir", type=Path, metavar="DIR", help="a folder that score has written")
     help_ = "folder of QuPath lines or areas with classes, a file <slide_id>.geojson a slide"
     train.add_argument("--strokes", type=Path, required=True, metavar="FOLDER", help=help_)
-    train.add_argument("--out", type=Path, required=True, metavar="MODEL", help="for tumor.model of a protocol")
+    train.add_argument("--out", type=folder, required=True, metavar="MODEL", help="for tumor.model of a protocol")
     train.add_argument(
         "--channels", nargs="+", action="extend", metavar="NAME", help="stains to look at; default: nuclei, tumor"
     )
-    train.add_argument("--width-um", type=_positive, default=20.0, metavar="UM", help="of a stroke drawn as a line")
+    train.add_argument("--width-um", type=positive, default=20.0, metavar="UM", help="of a stroke drawn as a line")
     train.set_defaults(run=_train)
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=_count, metavar="N", help="processes; default: as cores and memory allow")
+    parser.add_argument("--workers", type=count, metavar="N", help="processes; default: as cores and memory allow")
 
 
 def _version() -> str:
     from importlib.metadata import version
 
     return version("spatial-til")
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        msg = f"must be a number above 0, found {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _count(text: str) -> int:
-    value = _positive(text)
-    if value != int(value):
-        msg = f"must be a whole number, found {text!r}"
-        raise argparse.ArgumentTypeError(msg)
-    return int(value)
 
 
 def _init(options: argparse.Namespace) -> int:

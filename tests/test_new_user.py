@@ -9,10 +9,13 @@ import pytest
 from PIL import Image
 
 from spatial_til import cli
+from spatial_til.batch.stages import no_longer_there, remove_outputs
 from spatial_til.errors import SlideError, SpatialTilError
+from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.slides.pixel_size import choose_pixel_size
 from spatial_til.plugin import screen
 from spatial_til.report import html
+from spatial_til.study import load_study
 
 PROTOCOL = """
 [panel]
@@ -111,6 +114,22 @@ def test_one_picture_in_two_rows_is_told_by_check(tmp_path, sheet, run):
     assert "a.png in the same regions is scored as s1, s2: " in run("check", path, status=2).out
 
 
+def test_results_of_another_study_do_not_go_unsaid(tmp_path, sheet):
+    """`slide a --out x`, then `slide b --out x`: the tables are those of b alone."""
+    folder = ScoredFolder(tmp_path / "out")
+    for slide_id in ("s1", "failed", *"abcdefg"):
+        for path in folder.outputs(slide_id):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    kept = sheet(slide_id="s1")
+    kept.write_text(kept.read_text() + "failed,P1,on_treatment,a.png,0.5\n")
+    (told,) = no_longer_there(remove_outputs(folder, {"s1"}), load_study(kept))
+    assert told.startswith("7 slides of an earlier run not in this study (a, b, c, d, e …): no longer in the tables")
+    assert all(path.exists() for path in folder.outputs("s1"))
+    assert not any(path.exists() for name in ("a", "failed") for path in folder.outputs(name))
+    assert no_longer_there(remove_outputs(folder, {"s1"}), load_study(kept)) == []
+
+
 @pytest.mark.parametrize(("code", "remedy"), [(errno.EROFS, "make the disk writable"), (errno.ENOSPC, "make room")])
 def test_a_report_that_cannot_be_written_is_no_internal_error(tmp_path, run, monkeypatch, code, remedy):
     def write_report(folder):
@@ -139,3 +158,8 @@ def test_review_without_a_screen_says_so_and_lives(monkeypatch):
     monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
     with pytest.raises(SpatialTilError, match="review needs a screen"):
         screen.require_screen()
+
+
+@pytest.mark.parametrize("command", [("score", "s.csv"), ("slide", "a.png"), ("rescore", "d"), ("demo",)])
+def test_an_output_folder_that_a_script_left_empty_is_not_the_folder_it_runs_in(run, command):
+    assert "--out: must be a folder, found nothing" in run(*command, "--out", "", status=2).err

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from spatial_til.batch.record import write_record
 from spatial_til.batch.reviews import Review
-from spatial_til.batch.stages import Failure, Run, remove_outputs, score_one
+from spatial_til.batch.stages import Failure, Run, no_longer_there, remove_outputs, score_one
 from spatial_til.batch.tables import Summary, summary, write_comparison, write_slide_tables
 from spatial_til.errors import CellTableError
 from spatial_til.io.folder import ScoredFolder
@@ -84,7 +84,7 @@ def finish(
     run.stage("score", score_one, tasks, kept)
     done = [job.slide_id for job in cut.slides if job.slide_id not in run.failures]
     ours = {job.slide_id for job in own}
-    remove_outputs(run.folder, ours.intersection(done))
+    run.notes += no_longer_there(remove_outputs(run.folder, ours.intersection(done)), study)
     base = review.base if review else run.folder
     scored = {i: read_score((run.folder if i in ours else base).score(i)) for i in done}
     comparison = compare([s.score for s in scored.values()], study.protocol)

@@ -17,9 +17,11 @@ from spatial_til.pipeline.measure import MeasureTask, StageReport, measure
 from spatial_til.pipeline.score import ScoreTask, score
 from spatial_til.progress import progress
 from spatial_til.segmentation.scratch import give_back
+from spatial_til.study import Study
 from spatial_til.workers import Runner
 
 Task = TypeVar("Task", MeasureTask, ScoreTask)
+_MOST_NAMED = 5  # slides in one sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +135,28 @@ def score_one(task: ScoreTask) -> StageReport:
     return report
 
 
-def remove_outputs(folder: ScoredFolder, keep: set[str]) -> None:
+def remove_outputs(folder: ScoredFolder, keep: set[str]) -> set[str]:
     """Remove every output of slides that are not in the tables: failed now, or no longer in the sheet.
 
-    What was measured stays: it is no result, and costs hours.
+    What was measured stays: it is no result, and costs hours. Returns the slides whose outputs were removed.
     """
+    removed = set()
     for pattern in folder.outputs("*"):
         for path in folder.root.glob(str(pattern.relative_to(folder.root))):
             if path.stem not in keep:
                 path.unlink()
+                removed.add(path.stem)
+    return removed
+
+
+def no_longer_there(removed: set[str], study: Study) -> list[str]:
+    """Say whose results are gone since the sheet has them no more: another study's, where --out was meant to differ."""
+    gone = sorted(removed - {job.slide_id for job in study.jobs})
+    if not gone:
+        return []
+    some = ", ".join(gone[:_MOST_NAMED]) + (" …" if len(gone) > _MOST_NAMED else "")
+    said = f"{counted(len(gone), 'slide')} of an earlier run not in this study ({some}): no longer in the tables; "
+    return [said + "the cells measured are kept. Give each study its own --out"]
 
 
 def _stamp(path: Path | None) -> dict[str, int] | None:
