@@ -24,10 +24,10 @@ def even_sides(shape: tuple[int, int], *, most_px: int, least_tiles: int = 1) ->
 
     Examples
     --------
-    >>> even_sides((5000, 3000), most_px=2560), even_sides((1000, 1000), most_px=2560, least_tiles=4)
-    ((2500, 1500), (500, 500))
+    >>> even_sides((5000, 3000), most_px=2560), even_sides((1001, 1001), most_px=2560, least_tiles=4)
+    ((2500, 1500), (501, 501))
     """
-    side = max(min(most_px, isqrt(shape[0] * shape[1] // least_tiles)), 1)
+    side = min(most_px, isqrt((shape[0] * shape[1] - 1) // least_tiles) + 1)  # rounded up: not a sliver of a tile more
     rows, cols = (-(-n // max(-(-n // side), 1)) for n in shape)
     return rows, cols
 
