@@ -13,7 +13,7 @@ from spatial_til.segmentation.foreground import depth_in
 from spatial_til.segmentation.marks import mark_room, marked
 from spatial_til.segmentation.measure import measure_cells
 from spatial_til.segmentation.rays import RAYS
-from spatial_til.segmentation.rim import _upper
+from spatial_til.segmentation.rim import _swaps, _write_upper
 from spatial_til.segmentation.scratch import Scratch, lent_scratch
 from spatial_til.segmentation.smooth import smooth
 
@@ -141,6 +141,22 @@ def test_of_scratch_only_what_was_asked_for_aside_is_given_again():
 @pytest.mark.parametrize("levels", [1, 3, 1000])
 def test_the_score_is_the_mean_of_the_upper_half_of_rays_without_the_top_two(levels):
     rng = np.random.default_rng(levels)
-    for rays in rng.integers(0, levels, (200, RAYS)).astype(np.int32):  # with many of one level, and with none
-        assert _upper(rays) == np.sort(rays)[12:22].sum() / 80
-        assert _upper(rays / 7) == pytest.approx(np.sort(rays / 7)[12:22].sum() / 80, rel=1e-12)
+    rays = rng.integers(0, levels, (RAYS, 128)).astype(np.float32)  # with many of one level, and with none
+    expected = np.sort(rays, axis=0)[12:22].sum(axis=0) / 80
+    of = np.column_stack((np.arange(128), np.zeros((128, 2), dtype=np.int64)))
+    of[64:, 2] = 1  # only what is their own
+    scores = np.full((128, 1, 2), -1, dtype=np.float32)
+    _write_upper(rays.copy(), of, 100, scores)
+    assert (scores[:64, 0, 0] == expected[:64]).all()
+    assert (scores[:100, 0, 1] == expected[:100]).all()
+    assert (scores[64:, 0, 0] == -1).all()
+    assert (scores[100:] == -1).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 12, 16])
+def test_swaps_sort_whatever_the_values(n):
+    values = (np.arange(2**n) >> np.arange(n)[:, None]) & 1  # what sorts every 0 and 1 sorts all (Knuth 5.3.4)
+    ordered = np.sort(values, axis=0)
+    for low, high in _swaps(n):
+        values[[low, high]] = np.minimum(values[low], values[high]), np.maximum(values[low], values[high])
+    assert (values == ordered).all()

@@ -17,9 +17,12 @@ from spatial_til.segmentation.scratch import Scratch
 
 @njit(cache=True, nogil=True)
 def block_sums(plane: Any, block: int, total: Any) -> None:
-    """Write the sums over blocks (2, rows, cols) of values above 0, and of their squares in units of 8."""
+    """Write the sums over blocks (2, rows, cols) of values above 0, and of their squares in units of 8.
+
+    Whole numbers below 2**53, exact in any order; the side of a block is a power of two from 2 on.
+    """
     _, rows, cols = total.shape
-    line = np.zeros((2, cols * block), dtype=np.int32)
+    line, pairs = np.zeros((2, cols * block), dtype=np.int32), np.empty(cols * block // 2)
     for r in range(rows):
         line[:] = 0
         for i in range(r * block, min((r + 1) * block, plane.shape[0])):
@@ -28,11 +31,19 @@ def block_sums(plane: Any, block: int, total: Any) -> None:
                 line[0, j] += positive
                 line[1, j] += (positive >> 3) * (positive >> 3)
         for k in range(2):
-            for c in range(cols):
-                part = np.int64(0)
-                for j in range(c * block, (c + 1) * block):
-                    part += line[k, j]
-                total[k, r, c] = part
+            _add_pairs(line[k], pairs)
+            size = len(pairs) // 2
+            while size >= cols:
+                _add_pairs(pairs, pairs[:size])
+                size //= 2
+            total[k, r] = pairs[:cols]
+
+
+@njit(cache=True, nogil=True)
+def _add_pairs(values: Any, out: Any) -> None:
+    """Write sums of two neighbours each, over the values themselves where they are the same array."""
+    for c in range(len(out)):
+        out[c] = np.float64(values[2 * c]) + np.float64(values[2 * c + 1])
 
 
 def window_min(grid: NDArray[np.int16], radius: int) -> NDArray[np.int16]:

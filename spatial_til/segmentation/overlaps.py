@@ -19,8 +19,8 @@ from spatial_til.segmentation.merge import roundness, seen_from
 
 #: Levels between the palest and the darkest pixel of an object among which the cut is looked for.
 _LEVELS = 32
-#: An object rounder than this is one nucleus: it is not looked into.
-_ONE_ROUNDNESS = 0.99
+#: An object rounder or smaller (µm²) than this is one nucleus: it is not looked into.
+_ONE_ROUNDNESS, _ONE_UM2 = 0.985, 40.0
 #: µm². Neither part is smaller.
 _LEAST_UM2 = 8.0
 #: µm. Parts with centres closer than this are of one nucleus: its chromatin, or its halo.
@@ -109,7 +109,7 @@ def _part(
     at = np.empty(0, dtype=np.int64)
     new = 0
     for k in range(1, len(root)):
-        if root[k] != k or sums[k, 0] < 2 * least or _roundness(sums[k], none) > _ONE_ROUNDNESS:
+        if root[k] != k or sums[k, 0] * px * px < _ONE_UM2 or _roundness(sums[k], none) > _ONE_ROUNDNESS:
             continue
         top, left = extent[k, 0], extent[k, 2]
         high, wide = extent[k, 1] - top, extent[k, 3] - left

@@ -8,6 +8,8 @@ What nuclei have of a chromogen's colour is a median over their pixels, since st
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
@@ -45,13 +47,17 @@ def with_own_nuclear(
         Index of the nuclear stain.
     """
     others = np.flatnonzero(np.arange(len(matrix)) != nuclear)
-    weights, seen = np.linalg.pinv(matrix), [np.empty((0, len(matrix)))]
-    for row0, row1, col0, col1 in sample_boxes(tissue, source.shape, source.pixel_size):
-        amounts = _standing_out(source.read(row0, row1, col0, col1), white, source.pixel_size.mean_um) @ weights
+    weights = np.linalg.pinv(matrix)
+
+    def pure_in(box: tuple[int, int, int, int]) -> FloatArray:
+        amounts = _standing_out(source.read(*box), white, source.pixel_size.mean_um) @ weights
         amounts = amounts[amounts[:, nuclear] > _LEAST_OD]
         pure = np.abs(amounts[:, others]) < _MOST_OTHER * amounts[:, [nuclear]]
-        seen.append(amounts[pure.all(axis=1)])
-    amounts = np.concatenate(seen)
+        return np.asarray(amounts[pure.all(axis=1)])
+
+    with ThreadPoolExecutor(2) as pool:
+        seen = pool.map(pure_in, sample_boxes(tissue, source.shape, source.pixel_size))
+        amounts = np.concatenate([np.empty((0, len(matrix))), *seen])
     if len(amounts) < _LEAST_PX:
         return matrix
     own, stain = np.array(matrix), amounts[:, nuclear]

@@ -17,6 +17,30 @@ from spatial_til.segmentation.rays import RAYS, look_along_rays
 
 #: The score is the mean over these ranks of the rays, from the weakest: the upper half without the top two.
 _FIRST, _LAST = 12, 22
+#: Scores that are found side by side.
+_AT_ONCE = 128
+
+
+def _swaps(n: int) -> NDArray[np.int64]:
+    """Return the pairs of places, in order, by which comparing and swapping sorts `n` values.
+
+    Odd-even merging (Batcher 1968, doi:10.1145/1468075.1468121): the same steps whatever the values, so that many
+    columns are sorted at once.
+    """
+    pairs, size = np.empty((0, 2), dtype=np.int64), 1
+    while size < n:
+        step = size
+        while step >= 1:
+            first = np.arange(n - step)
+            first = first[(first - step % size) // step % 2 == 0]
+            first = first[(first >= step % size) & (first // (2 * size) == (first + step) // (2 * size))]
+            pairs = np.concatenate((pairs, np.column_stack((first, first + step))))
+            step //= 2
+        size *= 2
+    return pairs
+
+
+_SWAPS = _swaps(RAYS)
 
 
 def rim_stain(
@@ -62,6 +86,7 @@ def _scores(rays: Any, facing: Any, wanted: Any) -> Any:
     around = np.zeros(n + 1, dtype=np.int32)
     scores = np.zeros((n, m, 2), dtype=np.float32)
     own = np.empty(RAYS)
+    columns, of, held = np.zeros((RAYS, _AT_ONCE), dtype=np.float32), np.zeros((_AT_ONCE, 3), dtype=np.int64), 0
     for k in range(n):
         for p in range(m):
             seen[p, k] = rays[k, p].sum()
@@ -70,11 +95,40 @@ def _scores(rays: Any, facing: Any, wanted: Any) -> Any:
             continue
         around[facing[k]] = k + 1
         for p in range(m):
-            scores[k, p] = _upper(rays[k, p])
+            if held > _AT_ONCE - 2:
+                held = _write_upper(columns, of, held, scores)
+            columns[:, held], of[held] = rays[k, p], (k, p, 0)
+            held += 1
             if _keep(rays[k, p], facing[k], seen[p], seen[p, k], own):
                 _keep_again(rays[:, p], facing, seen[p], around, k, own.sum(), own)
-                scores[k, p, 1] = _upper(own)
+                columns[:, held], of[held] = own, (k, p, 1)
+                held += 1
+    _write_upper(columns, of, held, scores)
     return scores
+
+
+@njit(cache=True, nogil=True)
+def _write_upper(columns: Any, of: Any, held: int, scores: Any) -> int:
+    """Write the scores of many cells' rays (RAYS, cells), which are sorted side by side; return that none are held.
+
+    What is a cell's own is what is seen where nothing else is written after it.
+    """
+    for low, high in _SWAPS:
+        _sort_two(columns[low], columns[high])
+    for c in range(held):
+        k, p, first = of[c]
+        total = np.float32(0)
+        for t in range(_FIRST, _LAST):
+            total += columns[t, c]
+        scores[k, p, first:] = total / np.float32(8 * (_LAST - _FIRST))
+    return 0
+
+
+@njit(cache=True, nogil=True)
+def _sort_two(low: Any, high: Any) -> None:
+    for c in range(len(low)):
+        a, b = low[c], high[c]
+        low[c], high[c] = (a if a < b else b), (b if a < b else a)
 
 
 @njit(cache=True, nogil=True)
@@ -114,17 +168,3 @@ def _left(rays: Any, facing: Any, rims: Any, around: Any, g: int, k: int, rim: f
         other = rim if f == k + 1 else rims[f - 1] if around[f] == k + 1 and f else 0.0
         left += rays[t] * (rims[g] / other) ** 2 if other > rims[g] else rays[t]
     return left
-
-
-@njit(cache=True, nogil=True)
-def _upper(rays: Any) -> Any:
-    """Return the score of a cell's rays; ranks are counted, which is vectorised where sorting is not."""
-    total = 0.0
-    for t in range(RAYS):
-        rank = 0
-        for u in range(t):
-            rank += rays[u] <= rays[t]
-        for u in range(t + 1, RAYS):
-            rank += rays[u] < rays[t]
-        total += rays[t] if _FIRST <= rank < _LAST else 0
-    return total / (8 * (_LAST - _FIRST))
