@@ -21,6 +21,7 @@ from benchmarks.matching import Score, score
 from benchmarks.phantoms import KINDS, LAYOUTS, Phantom, layout_set, phantom_set
 from spatial_til import synthetic as syn
 from spatial_til.segmentation.cells import label_image
+from spatial_til.segmentation.coarser import for_cells
 from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.nuclei import find_nuclei
 from spatial_til.segmentation.positivity import call_positive, score_of
@@ -67,7 +68,7 @@ def settings_of(phantom: Phantom) -> MeasureSettings:
 
 
 def measure(phantom: Phantom) -> MeasuredSlide:
-    """Return the cells of a phantom, worked at 0.5 µm per pixel."""
+    """Return the cells of a phantom, read at 0.5 µm per pixel."""
     image, um = phantom.image, phantom.pixel_size_um
     factor = round(WORK_UM / um)
     if factor > 1:
@@ -121,11 +122,11 @@ def phantom_line(name: str, phantoms: Sequence[Phantom]) -> str:
 def outline(field: real.RealField) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return labels of nuclei and of cells (rows, cols), and the nuclear centres (n, 2) in µm, of a whole picture."""
     px = PixelSize(field.pixel_size_um, field.pixel_size_um)
-    source, settings, scratch = Source(field.image, px), field.settings, Scratch()
-    rows, cols = source.shape
+    source, settings, scratch = for_cells(Source(field.image, px), field.settings), field.settings, Scratch()
+    (rows, cols), px = source.shape, source.pixel_size
     frame = MultiPolygon([box(0, 0, cols * px.x_um, rows * px.y_um)])
     constants = calibrate(source, None, settings, frame)
-    nuclear, markers = constants.planes(field.image, scratch)
+    nuclear, markers = constants.planes(source.read(0, rows, 0, cols), scratch)
     contrast = constants.contrast(nuclear, (0, 0), px, scratch)
     guide = constants.guide(markers, px.mean_um, scratch)
     found = find_nuclei(

@@ -47,7 +47,12 @@ class Segmentation(Section):
         default="", description="path of the network's weights, relative to the protocol; for the networks only"
     )
     pixel_size_um: Annotated[float, Field(ge=0.1, le=2)] = Field(
-        default=0.5, description="µm per pixel worked at (QuPath's default)"
+        default=0.5, description="µm per pixel read (QuPath's default)"
+    )
+    coarser_grid: bool = Field(
+        default=True,
+        description="brightfield: cells are found on pixels 1.5 times as large where that is 0.8 µm or less; "
+        "false: on the pixels read",
     )
     min_nucleus_area_um2: NonNegative = Field(default=10.0, description="µm² (QuPath's default)")
     max_nucleus_area_um2: Positive = Field(default=400.0, description="µm² (QuPath's default)")

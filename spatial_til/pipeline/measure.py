@@ -100,11 +100,12 @@ def measure(task: MeasureTask) -> StageReport:
         kept = stored and not task.again and all(path.exists() for path in _pictures(task))
         if kept and stored == measure_parts(job, identity.result()["sha256"], labels, drawn):
             return report(reused=True)
-        measured, pictured = _measure_image(task, slide, drawn, beside)
+        measured, stored_beside = _measure_image(task, slide, drawn, beside)
         source = identity.result()
         parts = measure_parts(job, source["sha256"], labels, drawn)
         write_measured(path, replace(measured, key=key_of(parts), source=source, made_of=parts))
-        pictured.result()
+        for picture in stored_beside:
+            picture.result()
     return report(why=_difference(stored, parts))
 
 
@@ -253,8 +254,8 @@ def _vector_flags(job: Job) -> tuple[str, ...]:
 
 def _measure_image(
     task: MeasureTask, slide: Slide, tissue: MultiPolygon | None, beside: Executor
-) -> tuple[Measured, Future[None]]:
-    """Return the measured slide, and what ends when its picture is stored: while cells are written, on another core."""
+) -> tuple[Measured, tuple[Future[None], ...]]:
+    """Return the measured slide, and what ends when its pictures are stored: while cells are written, beside it."""
     job = task.job
     px = slide.require_pixel_size()
     seg = job.protocol.segmentation
@@ -274,16 +275,16 @@ def _measure_image(
             progress=tell_tiles(task.folder.tiles(job.slide_id)),
             aside=opened.enter_context(nameless(task.folder.measured(job.slide_id).parent)),
             beside=(
-                lambda constants: _store_stains(task, slide, constants),
+                lambda constants: beside.submit(_store_stains, task, slide, constants),
                 lambda constants: _store_picture(task, slide, constants.tissue, beside),
             ),
         )
-    size_um, pictured = found.beside[1]
+    stains, (size_um, picture) = found.beside
     numbers: dict[str, Any] = dict(found.qc.numbers) | {"overview_um": size_um}
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"own_nuclear": found.qc.own_nuclear}
-    numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [grid.pixel_size.x_um, grid.pixel_size.y_um]}
+    numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [found.pixel_size.x_um, found.pixel_size.y_um]}
     measured = Measured(
         key="",
         cells=found.cells,
@@ -298,4 +299,4 @@ def _measure_image(
             "pixel size": f"about {2.0 ** round(float(np.log2(grid.pixel_size.mean_um))):g} µm",
         },
     )
-    return measured, pictured
+    return measured, (stains, picture)

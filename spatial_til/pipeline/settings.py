@@ -32,6 +32,7 @@ def measure_settings(protocol: Protocol) -> MeasureSettings:
             max_area_um2=seg.max_nucleus_area_um2,
             threshold=None if seg.threshold == "auto" else seg.threshold,
         ),
+        coarser_grid=seg.coarser_grid,
         cell_expansion_um=seg.cell_expansion_um,
         large_nucleus_um2=seg.large_nucleus_um2,
         large_expansion_um=seg.large_expansion_um,

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from spatial_til.counted import counted
+from spatial_til.pipeline.settings import measure_settings
 from spatial_til.protocol import Protocol
 from spatial_til.report.words import setting
 
@@ -65,10 +66,13 @@ def _staining(protocol: Protocol, versions: Mapping[str, str]) -> str:
         if seg.cytoplasm_markers
         else ""
     )
+    cell_um = seg.pixel_size_um
+    if seg.method == "watershed":
+        cell_um = measure_settings(protocol).cell_pixel_um(cell_um)
     return (
         f"Whole-slide images ({panel.modality}) were scored with spatial_til {versions['spatial-til']} "
         f"(Python {versions['python']}). Stains were {colours}. Nuclei of {_n(seg.min_nucleus_area_um2)} to "
-        f"{_n(seg.max_nucleus_area_um2)} µm² were segmented in tissue ({seg.method}) at {_n(seg.pixel_size_um)} µm "
+        f"{_n(seg.max_nucleus_area_um2)} µm² were segmented in tissue ({seg.method}) at about {_n(cell_um)} µm "
         f"per pixel and grown by {_n(seg.cell_expansion_um)} µm to cells (nuclei above {_n(seg.large_nucleus_um2)} "
         f"µm²: {_n(seg.large_expansion_um)} µm){guided}. Markers were measured as follows: {markers}. "
         "Cut-offs of markers were found once for each staining batch, and applied to all slides of it; they are "

@@ -22,6 +22,8 @@ from spatial_til.units import PixelSize
 
 #: Membranes in fluorescence are looked for in up to 4095 levels, so that sums stay exact (see `smooth`).
 _TOP_LEVEL, _LEVEL_SCALE = 4095, 8
+#: Membranes are smoothed over this many pixels at least: of larger pixels each has more noise of its own.
+_LEAST_BLUR_PX = 0.8
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Calibration:
 
     def membrane_planes(self, markers: NDArray[Any], px_um: float, scratch: Scratch) -> NDArray[np.int16]:
         """Return marker planes (markers, rows, cols) smoothed for membranes, in steps of `membrane_unit`."""
-        sigma = self.settings.membrane_blur_um / px_um
+        sigma = max(self.settings.membrane_blur_um / px_um, _LEAST_BLUR_PX)
         out = scratch.array("membranes", markers.shape, np.int16)
         for k, plane in enumerate(markers):
             if self.marker_level is None:

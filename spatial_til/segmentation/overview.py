@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
 from spatial_til.model import PixelSource
+from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.tissue import mask_of
 from spatial_til.units import PixelSize
 
 #: The overview is reduced to pixels of at least this size.
 OVERVIEW_UM = 4.0
 _STRIP_ROWS = 1024
+#: Side of the boxes of a sample, in µm and at most in blocks of the local background, on which they begin.
+_BOX_UM, _BOX_BLOCKS = 128.0, 16
 
 
 def read_overview(source: PixelSource, overview: PixelSource | None) -> tuple[NDArray[Any], PixelSize]:
@@ -62,13 +65,14 @@ class Remembered:
 
 
 def sample_boxes(
-    tissue: MultiPolygon, shape: tuple[int, int], px: PixelSize, *, side_px: int = 256, count: int = 24
+    tissue: MultiPolygon, shape: tuple[int, int], px: PixelSize, *, count: int = 24
 ) -> list[tuple[int, int, int, int]]:
     """Return up to `count` boxes (row0, row1, col0, col1) of the grid that hold most tissue, spread evenly.
 
     Boxes lie on a fixed grid, so that the same slide always gives the same sample.
     """
     rows, cols = shape
+    side_px = min(max(round(_BOX_UM / px.mean_um / FLOOR_PX), 1), _BOX_BLOCKS) * FLOOR_PX
     r0, c0 = (a.ravel() for a in np.mgrid[0:rows:side_px, 0:cols:side_px])
     r1, c1 = np.minimum(r0 + side_px, rows), np.minimum(c0 + side_px, cols)
     share = _tissue_share(tissue, shape, px, side_px)[r0 // side_px, c0 // side_px]

@@ -17,10 +17,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.segmentation.cells import LABEL_MASK, NUCLEUS_END, TERRITORY_END, label_of
+from spatial_til.segmentation.settings import COARSEST_UM
 
 RAYS = 24
 #: µm. Where a membrane may lie outside the nuclear rim, and past the territory.
-_OFF_RIM_UM, _PAST_END_UM = 0.25, 1.0
+_OFF_RIM_UM, _PAST_END_UM = 0.25, 1.2
 #: µm. Width of the band of stain and of its surroundings, and how far beyond and before it their middles lie.
 _BAND_UM, _BEYOND_UM, _BEFORE_UM = 1.5, 2.0, 3.0
 #: µm. Where the membrane of a small cell lies outside its nuclear rim; at most _PAST_END_UM.
@@ -36,7 +37,7 @@ FRACTION = 256
 _BLOCK_PX = 64
 _LABEL_BITS = np.uint32(LABEL_MASK << np.uint32(1))
 _ANGLES = 2 * np.pi * np.arange(RAYS) / RAYS
-_WAY = np.round(FRACTION * np.stack((np.sin(_ANGLES), np.cos(_ANGLES)))).astype(np.int64)
+_WAY = np.round(FRACTION * np.stack((np.sin(_ANGLES), np.cos(_ANGLES)))).astype(np.int32)
 
 
 def look_along_rays(
@@ -69,8 +70,8 @@ def look_along_rays(
 def _steps(px_um: float) -> NDArray[np.int64]:
     """Return the distances on rays in steps of a pixel, in the order that the kernels know them by."""
     reach = (_PAST_END_UM, _BEYOND_UM, _BEFORE_UM, _FACING_UM, _LONGEST_UM)
-    half = round((_BAND_UM / px_um - 1) / 2)
-    whole = [int(np.ceil(_OFF_RIM_UM / px_um)), *(max(round(um / px_um), 1) for um in reach), max(half, 0)]
+    half = max(round((_BAND_UM / px_um - 1) / 2), int(px_um <= COARSEST_UM))  # a single pixel is mostly noise there
+    whole = [int(np.ceil(_OFF_RIM_UM / px_um)), *(max(round(um / px_um), 1) for um in reach), half]
     radii = (_SMALL_UM, _LARGE_UM)
     whole += [max(round(_NEAR_UM / px_um), 1), *(round(RAYS * um / px_um) for um in radii)]
     return np.array(whole, dtype=np.int64)
@@ -97,8 +98,8 @@ def _ridges(
     flat_keys = keys.reshape(-1), rows, cols
     ahead = steps[3] + half
     room = (ahead + steps[5] + beyond + half + steps[1] + 2) * RAYS
-    at, stain, line = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
-    rim, last = np.zeros(RAYS, dtype=np.int64), np.zeros(RAYS, dtype=np.int32)
+    at, stain, line = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32), np.empty(room, dtype=np.int32)
+    rim, last = np.zeros(RAYS, dtype=np.int32), np.zeros(RAYS, dtype=np.int32)
     falls = np.zeros((m, RAYS), dtype=np.int32)
     fetched, seen = 0, np.uint32(0)
     for k in chosen:
@@ -176,16 +177,22 @@ def _extent(keys: Any, own: Any, r: int, c: int, t: int, steps: Any, inside: boo
 
 
 @njit(cache=True, nogil=True)
-def _positions(at: Any, r: int, c: int, rim: Any, before: int, rows: int, cols: int, inside: bool) -> None:
-    """Write the place in a flat plane of each step from `before` steps ahead of the rim on each ray."""
+def _positions(at: Any, r: Any, c: Any, rim: Any, before: Any, rows: int, cols: int, inside: bool) -> None:
+    """Write the place in a flat plane of each step from `before` steps ahead of the rim on each ray.
+
+    In numbers of 32 bits, which vectors multiply: a plane has fewer than 2**31 pixels.
+    """
+    down, right, bits, zero = _WAY[0], _WAY[1], np.int32(8), np.int32(0)
+    r, c, wide, before = np.int32(r), np.int32(c), np.int32(cols), np.int32(before)
+    last_row, last_col = np.int32(rows - 1), np.int32(cols - 1)
     for s in range(len(at) // RAYS):
-        line = at[s * RAYS : (s + 1) * RAYS]
+        line, ahead = at[s * RAYS : (s + 1) * RAYS], np.int32(s) - before
         for t in range(RAYS):
-            u = max(rim[t] - before + s, 0)
-            i, j = (r + u * _WAY[0, t]) >> 8, (c + u * _WAY[1, t]) >> 8
+            u = max(rim[t] + ahead, zero)
+            i, j = (r + u * down[t]) >> bits, (c + u * right[t]) >> bits
             if not inside:
-                i, j = min(max(i, 0), rows - 1), min(max(j, 0), cols - 1)
-            line[t] = i * cols + j
+                i, j = min(max(i, zero), last_row), min(max(j, zero), last_col)
+            line[t] = i * wide + j
 
 
 @njit(cache=True, nogil=True)

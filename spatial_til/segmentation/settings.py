@@ -9,6 +9,8 @@ Vector: TypeAlias = tuple[float, float, float]
 
 #: The marker name of the nuclear stain or channel.
 NUCLEI = "nuclei"
+#: How many times as large pixels of a coarser grid are, and the largest side in µm that they may have.
+COARSER, COARSEST_UM = 1.5, 0.8
 
 
 class Shares(NamedTuple):
@@ -76,6 +78,8 @@ class MeasureSettings:
         Rows of the spill-over matrix over `channels`, in their order.
     autofluorescence
         Name of the channel that carries autofluorescence only.
+    coarser_grid
+        Find cells of brightfield on pixels one and a half times as large as read, see `coarser`.
     cytoplasm_markers
         Markers whose stain fills cells: it guides their growth, up to `guided_expansion_um`; none: it is blind.
     """
@@ -87,6 +91,7 @@ class MeasureSettings:
     nuclear_markers: frozenset[str] = frozenset()
     spillover: tuple[tuple[float, ...], ...] | None = None
     autofluorescence: str | None = None
+    coarser_grid: bool = True
     nucleus: NucleusSettings = field(default_factory=NucleusSettings)
     cell_expansion_um: float = 2.0
     large_nucleus_um2: float = 45.0
@@ -103,6 +108,12 @@ class MeasureSettings:
     def shares(self) -> Shares:
         """Shares of contrast that decide what a nucleus is in this modality."""
         return BRIGHTFIELD if self.modality == "brightfield" else FLUORESCENCE
+
+    def cell_pixel_um(self, read_um: float) -> float:
+        """Return the side of the pixels that cells are found on, where those read have this side, see `coarser`."""
+        larger_um = COARSER * read_um
+        asked = self.modality == "brightfield" and self.coarser_grid
+        return larger_um if asked and larger_um <= COARSEST_UM else read_um
 
     @property
     def markers(self) -> tuple[str, ...]:

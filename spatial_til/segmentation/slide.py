@@ -19,6 +19,7 @@ from spatial_til.segmentation.artefacts import shrunk
 from spatial_til.segmentation.blank import check_not_blank
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.cell_pigment import N_SUMS
+from spatial_til.segmentation.coarser import for_cells
 from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.gathered import Gathered, Part
@@ -39,7 +40,7 @@ from spatial_til.units import PixelSize
 #: buffers before its cells are joined. To ask for it anew is little beside its work; of a small slide it is a share.
 _LARGE_TILES, _TRIM_TILES = 16, 8
 #: Most pixels of a side of a tile: of larger ones fewer pixels are read twice, but more memory is taken.
-_TILE_PX = 2816
+_TILE_PX = 2048
 #: Flag of a slide with melanin, which its cells raise, too.
 _MELANIN = "melanin_suspected"
 #: What a pixel of a tile may take in buffers, and what each marker adds; most is never written to.
@@ -52,6 +53,7 @@ class MeasuredSlide(NamedTuple):
     cells: Cells
     tissue: MultiPolygon
     qc: QC
+    pixel_size: PixelSize  # of the grid that cells were found on
     beside: tuple[Any, ...] = ()  # what each work beside the tiles returned
 
 
@@ -100,6 +102,7 @@ def measure_slide(
         If the slide has no tissue, or its nuclear plane is noise.
     """
     picture = read_overview(source, overview)
+    read, source = source, for_cells(source, settings) if labels is None and finder is None else source
     sampled = Remembered(source)
     constants = calibrate(sampled, overview, settings, tissue, picture)
     if labels is None:
@@ -124,7 +127,8 @@ def measure_slide(
     gathered = Gathered(io.BytesIO() if aside is None else aside)
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
         measured = pool.map(run, tiles, inside)
-        quality = pool.submit(judge, constants, sampled, picture=picture)  # last: small pieces even out the threads
+        as_read = sampled if source is read else read
+        quality = pool.submit(judge, constants, as_read, picture=picture)  # last: small pieces even out the threads
         others = [pool.submit(work, constants) for work in beside]
         for part in measured:
             gathered.add(part)
@@ -139,7 +143,7 @@ def measure_slide(
         cells, found = _with_pigment(cells, gathered, order, constants, found)
         done = tuple(other.result() for other in others)
     trim()
-    return MeasuredSlide(cells, constants.tissue, found, done)
+    return MeasuredSlide(cells, constants.tissue, found, source.pixel_size, done)
 
 
 @contextmanager
