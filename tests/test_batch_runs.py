@@ -79,13 +79,19 @@ def test_run_and_report_say_how_many_cells_were_taken_for_pigment(study):
     folder = ScoredFolder(study / "out")
     stored = read_measured(folder.measured("S000"))
     (cut,) = (float(row["threshold"]) for row in table(folder.tables / "thresholds.csv"))
-    ridge = np.minimum(*(stored.cells.measurements[f"CD8_membrane_{name}"] for name in ("ridge", "own_ridge")))
+    ridges = {
+        f"CD8_membrane_{name}": stored.cells.measurements[f"CD8_membrane_{name}"] for name in ("ridge", "own_ridge")
+    }
+    ridge = np.minimum(*ridges.values())
     brown = np.flatnonzero(np.isfinite(stored.cells.measurements["CD8_membrane_pigment"]))
     pale, dark = brown[ridge[brown].argmin()], brown[ridge[brown].argmax()]
-    assert ridge[pale] < cut < ridge[dark]
-    pigment = np.where(np.isin(np.arange(len(ridge)), brown), 0, np.nan).astype(np.float32)
+    assert cut < ridge[dark]
+    at = np.arange(len(ridge))
+    paled = {name: np.where(at == pale, np.float32(cut / 2), values) for name, values in ridges.items()}
+    pigment = np.where(np.isin(at, brown), 0, np.nan).astype(np.float32)
     pigment[[pale, dark]] = 1
-    cells = replace(stored.cells, measurements={**stored.cells.measurements, "CD8_membrane_pigment": pigment})
+    edited = {**stored.cells.measurements, **paled, "CD8_membrane_pigment": pigment}
+    cells = replace(stored.cells, measurements=edited)
     write_measured(folder.measured("S000"), replace(stored, cells=cells))
     folder.score("S000").unlink()
     score(study)
