@@ -105,7 +105,7 @@ def judge(
     constants
         Calibration of the slide.
     source
-        The slide at the pixel size it was measured at.
+        The slide at the pixel size it is read at.
     picture
         Overview of the slide and its pixel size, see `read_overview`; with None artefacts are not looked for.
     max_blurred_fraction, max_saturated_fraction, max_residual_od

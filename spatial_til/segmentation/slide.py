@@ -102,7 +102,9 @@ def measure_slide(
         If the slide has no tissue, or its nuclear plane is noise.
     """
     picture = read_overview(source, overview)
-    read, source = source, for_cells(source, settings) if labels is None and finder is None else source
+    as_read = source
+    if labels is None and finder is None:
+        source = for_cells(source, settings)
     sampled = Remembered(source)
     constants = calibrate(sampled, overview, settings, tissue, picture)
     if labels is None:
@@ -127,8 +129,8 @@ def measure_slide(
     gathered = Gathered(io.BytesIO() if aside is None else aside)
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
         measured = pool.map(run, tiles, inside)
-        as_read = sampled if source is read else read
-        quality = pool.submit(judge, constants, as_read, picture=picture)  # last: small pieces even out the threads
+        seen = sampled if source is as_read else as_read
+        quality = pool.submit(judge, constants, seen, picture=picture)  # last: small pieces even out the threads
         others = [pool.submit(work, constants) for work in beside]
         for part in measured:
             gathered.add(part)
