@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import shapely
 
-from spatial_til import cli, synthetic
+from spatial_til import synthetic
 from spatial_til.phantoms.files import SlideFormat, write_slide
 from tests.inline import stages_here  # noqa: F401
 
@@ -50,21 +50,6 @@ def start(*arguments: object, status: int) -> subprocess.CompletedProcess[str]:
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command in this process, which saves the seconds of its imports, and return what it printed."""
-
-    def here(*arguments: object, status: int):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        assert ended.value.code == status, said.out + said.err
-        assert "Traceback" not in said.err
-        return said
-
-    return here
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -8,7 +8,6 @@ import sys
 import pytest
 from PIL import Image
 
-from spatial_til import cli
 from spatial_til.batch.stages import no_longer_there, remove_outputs
 from spatial_til.errors import SlideError, SpatialTilError
 from spatial_til.io.folder import ScoredFolder
@@ -26,19 +25,6 @@ dab = { marker = "CD8", vector = "dab" }
 """
 SQUARE = {"type": "Polygon", "coordinates": [[[10, 10], [60, 10], [60, 60], [10, 60], [10, 10]]]}
 LINE = {"type": "LineString", "coordinates": [[10, 10], [60, 60]]}
-
-
-@pytest.fixture
-def run(capsys):
-    def here(*arguments, status):
-        with pytest.raises(SystemExit) as ended:
-            cli.main([str(argument) for argument in arguments])
-        said = capsys.readouterr()
-        assert ended.value.code == status, said.out + said.err
-        assert "internal error" not in said.err
-        return said
-
-    return here
 
 
 @pytest.fixture
