@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import shapely
+from scipy.ndimage import gaussian_filter
 from scipy.optimize import brentq
 from scipy.spatial import cKDTree
 from scipy.stats import ncx2
-from shapely.geometry import MultiPolygon, box
+from shapely.geometry import MultiPolygon, Point, box
 
 from spatial_til.geometry.compartments import build_compartments
 from spatial_til.geometry.coverage import Grid, grid_over
@@ -37,6 +39,23 @@ def test_a_convex_border_of_a_probability_is_drawn_in_as_the_gaussian_says() -> 
     radius = np.sqrt(probability.sum() * 4 / np.pi)  # of the squares that make up the disk
     half = brentq(lambda r: ncx2.cdf((radius / 30) ** 2, 2, (r / 30) ** 2) - 0.5, 100, 200)
     assert np.sqrt(found.region.area / np.pi) == pytest.approx(half, abs=0.1)
+
+
+def test_squares_much_smaller_than_the_bandwidth_are_merged_and_move_the_border_by_a_tenth_of_a_micrometre(
+    monkeypatch,
+) -> None:
+    random = np.random.default_rng(3)
+    noise = gaussian_filter(random.normal(size=(301, 403)), 20)
+    probability = (1 / (1 + np.exp(-6 * noise / noise.std()))).astype(np.float32)
+    tissue = MultiPolygon([Point(800, 600).buffer(550)])
+    keys = {"bandwidth_um": 50.0, "min_area_mm2": 0.0, "max_hole_mm2": 0.0}
+    merged = likely_region(probability, PixelSize(4.0, 4.0), tissue, **keys).region
+    monkeypatch.setattr("spatial_til.geometry.mapped._PER_BANDWIDTH", 1000)
+    single = likely_region(probability, PixelSize(4.0, 4.0), tissue, **keys).region
+    assert 0 < merged.symmetric_difference(single).area < 1e-3 * single.area
+    line = single.boundary
+    points = shapely.line_interpolate_point(line, np.arange(0, line.length, 5.0))
+    assert np.quantile(shapely.distance(points, merged.boundary), 0.95) < 0.2
 
 
 def test_the_grid_of_a_huge_slide_has_a_hundred_million_squares_at_most() -> None:

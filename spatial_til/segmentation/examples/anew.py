@@ -102,11 +102,11 @@ def taught_by_slide(model: TissueModel, planes: StainPlanes, inside: NDArray[np.
     first = seen = [_seen(box, model, square_um) for box in boxes]
     anew, precision = model, _precision(seen)
     for _ in range(_ROUNDS):
-        parts = [_sure(box, s, precision, square_um) for box, s in zip(boxes, seen, strict=True)]
-        features, of = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        sure = [_sure(box, s, precision, square_um) for box, s in zip(boxes, seen, strict=True)]
+        of = np.concatenate([s.probability.argmax(axis=0)[teach] for s, teach in zip(seen, sure, strict=True)])
         if np.bincount(of, minlength=len(model.classes)).min() < LEAST * tissue:
             return Taught(model, 0.0, "scarce")
-        anew = _learned(anew, features, of)
+        anew = _learned(anew, boxes, sure, of)
         seen = [_seen(box, anew, square_um) for box in boxes]
         precision = _precision(seen)
     drawn = [drawn_halfway(*s, precision) for s in seen]
@@ -138,13 +138,8 @@ def _precision(seen: Sequence[_Seen]) -> FloatArray:
     return precision_of([beside for s in seen for beside in s.beside])
 
 
-def _sure(
-    box: _Box, seen: _Seen, precision: FloatArray, square_um: float
-) -> tuple[NDArray[np.int16], NDArray[np.intp]]:
-    """Return the features (n, features) of squares that teach, and the class of each.
-
-    The model is sure of them, the halfway border agrees, and none of another class is near.
-    """
+def _sure(box: _Box, seen: _Seen, precision: FloatArray, square_um: float) -> NDArray[np.bool_]:
+    """Return the squares that teach: the model is sure of them, the halfway border agrees, no other class is near."""
     import cv2
 
     halfway, best = drawn_halfway(seen.probability, seen.beside, precision), seen.probability.argmax(axis=0)
@@ -153,13 +148,20 @@ def _sure(
         other = box.tissue & (own < 0.5)
         far = cv2.distanceTransform((~other).view(np.uint8), cv2.DIST_L2, 5) if other.any() else np.inf
         teach &= (best != k) | (~other & (far >= AWAY_UM / square_um + 0.5))
-    return box.features[:, teach].T, best[teach]
+    return teach
 
 
-def _learned(model: TissueModel, features: NDArray[np.int16], of: NDArray[np.intp]) -> TissueModel:
-    """Return the model learned anew; what is unlike the training is still what was unlike it."""
+def _learned(
+    model: TissueModel, boxes: Sequence[_Box], sure: Sequence[NDArray[np.bool_]], of: NDArray[np.intp]
+) -> TissueModel:
+    """Return the model learned anew from sure squares; what is unlike the training is still what was unlike it."""
     step = -(-len(of) // _SQUARES)
-    features, of = features[::step], of[::step]
+    every = np.zeros(len(of), dtype=np.bool_)
+    every[::step] = True
+    parts = np.split(every, np.cumsum([np.count_nonzero(teach) for teach in sure])[:-1])
+    at = [np.flatnonzero(teach)[part] for teach, part in zip(sure, parts, strict=True)]
+    taken = [box.features.reshape(len(box.features), -1)[:, k] for box, k in zip(boxes, at, strict=True)]
+    features, of = np.concatenate(taken, axis=1).T, of[::step]
     one_look = Samples(features, of, of, np.zeros(len(of), dtype=np.intp))
     anew = fit(one_look, model.classes, modality=model.modality, channels=model.channels, references=model.references)
     return replace(model, look_of=anew.look_of, weights=anew.weights, intercepts=anew.intercepts)

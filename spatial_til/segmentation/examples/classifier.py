@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray
 from spatial_til.segmentation.examples.features import (
-    RESPONSES,
-    SCALES_UM,
-    SQUARE_PX,
+    POOL_SHARE,
+    as_levels,
     features_of,
-    levels_in,
+    pools_of,
+    responses_of,
     support_px,
 )
 from spatial_til.segmentation.examples.halfway import (
@@ -32,6 +31,8 @@ from spatial_til.segmentation.examples.halfway import (
     reach_squares,
 )
 from spatial_til.segmentation.examples.planes import StainPlanes, levels_of
+from spatial_til.segmentation.examples.responses import PER_CHANNEL, SQUARE_PX
+from spatial_til.segmentation.examples.scores import Scoring, score_features, score_responses
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.tiles import tile_grid
 from spatial_til.units import PixelSize
@@ -63,7 +64,7 @@ class Painted:
     @staticmethod
     def per_channel() -> int:
         """Return n: a level, and the responses at each scale."""
-        return 1 + len(SCALES_UM) * len(RESPONSES)
+        return PER_CHANNEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +155,27 @@ def features_in(
 
     They are valid until the next call with the same `scratch`.
     """
+    scratch = Scratch() if scratch is None else scratch
+    levels, (row0, row1, col0, col1) = _levels_around(planes, channels, references, box, scratch)
+    return features_of(levels, planes.pixel_size, scratch)[:, row0:row1, col0:col1]
+
+
+def _levels_around(
+    planes: StainPlanes,
+    channels: tuple[str, ...],
+    references: tuple[float, ...],
+    box: tuple[int, int, int, int],
+    scratch: Scratch,
+) -> tuple[NDArray[Any], tuple[int, int, int, int]]:
+    """Return the levels of a box of squares and of all that its features see, and the box in squares of these."""
     halo = support_px(planes.pixel_size)
     rows, cols = planes.planes.shape[1:]
     row0, row1, col0, col1 = (SQUARE_PX * n for n in box)
     read = (max(row0 - halo, 0), min(row1 + halo, rows), max(col0 - halo, 0), min(col1 + halo, cols))
-    pixels = planes.select(channels)[:, read[0] : read[1], read[2] : read[3]]
-    levels = levels_of(pixels, planes.references(channels, references))
-    found = features_of(levels, planes.pixel_size, scratch)
+    pixels = planes.select(channels, (slice(*read[:2]), slice(*read[2:])))
+    levels = levels_of(pixels, planes.references(channels, references), scratch)
     top, left = (row0 - read[0]) // SQUARE_PX, (col0 - read[2]) // SQUARE_PX
-    return found[:, top : top + box[1] - box[0], left : left + box[3] - box[2]]
+    return levels, (top, top + box[1] - box[0], left, left + box[3] - box[2])
 
 
 def classify_box(
@@ -179,14 +192,17 @@ def classify_box(
     scratch
         Memory for one box after the other.
     """
-    read = box if model.border is None else _wider(box, planes)
-    features = features_in(planes, model.channels, model.references, read, scratch)
-    probability, unlike = classify(features, model)
-    square = square_size(planes.pixel_size)
+    scratch = Scratch() if scratch is None else scratch
+    read, square = box if model.border is None else _wider(box, planes), square_size(planes.pixel_size)
+    levels, inner = _levels_around(planes, model.channels, model.references, read, scratch)
+    responses = responses_of(levels, planes.pixel_size, scratch)
+    probability, unlike = _empty(model, (read[1] - read[0], read[3] - read[2]))
+    narrow = np.empty((len(levels) if model.border is not None else 0, *unlike.shape), np.int16)
+    pools = pools_of(planes.pixel_size)
+    score_responses(responses, pools, POOL_SHARE, inner, _scoring(model), narrow, probability, unlike)
     if model.border is not None:
         tissue = model.border.tissue[read[0] : read[1], read[2] : read[3]]
-        levels = levels_in(features, len(model.channels))
-        beside = list(beside_borders(probability, levels, tissue, square.mean_um))
+        beside = list(beside_borders(probability, as_levels(narrow), tissue, square.mean_um))
         probability = drawn_halfway(probability, beside, model.border.precision)
     cut = np.s_[..., box[0] - read[0] : box[1] - read[0], box[2] - read[2] : box[3] - read[2]]
     return TissueMap(probability[cut], unlike[cut], box[0], box[2], square)
@@ -202,13 +218,20 @@ def _wider(box: tuple[int, int, int, int], planes: StainPlanes) -> tuple[int, in
 
 def classify(features: NDArray[np.int16], model: TissueModel) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return the probability (classes, rows, cols) of squares by their features, and which are unlike the training."""
-    probability = np.empty((len(model.classes), *features.shape[1:]), dtype=np.float32)
-    unlike = np.empty(features.shape[1:], dtype=np.bool_)
+    probability, unlike = _empty(model, features.shape[1:])
+    score_features(features, _scoring(model), probability, unlike)
+    return probability, unlike
+
+
+def _empty(model: TissueModel, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    return np.empty((len(model.classes), *shape), np.float32), np.empty(shape, np.bool_)
+
+
+def _scoring(model: TissueModel) -> Scoring:
     margin = RANGE_MARGIN * (model.high.astype(np.float64) - model.low)
     low, high = np.ceil(model.low - margin), np.floor(model.high + margin)  # of whole numbers, so whole as well
-    low, high = (np.clip(bound, -32768, 32767).astype(np.int16) for bound in (low, high))
-    _classify(features, model.look_of, model.weights, model.intercepts, low, high, probability, unlike)
-    return probability, unlike
+    single = [np.asarray(a, np.float32) for a in (model.weights, model.intercepts, low, high)]
+    return Scoring(np.ascontiguousarray(model.look_of, np.intp), *(np.ascontiguousarray(a) for a in single))
 
 
 def classify_slide(
@@ -248,58 +271,5 @@ def classify_slide(
 
 def class_scores(features: NDArray[np.int16], model: TissueModel) -> FloatArray:
     """Return the probability of each class, (n, classes), of n squares given by their features (n, features)."""
-    shape = (len(model.classes), 1, len(features))
-    probability, unlike = np.empty(shape, dtype=np.float64), np.empty(shape[1:], dtype=np.bool_)
-    columns = np.ascontiguousarray(features.T)[:, None, :]
-    _classify(columns, model.look_of, model.weights, model.intercepts, model.low, model.high, probability, unlike)
-    return np.asarray(probability[:, 0].T)
-
-
-@njit(cache=True, nogil=True)
-def _classify(
-    features: Any, look_of: Any, weights: Any, intercepts: Any, low: Any, high: Any, probability: Any, unlike: Any
-) -> None:
-    """Write the softmax of the linear scores of every square, summed over the looks of a class, and what is unlike.
-
-    Scores are single precision: twice as many at a time, and 1e-5 is nothing to a probability.
-    """
-    count, rows, cols = features.shape
-    looks = len(intercepts)
-    score = np.empty((looks, cols), dtype=np.float32)
-    total, highest = np.empty(cols, dtype=np.float32), np.empty(cols, dtype=np.float32)
-    out = np.empty(cols, dtype=np.int16)
-    line = np.empty(cols, dtype=np.float32)
-    for i in range(rows):
-        for k in range(looks):
-            for j in range(cols):
-                score[k, j] = intercepts[k]
-        out[:] = 0
-        for f in range(count):
-            whole = features[f, i]
-            for j in range(cols):
-                line[j] = whole[j]
-            for k in range(looks):
-                weight = np.float32(weights[k, f])
-                if weight != 0:
-                    for j in range(cols):
-                        score[k, j] += weight * line[j]
-            below, above = low[f], high[f]
-            for j in range(cols):
-                out[j] |= np.int16(whole[j] < below) | np.int16(whole[j] > above)
-        for j in range(cols):
-            highest[j] = score[0, j]
-        for k in range(1, looks):
-            for j in range(cols):
-                highest[j] = max(highest[j], score[k, j])
-        total[:] = 0.0
-        for k in range(looks):
-            for j in range(cols):
-                score[k, j] = np.exp(score[k, j] - highest[j])
-                total[j] += score[k, j]
-        probability[:, i] = 0.0
-        for k in range(looks):
-            shares = probability[look_of[k], i]
-            for j in range(cols):
-                shares[j] += score[k, j] / total[j]
-        for j in range(cols):
-            unlike[i, j] = out[j] != 0
+    probability, _ = classify(np.ascontiguousarray(features.T)[:, None, :], model)
+    return np.asarray(probability[:, 0].T, dtype=np.float64)

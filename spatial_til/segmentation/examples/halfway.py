@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray
-from spatial_til.segmentation.examples.features import LEVEL_PARTS, square_sums
+from spatial_til.segmentation.examples.features import LEVEL_PARTS
 from spatial_til.segmentation.smooth import gaussian_weights, smooth
 
 #: Squares as near as this to the other side are looked at again, by the means of both sides so far around (standard
@@ -132,32 +133,84 @@ def _beside(found: NDArray[np.bool_], levels: NDArray[Any], tissue: NDArray[np.b
     near = _near(square_um)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * near + 1, 2 * near + 1))
     by_both = np.logical_and(*(cv2.dilate(side.view(np.uint8), disc) > 0 for side in sides)) & tissue
-    row, col = np.nonzero(by_both)
-    if not len(row):
+    if not by_both.any():
         none = np.empty((len(levels), 0), np.float32)
-        return Beside((row, col), np.empty(0, np.bool_), none, none, none)
-    cell, enough = (row // _CELL, col // _CELL), np.ones(len(row), np.bool_)
-    means: list[NDArray[np.float32]] = []
+        return Beside((np.empty(0, np.intp), np.empty(0, np.intp)), np.empty(0, np.bool_), none, none, none)
     sigma = AROUND_UM / (square_um * _CELL)
-    for side in sides:
-        share = _around(side.view(np.uint8), sigma, _SQUARE_PARTS)[cell]
-        enough &= share > _LEAST * _SQUARE_PARTS * _CELL**2
-        per_square = np.float32(_SQUARE_PARTS / _MEAN_PARTS / LEVEL_PARTS) / np.maximum(share, np.float32(1))
-        sums = [_around(plane * side, sigma, _MEAN_PARTS)[cell] for plane in levels]
-        means.append((np.stack(sums) * per_square).astype(np.float32, copy=False))
-    row, col = row[enough], col[enough]
-    level = levels[:, row, col].astype(np.float32) / np.float32(LEVEL_PARTS)
-    return Beside((row, col), found[row, col], level, means[0][:, enough], means[1][:, enough])
+    ones = np.broadcast_to(np.ones(1, np.int16), (1, *found.shape))
+    share = np.stack([_around(ones, side, sigma, _SQUARE_PARTS)[0] for side in sides])
+    sums = np.stack([_around(levels, side, sigma, _MEAN_PARTS) for side in sides])
+    return _gathered(by_both, found, levels, share, sums)
 
 
-def _around(plane: NDArray[Any], sigma_cells: float, parts: int) -> NDArray[np.float32]:
-    """Return the sums of a plane over cells, smoothed, in parts of one."""
-    rows, cols = (-(-n // _CELL) for n in plane.shape)
-    if plane.shape != (rows * _CELL, cols * _CELL):  # beyond the end of the slide there is no tissue
-        plane = np.pad(plane, [(0, n % _CELL) for n in plane.shape])
-    sums = np.empty((rows, cols), np.int16)
-    square_sums(plane, sums)
-    return smooth(sums, sigma_cells, parts, out=np.empty((rows, cols), np.int16)).astype(np.float32)
+def _around(planes: NDArray[Any], side: NDArray[np.bool_], sigma_cells: float, parts: int) -> NDArray[np.int16]:
+    """Return the sums of planes over cells of a side, smoothed, in parts of one."""
+    sums = np.empty((len(planes), *(-(-n // _CELL) for n in side.shape)), np.int16)
+    for plane, out in zip(planes, sums, strict=True):
+        _cell_sums(plane, side, out)
+        smooth(out, sigma_cells, parts, out=out)
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def _cell_sums(plane: Any, side: Any, out: Any) -> None:
+    """Write the sums of a plane over the squares of a side in cells of two by two; beyond the slide there are none."""
+    rows, cols = side.shape
+    line = np.zeros(2 * out.shape[1], np.int16)
+    for i in range(len(out)):
+        upper, lower = 2 * i, min(2 * i + 1, rows - 1)
+        a, b, c, d = plane[upper], plane[lower], side[upper], side[lower]
+        whole = np.int16(lower > upper)
+        for j in range(cols):
+            line[j] = np.int16(a[j] * np.int16(c[j])) + np.int16(np.int16(b[j] * np.int16(d[j])) * whole)
+        for j in range(out.shape[1]):
+            out[i, j] = line[2 * j] + line[2 * j + 1]
+
+
+def _gathered(
+    by_both: NDArray[np.bool_],
+    found: NDArray[np.bool_],
+    levels: NDArray[Any],
+    share: NDArray[np.int16],
+    sums: NDArray[np.int16],
+) -> Beside:
+    """Return the squares that have enough of both sides around them."""
+    most, n = int(np.count_nonzero(by_both)), len(levels)
+    row, col, is_class = np.empty(most, np.intp), np.empty(most, np.intp), np.empty(most, np.bool_)
+    level, means = np.empty((n, most), np.float32), np.empty((2, n, most), np.float32)
+    count = _gather(by_both, found, levels, share, sums, row, col, is_class, level, means)
+    of_class, of_rest = means[:, :, :count]
+    return Beside((row[:count], col[:count]), is_class[:count], level[:, :count], of_class, of_rest)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gather(
+    by_both: Any,
+    found: Any,
+    levels: Any,
+    share: Any,
+    sums: Any,
+    row: Any,
+    col: Any,
+    is_class: Any,
+    level: Any,
+    means: Any,
+) -> Any:
+    least, at = _LEAST * _SQUARE_PARTS * _CELL**2, 0
+    parts, one = np.float32(_SQUARE_PARTS / _MEAN_PARTS / LEVEL_PARTS), np.float32(1)
+    for i in range(by_both.shape[0]):
+        for j in range(by_both.shape[1]):
+            r, c = i // _CELL, j // _CELL
+            if by_both[i, j] and share[0, r, c] > least and share[1, r, c] > least:
+                row[at], col[at], is_class[at] = i, j, found[i, j]
+                for s in range(2):
+                    per_square = parts / max(np.float32(share[s, r, c]), one)
+                    for k in range(len(levels)):
+                        means[s, k, at] = np.float32(sums[s, k, r, c]) * per_square
+                for k in range(len(levels)):
+                    level[k, at] = np.float32(levels[k, i, j]) / np.float32(LEVEL_PARTS)
+                at += 1
+    return at
 
 
 def _near(square_um: float) -> int:

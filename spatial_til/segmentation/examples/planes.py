@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spatial_til.model import PixelSource
 from spatial_til.segmentation.calibration import Calibration
-from spatial_til.segmentation.examples.features import TOP_LEVEL
+from spatial_til.segmentation.examples.responses import TOP_LEVEL
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.stains import OD_STEP, apply_table
 from spatial_til.segmentation.tissue import tissue_boxes
@@ -31,8 +31,6 @@ TILE_PX = 512
 #: Level of the reference intensity of a fluorescence channel.
 _REFERENCE_LEVEL = 128
 _MAX_INTENSITY = 65504.0  # of float16
-#: Intensities become levels so many rows at a time, which stay in the cache.
-_STRIP_ROWS = 64
 #: A slide's brightness is evened out up to this factor; project default.
 _MAX_STRETCH = 2.0
 
@@ -61,8 +59,8 @@ class StainPlanes:
     pixel_size: PixelSize
     brightness: tuple[float, ...] = ()
 
-    def select(self, channels: tuple[str, ...]) -> NDArray[Any]:
-        """Return some of the planes, in the order asked for.
+    def select(self, channels: tuple[str, ...], box: tuple[slice, slice]) -> NDArray[Any]:
+        """Return a box of some of the planes, in the order asked for.
 
         Raises
         ------
@@ -73,7 +71,8 @@ class StainPlanes:
         if missing:
             raise KeyError(*missing)
         index = [self.channels.index(name) for name in channels]
-        return self.planes if index == list(range(len(self.channels))) else self.planes[index]
+        cut = self.planes[:, *box]
+        return cut if index == list(range(len(self.channels))) else cut[index]
 
     def references(self, channels: tuple[str, ...], common: tuple[float, ...]) -> tuple[float, ...]:
         """Return the intensity of level 128 of some channels on this slide.
@@ -146,7 +145,7 @@ class _Amounts:
         return np.moveaxis(planes[: self.table.n_planes - 1], 0, -1)
 
 
-def levels_of(planes: NDArray[Any], references: tuple[float, ...]) -> NDArray[Any]:
+def levels_of(planes: NDArray[Any], references: tuple[float, ...], scratch: Scratch | None = None) -> NDArray[Any]:
     """Return planes as levels from 0 to 511: optical density in steps of 0.01, intensity by its square root.
 
     Parameters
@@ -155,6 +154,8 @@ def levels_of(planes: NDArray[Any], references: tuple[float, ...]) -> NDArray[An
         (channels, rows, cols) of a slide.
     references
         The intensity of level 128 of each channel; none for brightfield.
+    scratch
+        Holds the levels until the next call with it; none to keep them.
 
     Notes
     -----
@@ -164,33 +165,45 @@ def levels_of(planes: NDArray[Any], references: tuple[float, ...]) -> NDArray[An
     """
     if planes.dtype == np.uint8:
         return planes
-    count, rows, cols = planes.shape
-    levels = np.empty(planes.shape, np.int16)
-    framed = np.empty((_STRIP_ROWS + 2, cols + 2), np.float32)
-    for k in range(count):
-        for row in range(0, rows, _STRIP_ROWS):
-            strip = levels[k, row : row + _STRIP_ROWS]
-            read = np.clip(np.arange(row - 1, row + len(strip) + 1), 0, rows - 1)
-            framed[: len(read), 1:-1] = planes[k, read]
-            framed[:, 0], framed[:, -1] = framed[:, 1], framed[:, -2]
-            _level(framed, np.float32(references[k]), strip)
+    scratch = Scratch() if scratch is None else scratch
+    levels = scratch.array("levels", planes.shape, np.int16)
+    for plane, reference, out in zip(planes, references, levels, strict=True):
+        _level(np.ascontiguousarray(plane).view(np.uint16), np.float32(reference), out)
     return levels
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _level(framed: Any, reference: Any, out: Any) -> None:
-    """Write the levels of intensities with one pixel around them."""
+def _level(light: Any, reference: Any, out: Any) -> None:
+    """Write the levels of intensities, given as the bits of float16; beyond the edges the last pixel is repeated."""
     rows, cols = out.shape
-    down = np.empty(cols + 2, dtype=np.float32)
+    bits = np.empty((3, cols + 2), dtype=np.int32)
+    ring, down = bits.view(np.float32), np.empty(cols + 2, dtype=np.float32)
     two, share = np.float32(2), np.float32(1 / 16)
     middle, top = np.float32(_REFERENCE_LEVEL), np.float32(TOP_LEVEL)
+    _intensities(light[0], bits[2], ring[2])
+    _intensities(light[0], bits[0], ring[0])
     for i in range(rows):
-        above, here, below, line = framed[i], framed[i + 1], framed[i + 2], out[i]
+        _intensities(light[min(i + 1, rows - 1)], bits[(i + 1) % 3], ring[(i + 1) % 3])
+        above, here, below, line = ring[(i + 2) % 3], ring[i % 3], ring[(i + 1) % 3], out[i]
         for j in range(cols + 2):
             down[j] = above[j] + two * here[j] + below[j]
         for j in range(cols):
             mean = share * (down[j] + two * down[j + 1] + down[j + 2])
             line[j] = np.int16(np.int32(min(np.rint(middle * np.sqrt(mean / reference)), top)))
+
+
+@njit(cache=True, nogil=True)
+def _intensities(light: Any, bits: Any, out: Any) -> None:
+    """Write numbers of at least 0, given as the bits of float16, with one more at each end.
+
+    `bits` is the memory of `out`: a float32 keeps the same bits 13 places on, its exponent counted from 112 less.
+    """
+    cols, times = len(light), np.float32(2.0**112)
+    for j in range(cols):
+        bits[j + 1] = np.int32(light[j]) << np.int32(13)
+    for j in range(1, cols + 1):
+        out[j] *= times
+    out[0], out[cols + 1] = out[1], out[cols]
 
 
 def reference_intensity(plane: NDArray[Any]) -> float:
