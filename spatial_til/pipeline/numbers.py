@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from spatial_til.geometry.bands import band_areas, band_of
-from spatial_til.geometry.sectors import border_sectors, sample_depths
+from spatial_til.geometry.sectors import DepthSamples, border_sectors, sample_depths
 from spatial_til.io.measured import Measured
 from spatial_til.metrics.activity import activity_site, combine_sites
 from spatial_til.metrics.deltas import column_name
@@ -182,10 +182,14 @@ def ratio_values(scene: Scene) -> dict[str, Value]:
     }
 
 
-def depth_values(scene: Scene) -> dict[str, Value]:
+def depth_samples(scene: Scene) -> DepthSamples:
+    """Return depths all over the tumour: what the index and the profile of depth are both made from."""
+    return sample_depths(scene.compartments, arc_um=ARC_UM, n_samples=_SAMPLES)
+
+
+def depth_values(scene: Scene, samples: DepthSamples) -> dict[str, Value]:
     """Return the penetration depth index of every population but `all`."""
     statistics = scene.protocol.statistics
-    samples = sample_depths(scene.compartments, arc_um=ARC_UM, n_samples=_SAMPLES)
     populations = {name: members for name, members in scene.populations.items() if name != "all"}
     if len(samples.depth_um) == 0:
         missing = Value(None, reason="no evaluable border", flags=("no_border",))
@@ -208,12 +212,11 @@ def depth_values(scene: Scene) -> dict[str, Value]:
     }
 
 
-def depth_bands(scene: Scene) -> list[DepthBand]:
+def depth_bands(scene: Scene, samples: DepthSamples) -> list[DepthBand]:
     """Return the density of every population by signed distance, from the deepest tumour to the outer width."""
     compartments = scene.compartments
     if compartments.border.evaluable.is_empty:
         return []
-    samples = sample_depths(compartments, arc_um=ARC_UM, n_samples=_SAMPLES)
     edges = band_edges(-float(samples.depth_um.max(initial=0.0)), compartments.outer_um, BAND_UM).tolist()
     return depth_profile(
         edges,

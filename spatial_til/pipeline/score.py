@@ -31,6 +31,7 @@ from spatial_til.pipeline.numbers import (
     classify,
     comparable_settings,
     depth_bands,
+    depth_samples,
     depth_values,
     ratio_values,
     tile_scene,
@@ -124,7 +125,8 @@ def _score_scene(scene: Scene, regions: Regions, task: ScoreTask, stale: Sequenc
     job, classes = task.job, classify(scene)
     pdl1 = task.cuts.get("PD-L1")
     tumor_cells = tumor_cell_numbers(scene, pdl1.threshold.threshold if pdl1 else None)
-    values = {**ratio_values(scene), **depth_values(scene), **tumor_cell_values(tumor_cells)}
+    depths = depth_samples(scene)
+    values = {**ratio_values(scene), **depth_values(scene, depths), **tumor_cell_values(tumor_cells)}
     flags = (*slide_flags(scene, regions, tumor_cells, classes), *review_flags(task.corrections, stale))
     slide = SlideScore(
         meta=job.meta,
@@ -141,7 +143,7 @@ def _score_scene(scene: Scene, regions: Regions, task: ScoreTask, stale: Sequenc
     rows: dict[str, list[dict[str, Any]]] = {
         "density": density_rows(slide),
         "slide_scores": [slide_row(slide, scene, tumor_cells)],
-        "depth_profile": depth_rows(job.slide_id, depth_bands(scene)),
+        "depth_profile": depth_rows(job.slide_id, depth_bands(scene, depths)),
         "spatial": table_rows(scene, tumor_cells),
         "sensitivity": sensitivity_rows(job.slide_id, variants),
         "run": [_run_row(scene, regions, task)],

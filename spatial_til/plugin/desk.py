@@ -17,7 +17,7 @@ from typing import Any
 from spatial_til.errors import SpatialTilError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.model import Estimate, SlideMeta
-from spatial_til.pipeline.numbers import depth_bands
+from spatial_til.pipeline.numbers import depth_bands, depth_samples
 from spatial_til.pipeline.rows import depth_rows
 from spatial_til.review.blinding import Blinding, blind
 from spatial_til.review.events import Edit, Event, Redo, SessionClosed, SessionOpened, Unblinded, Undo
@@ -68,7 +68,7 @@ def deepen(found: Found, cancelled: Callable[[], bool] = lambda: False) -> Found
     if cancelled():
         raise Cancelled
     scene = found.numbers.scene
-    return replace(found, depth=tuple(depth_rows(scene.slide_id, depth_bands(scene))))
+    return replace(found, depth=tuple(depth_rows(scene.slide_id, depth_bands(scene, depth_samples(scene)))))
 
 
 def slides_of(root: Path) -> list[SlideMeta]:
