@@ -21,7 +21,7 @@ from tests.batch_study import command, make_study
 #: Name -> slides and their side in µm.
 STUDIES = {"tiny": (4, 300.0), "small": (8, 600.0), "larger": (3, 2500.0)}
 WORKERS = 2
-_LINE = re.compile(r"estimate: (?:(\d+) h )?(?:(\d+) min )?(?:(\d+) s )?with \d+ workers, (\d+) MiB each")
+_LINE = re.compile(r"estimate: (?:(\d+) h )?(?:(\d+) min )?(?:(\d+) s )?with \d+ workers?, (\d+) MiB each")
 
 
 class Compared(NamedTuple):
@@ -33,18 +33,18 @@ class Compared(NamedTuple):
     peak_mib: float
 
 
-def estimated_and_taken(folder: Path, slides: int, side_um: float) -> Compared:
+def estimated_and_taken(folder: Path, slides: int, side_um: float, workers: int = WORKERS) -> Compared:
     """Estimate a study, then score it."""
     sheet = make_study(folder / "in", slides, side_um)
     said = subprocess.run(
-        command("check", sheet, "--estimate", "--workers", WORKERS), capture_output=True, text=True, check=True
+        command("check", sheet, "--estimate", "--workers", workers), capture_output=True, text=True, check=True
     )
     words = _LINE.search(said.stdout)
     if words is None:
         raise SystemExit(said.stdout)
     hours, minutes, seconds, mib = (float(text or 0) for text in words.groups())
     start = time.perf_counter()
-    scored = command("score", sheet, "--out", folder / "out", "--workers", WORKERS)
+    scored = command("score", sheet, "--out", folder / "out", "--workers", workers)
     subprocess.run(scored, capture_output=True, check=True)
     took = time.perf_counter() - start
     stages = [s["stages"] for s in json.loads((folder / "out" / "run.json").read_text())["slides"].values()]

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, box
 
-from spatial_til.batch import runs
 from spatial_til.phantoms.files import SlideFormat, write_slide
 from spatial_til.plugin.desk import Desk, compute
 from spatial_til.review.events import RegionEdit
 from tests.acceptance_study import command
-from tests.inline import Inline
+from tests.inline import in_this_process
 from tests.own_folder import own_folder
 from tests.scored_folder import PLANS, PX, SIZE_UM, make_folder
 
@@ -164,8 +163,7 @@ def twice_read_folder(patient_folder, tmp_path_factory):
         proposal = desk.edit(RegionEdit, "a change", region="tumor", geometry=tumor, why="it ends here")
         desk.accept(proposal, compute(desk.session, proposal.state))
         desk.close()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(runs, "LocalRunner", Inline)
+        with in_this_process():
             command("rescore", root, "--reader", reader, "--workers", 1, "--quiet", status=0)
     return root
 

@@ -1,5 +1,7 @@
 """The stages of a run in this process: a test can reach into them, and no worker has to be started."""
 
+from contextlib import contextmanager
+
 import pytest
 
 from spatial_til.batch import runs
@@ -27,9 +29,16 @@ class Inline:
                 yield item, Outcome(None, describe(error))
 
 
+@contextmanager
+def in_this_process():
+    """Run stages here meanwhile, where a worker would take seconds to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "LocalRunner", Inline)
+        yield
+
+
 @pytest.fixture(scope="module", autouse=True)
 def stages_here():
     """Run the stages of a module's tests here; those of commands that a test starts have workers all the same."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "LocalRunner", Inline)
+    with in_this_process():
         yield

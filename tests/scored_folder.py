@@ -7,10 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from shapely.geometry import MultiPolygon, box
 
-from spatial_til.batch import rescore, runs
+from spatial_til.batch import rescore
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import Measured, write_measured
 from spatial_til.model import Cells, SlideMeta
@@ -18,7 +17,7 @@ from spatial_til.protocol import parse_protocol
 from spatial_til.run_record import record_job
 from spatial_til.study import Job
 from spatial_til.units import PixelSize
-from tests.inline import Inline
+from tests.inline import in_this_process
 
 TISSUE = box(100, 100, 1500, 1300)
 TUMOR = box(400, 350, 1200, 1050)
@@ -77,8 +76,7 @@ def make_folder(root: Path, plans: tuple[Plan, ...] = PLANS) -> Path:
     protocol = parse_protocol(PROTOCOL, "test")
     study = {"path": None, "extra_columns": [], "jobs": [record_job(job) for job in (*jobs, missing)]}
     folder.run.write_text(json.dumps({"protocol": protocol.resolved(), "study": study}, default=str))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "LocalRunner", Inline)
+    with in_this_process():
         rescore(root, None, workers=1, quiet=True)
     return root
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from spatial_til.batch import runs, score_study
+from spatial_til.batch import score_study
 from spatial_til.segmentation import slide as segmentation
 from spatial_til.study import load_study
 from tests.batch_study import command, contents, make_study
-from tests.inline import Inline
+from tests.inline import in_this_process
 
 
 def rewritten(folder: Path, other: Path) -> Path:
@@ -54,8 +54,9 @@ def test_three_runs_give_the_same_bytes(tmp_path, monkeypatch):
         assert done.returncode == 0, done.stderr.decode()
     real = segmentation.measure_slide
     monkeypatch.setattr("spatial_til.pipeline.measure.measure_slide", lambda *a, **k: real(*a, **k | {"tile_px": 128}))
-    monkeypatch.setattr(runs, "LocalRunner", Inline)
-    score_study(load_study(rewritten(tmp_path / "study", tmp_path / "again")), tmp_path / "out3", workers=1, quiet=True)
+    with in_this_process():
+        again = load_study(rewritten(tmp_path / "study", tmp_path / "again"))
+        score_study(again, tmp_path / "out3", workers=1, quiet=True)
     first, second, third = (results(tmp_path / f"out{k}") for k in (1, 2, 3))
     assert len([name for name in first if name.startswith("tables/")]) >= 9
     assert first == second
