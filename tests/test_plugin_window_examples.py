@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from spatial_til.plugin.example_picture import PROBABILITY, STROKES  # noqa: E402
 from spatial_til.plugin.stage import PREVIEW  # noqa: E402
+from tests.hand import press  # noqa: E402
 from tests.scored_folder import TUMOR  # noqa: E402
 from tests.stained import write_stains  # noqa: E402
 
@@ -68,10 +69,6 @@ def paint_all(dock, qtbot):
         for y in ys:
             stroke(dock, qtbot, line((x0, y), (x1, y + 30)))
     settle(dock, qtbot)
-
-
-def press(qtbot, widget):
-    qtbot.mouseClick(widget, Qt.MouseButton.LeftButton)
 
 
 def test_tumour_is_painted_found_accepted_and_there_again(opened, folder, qtbot, tmp_path):

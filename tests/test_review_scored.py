@@ -4,7 +4,6 @@ import json
 import math
 import re
 import shutil
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,6 @@ from shapely.geometry import MultiPolygon, box
 
 from spatial_til.batch import rescore
 from spatial_til.batch.rescoring import load_review
-from spatial_til.cli import main
 from spatial_til.errors import ReviewError, SpatialTilError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.measured import read_measured, write_measured
@@ -424,45 +422,3 @@ def test_tissue_is_not_drawn_where_no_cells_were_measured(session):
     found = numbers(session, state(session, (ev.RegionEdit, {"region": "tissue", "geometry": wide})))
     assert found.scene.compartments.tissue.area == pytest.approx(TISSUE.area, rel=1e-9)
     assert "0.56 mm² of the tissue drawn were left out" in " ".join(found.regions.notes)
-
-
-def test_opening_what_is_not_there_says_so(scored, tmp_path):
-    with pytest.raises(SpatialTilError, match=r"no slide A_bas .*A_base"):
-        open_session(scored, "A_bas")
-    with pytest.raises(SpatialTilError, match="never_measured: it was not measured"):
-        open_session(scored, "never_measured")
-    with pytest.raises(SpatialTilError, match="give a folder that score has written"):
-        open_session(tmp_path, SLIDE)
-
-
-def test_review_command_says_what_is_wrong_before_it_looks_for_napari(scored, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "napari", None)  # as where it is not installed
-    for arguments, says in (
-        ((tmp_path,), "give a folder that score has written"),
-        ((scored, "--slide", "A_bas"), "no slide A_bas"),
-        ((scored, "--reader", "../x"), "a reader's name has"),
-    ):
-        command("review", *arguments, status=2)
-        told = capsys.readouterr().err
-        assert says in told
-        assert told.count("\n") == 1
-
-
-def test_review_without_napari_says_what_to_install(scored, monkeypatch, capsys):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SystemExit) as ended:
-        main(["review", str(scored), "--slide", SLIDE])
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == 'review needs napari: pip install "spatial-til[napari]"\n'
-
-
-def test_review_opens_the_viewer_with_folder_slide_and_reader(scored, monkeypatch):
-    opened = []
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    monkeypatch.setattr(
-        "spatial_til.plugin.open_review", lambda *given, **how: opened.append((*given, how)), raising=False
-    )
-    with pytest.raises(SystemExit) as ended:
-        main(["review", str(scored), "--slide", SLIDE, "--reader", "anna", "--blinded"])
-    assert ended.value.code == 0
-    assert opened == [(scored, SLIDE, "anna", {"blinded": True})]
