@@ -35,6 +35,7 @@ from spatial_til.units import PixelSize
 from tests import test_io_annotations as annotations
 from tests import test_io_cell_tables as cell_tables
 from tests import test_io_slides_written as slides
+from tests import test_io_slides_zarr as zarrs
 from tests.batch_study import PROTOCOL
 from tests.scored_folder import PLANS, TUMOR, make_folder
 from tests.test_examples_training import trained
@@ -100,7 +101,7 @@ def ome_xml_files(folder: Path) -> list[str]:
 def zarr_files(folder: Path) -> list[str]:
     """Write OME-Zarr of both versions."""
     for version in ("0.4", "0.5"):
-        slides.write_zarr(folder / version, version, image=GREY[:, :64, :64])
+        zarrs.write_zarr(folder / version, version, image=GREY[:, :64, :64])
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
