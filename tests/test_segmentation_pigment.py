@@ -8,7 +8,7 @@ import pytest
 from spatial_til.model import Cells
 from spatial_til.segmentation.cell_pigment import colour_sums
 from spatial_til.segmentation.laden import MOST_PIGMENT, many_laden, most_pigment, pigment_of
-from spatial_til.segmentation.pigment import ColourVariation, brown_of, off_plane, own_normal
+from spatial_til.segmentation.pigment import ColourVariation, brown_of, off_plane, own_normal, pigment_fraction
 from spatial_til.segmentation.positivity import call_positive, count_pigment, score_of
 from spatial_til.segmentation.stains import PRESETS, optical_density, stain_matrix
 
@@ -147,6 +147,16 @@ def test_the_slides_brown_is_found_where_more_of_it_lies_beside_red(beside, turn
 def test_a_slide_with_hardly_any_brown_has_the_panels():
     part = windows((STAINS[0], STAINS[1] + 0.05 * NORMAL), (600, 20))
     assert own_normal([part], PRESETS["dab"]) == pytest.approx(NORMAL, abs=0.01)
+
+
+@pytest.mark.parametrize(("together", "is_pigment"), [(1.0, True), (0.9, True), (0.75, False)])
+def test_windows_off_the_stains_are_pigment_where_red_and_blue_vary_as_one_substance(together, is_pigment):
+    """JPEG that keeps colour coarsely leaves haloes of such a colour around brown membranes: there they vary apart."""
+    r, g, b = STAINS[1] + 0.6 * STAINS[0] - 0.15 * NORMAL
+    assert 0.65 < r / b < 1.2
+    rr = (r / together) ** 2
+    part = ColourVariation(*(np.full(50, 0.04 * v, np.float32) for v in (rr, r * g, r * b, g * b, b * b)), places=1000)
+    assert pigment_fraction([part], NORMAL) == (0.05 if is_pigment else 0.0)
 
 
 def test_the_panels_brown_takes_away_blue_most():

@@ -138,3 +138,22 @@ def test_positives_that_neighbours_bridge_stand_apart_as_seen_and_a_continuum_do
     assert not _stand_apart(list(np.sort(rng.gamma(0.5, 0.05, (3, 4000)))), 0.03, 0.02)
     assert not _stand_apart(list(bridged), 1.0, 0.02)  # nothing above
     assert not _stand_apart([np.full(50, 0.3)], 0.3, 0.02)
+
+
+def test_a_cut_off_in_a_valley_may_lie_below_the_least_one_elsewhere():
+    """Negatives with hardly any stain, and cells stained down to little more: what lies above the valley is another
+    population, and is not lost to a limit that is meant for tails."""
+    rng = np.random.default_rng(6)
+    negative, positive = np.abs(rng.normal(0, 0.002, 5000)), 0.08 * np.exp(0.8 * rng.standard_normal(1500))
+    found = cut(np.concatenate((negative, positive)))
+    assert found.method == "valley"
+    assert 0.01 <= found.threshold < 0.02
+    assert (positive < found.threshold).mean() < (positive < 0.02).mean() / 2
+    assert (negative >= found.threshold).sum() == 0
+
+
+def test_a_valley_in_the_noise_is_no_cut_off():
+    """It would lie at 0.009 OD."""
+    rng = np.random.default_rng(7)
+    found = cut(np.concatenate((np.abs(rng.normal(0, 0.0005, 5000)), 0.004 + rng.gamma(2, 0.03, 1500))))
+    assert found.threshold == 0.01

@@ -98,6 +98,6 @@ def many_laden(pigment: NDArray[np.floating[Any]], rim: NDArray[np.floating[Any]
     pigment, rim
         (n,) of all cells of a slide: see `pigment_of`, and the ridge of the same marker.
     """
-    seen = rim >= OD_FLOORS["robust"][1]
+    seen = rim >= OD_FLOORS["robust"].population
     laden = seen & (pigment > most_pigment(pigment))
     return bool(laden.sum() > max(_MANY_PER_MM2 * tissue_mm2, _MANY_SHARE * seen.sum()))

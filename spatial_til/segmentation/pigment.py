@@ -25,6 +25,10 @@ _LEAST_BLUE, _SURE_RED, _SURE_BLUE = 0.05, 0.08, 0.08
 _WINDOW_RED = (0.65, 1.2)
 #: Sine of the angle by which pigment lies off the plane of hematoxylin and brown, towards less green.
 _LEAST_OFF_PLANE = 0.06
+#: Least correlation of red and blue in a window: pigment is one substance. JPEG that keeps colour more coarsely than
+#: brightness leaves haloes of a colour off the stains around sharp brown membranes, too, but there red and blue vary
+#: apart. Project default.
+_ONE_SUBSTANCE = 0.85
 #: Windows from which the slide's own hematoxylin is read, and its brown; with fewer the panel's is used.
 _LEAST_WINDOWS, _LEAST_BROWN = 200, 30
 #: Sines of angles off the plane of hematoxylin and the panel's brown: how far scanners turn it, how finely and with
@@ -139,14 +143,14 @@ def off_plane(direction: FloatArray, normal: FloatArray) -> FloatArray:
 
 
 def pigment_fraction(parts: Sequence[ColourVariation], normal: FloatArray | None) -> float | None:
-    """Return the share of tissue with brown pigment that is no mix of the slide's hematoxylin and brown.
+    """Return the share of tissue with brown pigment: of one substance, and no mix of the slide's hematoxylin and brown.
 
     None where those are not known (`normal`, see `own_normal`).
     """
     if normal is None:
         return None
-    _, _, rb, gb, bb = _joined(parts)
-    seen = bb > _LEAST_BLUE**2
+    rr, _, rb, gb, bb = _joined(parts)
+    seen = (bb > _LEAST_BLUE**2) & (rb > _ONE_SUBSTANCE * np.sqrt(rr * bb))
     direction = np.column_stack((rb[seen], gb[seen], bb[seen])) / bb[seen][:, None]
     low, high = _WINDOW_RED
     off = off_plane(direction, normal)

@@ -15,9 +15,6 @@ from spatial_til.segmentation.modes import shoulder, valleys
 
 #: Most cells of one slide that enter a pool (rules: thresholds).
 MAX_CELLS = 20_000
-#: Brightfield, in OD: the least cut-off, and the least median of a positive population; project defaults.
-#: A ridge (statistic ``robust``) is stain above its surroundings over 1.5 µm, about a quarter of a plain mean.
-OD_FLOORS: Mapping[str, tuple[float, float]] = MappingProxyType({"robust": (0.02, 0.045), "other": (0.08, 0.15)})
 #: Least scale of the arcsinh transform in brightfield, in OD: the noise of an unmixed stain.
 _OD_SCALE = 0.02
 _BINS = 512
@@ -31,6 +28,21 @@ _WEAK_ASHMAN_D = 3.0
 _SEEN_ASHMAN_D = 4.5
 #: Share of a cut that lies in no valley.
 _NO_VALLEY = 1.0
+
+
+class Floors(NamedTuple):
+    """Brightfield, in OD: the least cut-off, also in a valley, and the least median of positives; project defaults."""
+
+    cut: float
+    valley: float  # what lies above a valley is another population, so that only noise has to be kept out
+    population: float
+
+
+#: A ridge (statistic ``robust``) is stain above its surroundings over 1.5 µm, about a quarter of a plain mean.
+OD_FLOORS: Mapping[str, Floors] = MappingProxyType(
+    {"robust": Floors(cut=0.02, valley=0.01, population=0.045), "other": Floors(cut=0.08, valley=0.08, population=0.15)}
+)
+_NO_FLOORS = Floors(0.0, 0.0, 0.0)
 
 
 def draw_cells(slide_id: str, x_um: FloatArray, y_um: FloatArray, limit: int = MAX_CELLS) -> NDArray[np.intp]:
@@ -104,7 +116,7 @@ def find_threshold(
     pool = _sorted(scores)
     flags: list[str] = ["threshold_single_slide"] if len(pool) == 1 else []
     n_cells = sum(len(s) for s in pool)
-    least, population = OD_FLOORS.get(statistic, OD_FLOORS["other"]) if modality == "brightfield" else (0.0, 0.0)
+    floors = OD_FLOORS.get(statistic, OD_FLOORS["other"]) if modality == "brightfield" else _NO_FLOORS
 
     def result(cut: float | None, method: str, separation: float | None) -> Threshold:
         positive = 0 if cut is None else int(sum(int((s >= cut).sum()) for s in pool))
@@ -114,17 +126,17 @@ def find_threshold(
     control = None if control is None else control[np.isfinite(control)]
     if control is not None and len(control):
         flags = []
-        return result(max(float(np.percentile(control, 99.9)), least), "negative_control", None)
+        return result(max(float(np.percentile(control, 99.9)), floors.cut), "negative_control", None)
     if frozen is not None:
         flags = []
         return result(float(frozen), "frozen", None)
     if not pool:
         return result(None, "none", None)
     scale = _OD_SCALE if modality == "brightfield" else 0.0
-    split = _split(pool, scale, least, population)
+    split = _split(pool, scale, floors)
     if split is not None and seen is not None:
         alike = _sorted(seen)
-        if _split(alike, scale, least, population) is None and not _stand_apart(alike, split.cut, scale):
+        if _split(alike, scale, floors) is None and not _stand_apart(alike, split.cut, scale):
             split = None
     if split is None:
         flags.append("no_positive_population")
@@ -172,17 +184,17 @@ def _histogram(pool: Sequence[NDArray[np.floating[Any]]], least_scale: float) ->
     return _Histogram(counts, (edges[:-1] + edges[1:]) / 2, scale, effective)
 
 
-def _split(
-    pool: Sequence[NDArray[np.floating[Any]]], least_scale: float, least: float, population: float
-) -> _Split | None:
+def _split(pool: Sequence[NDArray[np.floating[Any]]], least_scale: float, floors: Floors) -> _Split | None:
     """Return the best accepted split of the pooled scores, on their own scale; None where there is none."""
     histogram = _histogram(pool, least_scale)
     if histogram is None:
         return None
     counts, centres, scale, effective = histogram
     tail = shoulder(counts, centres, effective)
-    for cuts in (valleys(counts, centres, effective), [] if tail is None else [(_NO_VALLEY, tail)]):
-        found = [s for share, index in cuts if (s := _accepted(counts, centres, index, share, population / scale))]
+    least_median = floors.population / scale
+    in_tail = [] if tail is None else [(_NO_VALLEY, tail)]
+    for cuts, least in ((valleys(counts, centres, effective), floors.valley), (in_tail, floors.cut)):
+        found = [s for share, index in cuts if (s := _accepted(counts, centres, index, share, least_median))]
         if found:
             best = min(found, key=lambda s: s.valley_share)
             return best._replace(cut=max(float(np.sinh(best.cut) * scale), least))

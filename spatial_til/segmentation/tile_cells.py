@@ -78,7 +78,7 @@ def measure_tile(
     )
     values = np.concatenate((levels * constants.marker_unit, rims * constants.membrane_unit[:, None]), axis=2)
     brown = constants.brown
-    stained = wanted & (rims[:, brown, 1] * constants.membrane_unit[brown] >= OD_FLOORS["robust"][0]).any(axis=1)
+    stained = wanted & (rims[:, brown, 1] * constants.membrane_unit[brown] >= OD_FLOORS["robust"].cut).any(axis=1)
     colour = np.zeros((len(row), N_SUMS), dtype=np.int64)
     if constants.density is None:
         stained[:] = False
