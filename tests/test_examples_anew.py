@@ -250,3 +250,35 @@ def test_brightfield_is_taught_by_no_slide(model):
 def test_without_tissue_nothing_is_taught(model):
     taught = taught_by_slide(model, slide(2), np.zeros((150, 150), dtype=np.bool_))
     assert (taught.model, taught.reason) == (model, "scarce")
+
+
+def brighter(planes, times):
+    light = (planes.planes.astype(np.float32) * times).astype(np.float16)
+    return replace(planes, planes=light, brightness=tuple(reference_intensity(plane) for plane in light))
+
+
+@pytest.mark.parametrize("times", [1.4, 2.0])
+def test_tumour_found_only_because_a_slide_was_brightened_is_told(model, times):
+    """Stroma alone is dimmer than a slide with tumour, and is brightened twofold."""
+    found = found_on(brighter(slide(21, "none"), times), model)
+    assert found.found.region.area > 0.05 * TISSUE.area
+    assert found.brightened
+    trained = TrainedModel(model, Training(slides=(), strokes={}, squares={}, held_out=()))
+    assert "there may be none" in "\n".join(notes_on(found, trained))
+
+
+@pytest.mark.parametrize("tumor", ["disc", "all"])
+@pytest.mark.parametrize("times", [0.5, 0.7, 1.0, 2.0])
+def test_tumour_of_a_dim_slide_is_not_doubted(model, tumor, times):
+    found = found_on(brighter(slide(21, tumor), times), model)
+    assert found.found.region.area > 0.2 * TISSUE.area
+    assert not found.brightened
+
+
+def test_a_dim_slide_without_tumour_found_has_nothing_to_doubt(model):
+    found = found_on(brighter(slide(21, "none"), 0.5), model)
+    assert found.found.region.area < 0.01 * TISSUE.area
+    assert not any(
+        "there may be none" in note
+        for note in notes_on(found, TrainedModel(model, Training(slides=(), strokes={}, squares={}, held_out=())))
+    )

@@ -17,6 +17,7 @@ from spatial_til.io.tissue_model import TrainedModel, read_tissue_model
 from spatial_til.protocol_panel import NUCLEI, TUMOR, Panel
 from spatial_til.protocol_sections import Tumor
 from spatial_til.segmentation.examples.anew import LEAST, MOST_CHANGED, SURE, Reason
+from spatial_til.segmentation.examples.brightened import LEFT, only_brightened
 from spatial_til.segmentation.examples.classifier import (
     MAX_UNLIKE,
     TissueModel,
@@ -42,7 +43,8 @@ class FoundTumor:
     `unlike` is the share of tissue that is; `exposed` are channels more than twice, or less than half, as bright.
     In brightfield `strength` says how many times as strongly each stain is seen as on the slides learned from, and
     `doubtful` which could not be evened out. In fluorescence `taught` is the share of the tissue looked at that taught
-    the model anew, and `untaught` why none did; None and empty elsewhere.
+    the model anew, and `untaught` why none did; None and empty elsewhere. `brightened` says that tumour is found only
+    because a dim slide was brightened, see `only_brightened`.
     """
 
     found: FoundRegion
@@ -52,6 +54,7 @@ class FoundTumor:
     doubtful: tuple[str, ...] = ()
     taught: float | None = None
     untaught: Reason = ""
+    brightened: bool = False
 
     @property
     def is_unlike(self) -> bool:
@@ -102,8 +105,10 @@ def find_tumor_by_model(
     exposed = planes.too_unlike(model.channels, model.references)
     if here.evened is not None:
         return FoundTumor(found, unlike, exposed, here.evened.strength, here.evened.doubtful)
-    taught = (here.taught.share, here.taught.reason) if here.taught else (None, "")
-    return FoundTumor(found, unlike, exposed, (), (), *taught)
+    share = here.taught.share if here.taught else None
+    reason: Reason = here.taught.reason if here.taught else ""
+    brightened = not found.region.is_empty and only_brightened(model, planes, inside, trained.tumor_index)
+    return FoundTumor(found, unlike, exposed, taught=share, untaught=reason, brightened=brightened)
 
 
 def tumor_of_slide(stored: Path, keys: Tumor, tissue: MultiPolygon) -> tuple[FoundTumor, TrainedModel]:
@@ -158,6 +163,14 @@ def exposed_words(channels: Sequence[str]) -> str:
     )
 
 
+def brightened_words() -> str:
+    """Return that a slide without tumour would look the same."""
+    return (
+        f"less than {100 * LEFT:g} % of the tumour would be found had the slide not been brightened to those learned "
+        "from: a slide without tumour looks the same, so there may be none"
+    )
+
+
 def strength_words(channels: Sequence[str], strength: Sequence[float]) -> str:
     """Return how strongly some stains are seen beside the slides learned from."""
     said = " and ".join(f"{s:.2f} times as strongly in {name}" for name, s in zip(channels, strength, strict=True))
@@ -194,6 +207,7 @@ def notes_on(tumor: FoundTumor, trained: TrainedModel) -> list[str]:
     notes.append(f"cleaning changed its area by {100 * tumor.found.area_change:.2g} %")
     notes.append(f"{100 * tumor.unlike:.2g} % of the tissue is unlike anything the model learned from")
     notes += [exposed_words(tumor.exposed)] if tumor.exposed else []
+    notes += [brightened_words()] if tumor.brightened else []
     notes += [strength_words(trained.model.channels, tumor.strength)] if tumor.strength else []
     notes += [doubtful_words(tumor.doubtful)] if tumor.doubtful else []
     notes += [taught_words(tumor)] if taught_words(tumor) else []

@@ -6,7 +6,14 @@ import math
 
 from spatial_til.counted import counted
 from spatial_til.io.tissue_model import HeldOutRecord, TrainedModel
-from spatial_til.pipeline.examples import FoundTumor, doubtful_words, exposed_words, strength_words, taught_words
+from spatial_til.pipeline.examples import (
+    FoundTumor,
+    brightened_words,
+    doubtful_words,
+    exposed_words,
+    strength_words,
+    taught_words,
+)
 from spatial_til.protocol_sections import Tumor
 from spatial_til.segmentation.examples.classifier import MAX_UNLIKE
 from spatial_til.units import UM2_PER_MM2, mm2
@@ -43,6 +50,7 @@ def found_words(found: FoundTumor) -> list[str]:
     lines += [f"{counted(len(filled), 'hole')} filled ({sum(filled):.3g} mm²)"] if filled else []
     lines.append(f"{100 * found.unlike:.2g} % of the tissue is unlike anything that was painted")
     lines += [f"Look twice: {exposed_words(found.exposed)}"] if found.exposed else []
+    lines += [f"Look twice: {brightened_words()}"] if found.brightened else []
     lines += doubt
     if found.is_unlike:
         lines.append(
