@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,13 @@ def read_overview(source: PixelSource, overview: PixelSource | None) -> tuple[ND
     grid = source if overview is None else overview
     factor = max(int(OVERVIEW_UM / grid.pixel_size.mean_um), 1)
     rows, cols = grid.shape
-    strips = [
-        _reduce(grid.read(r, min(r + _STRIP_ROWS // factor * factor, rows), 0, cols), factor)
-        for r in range(0, rows, max(_STRIP_ROWS // factor * factor, factor))
-    ]
-    return np.concatenate(strips), grid.pixel_size.scaled(factor, factor)
+    high = max(_STRIP_ROWS // factor, 1) * factor
+
+    def strip(row: int) -> NDArray[Any]:
+        return _reduce(grid.read(row, min(row + high, rows), 0, cols), factor)
+
+    with ThreadPoolExecutor(2) as pool:
+        return np.concatenate(list(pool.map(strip, range(0, rows, high)))), grid.pixel_size.scaled(factor, factor)
 
 
 def _reduce(image: NDArray[Any], factor: int) -> NDArray[Any]:

@@ -50,7 +50,7 @@ class ColourVariation(NamedTuple):
 
 
 def colour_variation(od: NDArray[np.float32], tissue: BoolArray, *, px_um: float) -> ColourVariation:
-    """Return how colours vary within 2 µm, at every other working pixel of tissue where red or blue varies at all.
+    """Return how colours vary within 2 µm, over 2 x 2 working pixels of tissue where red or blue varies at all.
 
     Parameters
     ----------
@@ -68,7 +68,9 @@ def colour_variation(od: NDArray[np.float32], tissue: BoolArray, *, px_um: float
     smooth = cv2.GaussianBlur(small, (0, 0), _NOISE_UM / um)
     varying = smooth - cv2.GaussianBlur(smooth, (0, 0), _LOCAL_UM / um)
     r, g, b = (varying[:, :, c] for c in range(3))
-    products = [cv2.GaussianBlur(p, (0, 0), _LOCAL_UM / um)[::2, ::2] for p in (r * r, r * g, r * b, g * b, b * b)]
+    half = (-(-shape[0] // 2), -(-shape[1] // 2))
+    means = (cv2.resize(p, half, interpolation=cv2.INTER_AREA) for p in (r * r, r * g, r * b, g * b, b * b))
+    products = [cv2.GaussianBlur(p, (0, 0), _LOCAL_UM / (2 * um)) for p in means]
     on = tissue[::step, ::step][: shape[1] : 2, : shape[0] : 2]
     kept = on & ((products[4] > _LEAST_BLUE**2) | (products[0] > _SURE_RED**2))
     rr, rg, rb, gb, bb = (np.asarray(p[kept], dtype=np.float32) for p in products)

@@ -85,7 +85,7 @@ class _BoxFigures(NamedTuple):
     tissue_px: int
     saturated_px: int
     edge_um: FloatArray
-    residual_od: FloatArray
+    od: NDArray[np.floating[Any]]  # (n, 3) of some of its pixels of tissue
     variation: ColourVariation | None
 
 
@@ -123,9 +123,10 @@ def judge(
         artefact = find_artefacts(*picture, white=white.rgb, matrix=matrix, tissue=constants.tissue)
         share = float(artefact.area / constants.tissue.area)
     clean = regions_of(constants.tissue.difference(artefact))  # ink is neither stain nor pigment
-    boxes = [_figures(constants, source, box, clean, matrix) for box in sample_boxes(clean, source.shape, px)]
+    boxes = [_figures(constants, source, box, clean) for box in sample_boxes(clean, source.shape, px)]
     normal = own_normal([b.variation for b in boxes if b.variation is not None], brown_of(constants.vectors))
-    numbers = {"typical_nuclear_contrast": float(constants.typical), **_numbers(boxes, normal), **_own_light(constants)}
+    numbers: dict[str, float | None] = {"typical_nuclear_contrast": float(constants.typical)}
+    numbers |= _numbers(boxes, normal, matrix) | _own_light(constants)
     limits = {
         "blurred": ("blurred_fraction", max_blurred_fraction),
         "saturated": ("saturated_fraction", max_saturated_fraction),
@@ -153,26 +154,25 @@ def _figures(
     source: PixelSource,
     box: tuple[int, int, int, int],
     clean: MultiPolygon,
-    matrix: FloatArray | None,
 ) -> _BoxFigures:
     """Return the figures of one box."""
     import cv2
 
     pixels, px = source.read(*box), source.pixel_size
     tissue = _tissue_in(clean, box, px)
-    if matrix is None:
+    if constants.white is None:
         saturated = saturated_channels(pixels[:, :, list(constants.channel_index)])
         plane, least = constants.planes(pixels)[0], _LEAST_NUCLEAR * constants.typical
-        residual, variation = np.empty(0), None
+        stained, variation = np.empty((0, 3), dtype=np.float32), None
     else:
         saturated = saturated_rgb(pixels)
         plane, least = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), _LEAST_GREY
         od = picture_density(pixels, constants.white.rgb)
         step = (slice(None, None, _RESIDUAL_STEP),) * 2
-        residual = unexplained_od(od[step][tissue[step]], matrix)
+        stained = od[step][tissue[step]]
         variation = colour_variation(od, tissue, px_um=px.mean_um)
     edges = edge_widths_um(plane, tissue, px_um=px.mean_um, least_range=least)
-    return _BoxFigures(int(tissue.sum()), int((saturated & tissue).sum()), edges, residual, variation)
+    return _BoxFigures(int(tissue.sum()), int((saturated & tissue).sum()), edges, stained, variation)
 
 
 def _own_light(constants: Any) -> dict[str, float | None]:
@@ -195,10 +195,11 @@ def _tissue_in(tissue: MultiPolygon, box: tuple[int, int, int, int], px: PixelSi
     return coarse.repeat(_MASK_STEP, axis=0).repeat(_MASK_STEP, axis=1)[: row1 - row0, : col1 - col0]
 
 
-def _numbers(boxes: list[_BoxFigures], normal: FloatArray | None) -> dict[str, float | None]:
+def _numbers(boxes: list[_BoxFigures], normal: FloatArray | None, matrix: FloatArray | None) -> dict[str, float | None]:
     """Return the slide's figures from those of its boxes; None where nothing could be judged."""
     edges = np.concatenate([np.empty(0), *(b.edge_um for b in boxes)])
-    residual = np.concatenate([np.empty(0), *(b.residual_od for b in boxes)])
+    od = np.concatenate([np.empty((0, 3)), *(b.od for b in boxes)])
+    residual = np.empty(0) if matrix is None else unexplained_od(od, matrix)
     tissue_px = sum(b.tissue_px for b in boxes)
     return {
         "edge_width_um": float(np.median(edges)) if len(edges) else None,

@@ -161,7 +161,9 @@ class Slide:
         return max(fit, key=lambda i: self.levels[i].downsample)
 
     def _read(self, index: int, blocks: tuple[int, int], box: Box, channels: Sequence[int] | None) -> NDArray[Any]:
-        """Return a box of the grid of `blocks` over one level, in bands of bounded memory."""
+        """Return a box of the grid of `blocks` over one level, where pixels are averaged in bands of bounded memory."""
+        if self.is_rgb and blocks == (1, 1):
+            return self._read_band(index, blocks, box, channels)
         first, *bands = self._bands(index, blocks, box)
         part = self._read_band(index, blocks, first, channels)
         if not bands:
