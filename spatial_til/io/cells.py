@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from spatial_til.errors import CellTableError
 from spatial_til.io.atomic import writing
+from spatial_til.io.parquet import parquet
 from spatial_til.model import COMPARTMENTS, EXCLUDED, UNPLACED, BoolArray, Cells, FloatArray, Placement
 
 EXCLUDED_NAME = "excluded"
@@ -60,7 +61,6 @@ def write_cells(
         (n,) or None, which leaves the column empty.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     n = len(cells)
     columns: dict[str, Any] = {"cell_id": np.arange(1, n + 1)}
@@ -74,7 +74,7 @@ def write_cells(
     columns["border_distance_um"] = placement.border_distance_um
     arrays = [v if isinstance(v, pa.Array) else pa.array(v, from_pandas=True) for v in columns.values()]
     with writing(path) as part:
-        pq.write_table(pa.table(arrays, names=list(columns)), part, compression="zstd")
+        parquet().write_table(pa.table(arrays, names=list(columns)), part, compression="zstd")
 
 
 def compartment_names(codes: NDArray[np.int8]) -> NDArray[np.object_]:
@@ -96,10 +96,8 @@ def read_cells(path: Path) -> StoredCells:
     CellTableError
         The file is missing, damaged or not one of ours.
     """
-    import pyarrow.parquet as pq
-
     try:
-        file = pq.ParquetFile(path)
+        file = parquet().ParquetFile(path)
         check_number(path, file.metadata.num_rows)
         table = file.read()
     except (OSError, ValueError) as error:

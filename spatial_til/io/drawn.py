@@ -11,12 +11,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def drawn(figure: Figure) -> Image:
-    """Return a figure drawn at its own resolution, in RGB; the same pixels for the same figure."""
+def drawn(figure: Figure, ground: Image | None = None) -> Image:
+    """Return a figure drawn at its own resolution, in RGB; the same pixels for the same figure.
+
+    Parameters
+    ----------
+    ground
+        A picture of the figure's size to draw over where the figure is transparent; it is changed in place.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    return Image.fromarray(pixels[:, :, :3])
+    if ground is None:
+        return Image.fromarray(pixels[:, :, :3])
+    ground.paste(Image.fromarray(pixels[:, :, :3]), mask=Image.fromarray(pixels[:, :, 3]))
+    return ground

@@ -16,6 +16,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.errors import CellTableError
 from spatial_til.io.atomic import writing
 from spatial_til.io.cells import check_number, is_number
+from spatial_til.io.parquet import parquet
 from spatial_til.model import Cells
 from spatial_til.units import PixelSize
 
@@ -51,7 +52,6 @@ class Measured:
 def write_measured(path: Path, measured: Measured) -> None:
     """Write a measured slide, whole or not at all."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     cells = measured.cells
     columns: dict[str, Any] = {name: getattr(cells, name) for name in _BASE}
@@ -74,7 +74,7 @@ def write_measured(path: Path, measured: Measured) -> None:
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta)})
     with writing(path) as part:
         levels = [name for name in columns if name.endswith(_LEVELS)]  # few values; others are all different
-        pq.write_table(table, part, compression="zstd", use_dictionary=levels)
+        parquet().write_table(table, part, compression="zstd", use_dictionary=levels)
 
 
 class _Meta(BaseModel):
@@ -104,10 +104,8 @@ def _not_ours(path: Path) -> CellTableError:
 
 def _stored(path: Path) -> _Meta | None:
     """Return what is stored beside the cells, without reading them; None where there is none."""
-    import pyarrow.parquet as pq
-
     try:
-        return _metadata(pq.read_schema(path), path)
+        return _metadata(parquet().read_schema(path), path)
     except (OSError, ValueError, CellTableError):
         return None
 
@@ -144,10 +142,8 @@ def read_measured(path: Path, markers: Sequence[str] | None = None, columns: Seq
     CellTableError
         Where the file is missing, damaged or not ours.
     """
-    import pyarrow.parquet as pq
-
     try:
-        file = pq.ParquetFile(path)
+        file = parquet().ParquetFile(path)
         wanted = None if markers is None else tuple(f"{marker}_" for marker in markers)
         all_names = file.schema_arrow.names
         names = [n for n in all_names if wanted is None or n.startswith(wanted) or n in columns or _always(n)]

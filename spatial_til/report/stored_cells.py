@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spatial_til.errors import CellTableError
+from spatial_til.io.parquet import parquet
 from spatial_til.model import XY, Cells, FloatArray
 from spatial_til.protocol import Protocol
 from spatial_til.segmentation.positivity import score_of
@@ -25,11 +26,9 @@ class ReportCells:
 
 def read_report_cells(path: Path, slide_id: str, protocol: Protocol) -> ReportCells:
     """Read positions and scores of one slide; empty where it has no cells or came with calls."""
-    import pyarrow.parquet as pq
-
     if not path.exists():
         return ReportCells(np.empty((0, 2)), {})
-    file = pq.ParquetFile(path)  # `read_table` would bring half a second of imports
+    file = parquet().ParquetFile(path)  # `read_table` would bring half a second of imports
     names = file.schema_arrow.names
     wanted = [name for marker in protocol.panel.markers for name in _columns(names, marker, protocol)]
     table = file.read(columns=["x_um", "y_um", *(n for n in names if n == "CD8_positive"), *wanted])

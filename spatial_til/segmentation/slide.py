@@ -40,7 +40,7 @@ from spatial_til.units import PixelSize
 #: buffers before its cells are joined. To ask for it anew is little beside its work; of a small slide it is a share.
 _LARGE_TILES, _TRIM_TILES = 16, 8
 #: Most pixels of a side of a tile: of larger ones fewer pixels are read twice, but more memory is taken.
-_TILE_PX = 2048
+_TILE_PX = 1856
 #: Flag of a slide with melanin, which its cells raise, too.
 _MELANIN = "melanin_suspected"
 #: What a pixel of a tile may take in buffers, and what each marker adds; most is never written to.
