@@ -16,7 +16,7 @@ from spatial_til.units import PixelSize
 
 #: The overview is reduced to pixels of at least this size.
 OVERVIEW_UM = 4.0
-_STRIP_ROWS = 1024
+_STRIP_ROWS = 512
 #: Side of the boxes of a sample, in µm and at most in blocks of the local background, on which they begin.
 _BOX_UM, _BOX_BLOCKS = 128.0, 16
 
