@@ -43,7 +43,7 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def run(side_px: int = 8192, rounds: int = 3) -> dict[str, float]:
+def run(side_px: int = 8192, rounds: int = 9) -> dict[str, float]:
     """Return Mpx/s of each, of their least disturbed round, and ours as ratios to the other two."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -91,7 +91,10 @@ def measure(task: MeasureTask) -> StageReport:
     if job.image is None:
         msg = f"{job.slide_id}: no image and no cells: fill one of them in the study sheet"
         raise SlideError(msg)
-    with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide, ThreadPoolExecutor(max(task.threads, 1)) as beside:
+    with (
+        open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide,
+        ThreadPoolExecutor(max(task.threads, 1)) as beside,
+    ):
         slide.require_pixel_size()
         identity = beside.submit(identify, job.image, read_source(path))
         labels = identify(job.labels)["sha256"] if job.labels else None
