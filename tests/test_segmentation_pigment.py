@@ -41,7 +41,12 @@ def cell(brown, granules, seed=4):
 
 def pigment(brown, granules, chosen=True):
     keys, centre, rgb = cell(brown, granules)
-    return pigment_of(colour_sums(keys, centre, np.array([chosen]), rgb, DENSITY, px_um=0.5), NORMAL)[0]
+    return taken(colour_sums(keys, centre, np.array([chosen]), rgb, DENSITY, px_um=0.5))[0]
+
+
+def taken(sums, normal=NORMAL, rim=0.1, **how):
+    """Return the pigment of cells, all of which have a rim as of positive ones unless said otherwise."""
+    return pigment_of(sums, normal, np.broadcast_to(rim, len(sums)), **how)
 
 
 @pytest.mark.parametrize("power", PIGMENTS)
@@ -58,7 +63,7 @@ def test_cells_not_looked_at_and_slides_of_unknown_colours_are_missing():
     assert np.isnan(pigment(PIGMENTS[1.0], granules=True, chosen=False))
     keys, centre, rgb = cell(PIGMENTS[1.0], granules=True)
     sums = colour_sums(keys, centre, np.array([True]), rgb, DENSITY, px_um=0.5)
-    assert np.isnan(pigment_of(sums, None)).all()
+    assert np.isnan(taken(sums, None)).all()
 
 
 def test_sums_do_not_depend_on_where_the_array_begins():
@@ -121,7 +126,7 @@ def sums_of(off, itself, together):
     ],
 )
 def test_pigment_is_off_the_stains_in_its_detail_and_by_itself(off, itself, together, is_pigment):
-    found = pigment_of(sums_of(off, itself, together), NORMAL)[0]
+    found = taken(sums_of(off, itself, together))[0]
     assert found == pytest.approx(off if is_pigment else 0, abs=1e-4)
 
 
@@ -179,18 +184,26 @@ def population(middle, spread, of=(), seed=0):
 
 
 def test_pigment_of_the_stains_own_colour_is_told_where_stained_cells_show_two_substances():
-    sharp = pigment_of(population(0.75, 0.3, of=(0.98, 0.97, 0.8)), NORMAL)
+    sharp = taken(population(0.75, 0.3, of=(0.98, 0.97, 0.8)))
     assert sharp[-3:].tolist() == [1, 1, 0]
     assert (sharp[:200] > 0).mean() < 0.02  # normal tails
-    blurred = pigment_of(population(0.94, 0.21, of=(0.97, 0.96)), NORMAL)  # the limit is 0.979
+    blurred = taken(population(0.94, 0.21, of=(0.97, 0.96)))  # the limit is 0.979
     assert blurred[-2:].tolist() == [0, 0]
-    few = pigment_of(population(0.75, 0.3, of=(0.98,))[-49:], NORMAL)
+    few = taken(population(0.75, 0.3, of=(0.98,))[-49:])
     assert not few.any()
+
+
+@pytest.mark.parametrize(("n_stained", "told"), [(200, 1), (40, 0)])
+def test_cells_with_a_rim_say_what_is_usual_where_there_are_enough(n_stained, told):
+    """Beside a red chromogen many cells have a trace of brown whose red and blue go together."""
+    sums = np.concatenate((population(0.7, 0.25), population(0.93, 0.1, of=(0.955, 0.99), seed=1)))
+    rim = np.where(np.arange(len(sums)) < n_stained, 0.1, 0.03)
+    assert taken(sums, rim=rim)[-2:].tolist() == [told, 1]
 
 
 def test_where_a_slide_has_no_melanin_cells_are_pigment_by_their_colour_alone():
     sums = np.concatenate((population(0.75, 0.3, of=(0.98, 0.98)), sums_of(0.06, 0.06, 0.92)))
-    either, alone = (pigment_of(sums, NORMAL, by_colour_alone=way) for way in (False, True))
+    either, alone = (taken(sums, by_colour_alone=way) for way in (False, True))
     assert either[-3:] == pytest.approx([1, 1, 0.06], abs=1e-4)
     assert alone[-3:] == pytest.approx([0, 0, 0.06], abs=1e-4)
 
@@ -198,7 +211,7 @@ def test_where_a_slide_has_no_melanin_cells_are_pigment_by_their_colour_alone():
 def test_nuclei_with_a_trace_of_brown_are_no_pigment():
     sums = population(0.75, 0.3, of=(0.98, 0.98))
     sums[-1, 3:6] = np.round(1e6 * np.array([0.72, 0.28]) @ STAINS)  # 1.3 times as much red as blue
-    assert pigment_of(sums, NORMAL)[-2:].tolist() == [1, 0]
+    assert taken(sums)[-2:].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(

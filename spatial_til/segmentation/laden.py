@@ -41,7 +41,11 @@ _MANY_PER_MM2, _MANY_SHARE = 10.0, 0.03
 
 
 def pigment_of(
-    sums: NDArray[np.int64], normal: Sequence[float] | None, *, by_colour_alone: bool = False
+    sums: NDArray[np.int64],
+    normal: Sequence[float] | None,
+    rim: NDArray[np.floating[Any]],
+    *,
+    by_colour_alone: bool = False,
 ) -> NDArray[np.float32]:
     """Return (n,) how far the colour of a cell's pigment lies off every mix of the slide's stains: a sine.
 
@@ -54,6 +58,8 @@ def pigment_of(
         Of all of a slide's cells that were looked at, see `colour_sums`.
     normal
         Direction across the slide's hematoxylin and brown, see `pigment.own_normal`.
+    rim
+        (n,) their ridges, in OD.
     by_colour_alone
         No cell is 1: for a slide without melanin.
     """
@@ -70,18 +76,23 @@ def pigment_of(
     no_mix = (off > _LEAST_OFF) & ((itself > _LEAST_ITSELF) | ((together > _AS_ONE) & (itself > 0)))
     pigment = np.where(like_pigment & no_mix, off, 0.0)
     if not by_colour_alone:
-        pigment[like_pigment & (direction[:, 0] < _FAR_RED) & _far_above_others(together)] = 1.0
+        pigment[like_pigment & (direction[:, 0] < _FAR_RED) & _far_above_others(together, rim)] = 1.0
     return np.where(bb > 0, pigment, np.nan).astype(np.float32)
 
 
-def _far_above_others(correlation: FloatArray) -> BoolArray:
-    """Return (n,) which correlations lie far above the median, on the scale where their error is alike (Fisher's z)."""
+def _far_above_others(correlation: FloatArray, rim: NDArray[np.floating[Any]]) -> BoolArray:
+    """Return (n,) which correlations lie far above the median, on the scale where their error is alike (Fisher's z).
+
+    The median is of cells with a rim as of positive ones where there are enough: a trace of brown beside a red
+    chromogen goes together with red as pigment does, and there may be many of these.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.arctanh(correlation)
-    if np.isfinite(z).sum() < _ENOUGH:
-        return np.zeros(len(z), dtype=np.bool_)
-    middle = np.nanmedian(z)
-    return np.asarray(z > middle + _FAR * 1.4826 * np.nanmedian(np.abs(z - middle)))
+    for others in (z[rim >= OD_FLOORS["robust"].population], z):
+        if np.isfinite(others).sum() >= _ENOUGH:
+            middle = np.nanmedian(others)
+            return np.asarray(z > middle + _FAR * 1.4826 * np.nanmedian(np.abs(others - middle)))
+    return np.zeros(len(z), dtype=np.bool_)
 
 
 def most_pigment(pigment: NDArray[np.floating[Any]]) -> float:

@@ -208,12 +208,18 @@ def _assemble(gathered: Gathered, order: NDArray[np.intp], px: PixelSize, marker
     )
 
 
-def _pigment(gathered: Gathered, order: NDArray[np.intp], quality: QC, *, by_colour_alone: bool) -> NDArray[np.float32]:
-    """Return how far each cell's colour lies off the slide's stains, in an order; NaN where it was not looked at."""
+def _pigment(
+    gathered: Gathered, order: NDArray[np.intp], quality: QC, ridges: Sequence[int], *, by_colour_alone: bool
+) -> NDArray[np.float32]:
+    """Return how far each cell's colour lies off the slide's stains, in an order; NaN where it was not looked at.
+
+    `ridges`: which of the cells' values are ridges of brown markers.
+    """
     stained = gathered.column("stained")
+    rim = np.max([gathered.column("values", k) for k in ridges], axis=0)[stained]
     pigment = np.full(len(stained), np.nan, dtype=np.float32)
     colour = np.stack([gathered.column("colour", k) for k in range(N_SUMS)], axis=-1)
-    pigment[stained] = pigment_of(colour, quality.stain_normal, by_colour_alone=by_colour_alone)
+    pigment[stained] = pigment_of(colour, quality.stain_normal, rim, by_colour_alone=by_colour_alone)
     return pigment[order]
 
 
@@ -225,10 +231,11 @@ def _with_pigment(
     brown = [constants.settings.markers[k] for k in constants.brown]
     if not brown:
         return cells, quality
-    pigment = _pigment(gathered, order, quality, by_colour_alone=False)
+    ridges = [list(columns).index(f"{marker}_membrane_ridge") for marker in brown]
+    pigment = _pigment(gathered, order, quality, ridges, by_colour_alone=False)
     if any(many_laden(pigment, columns[f"{marker}_membrane_ridge"], tissue_mm2) for marker in brown):
         quality = quality.with_flag(_MELANIN)
     if _MELANIN not in quality.flags:
-        pigment = _pigment(gathered, order, quality, by_colour_alone=True)
+        pigment = _pigment(gathered, order, quality, ridges, by_colour_alone=True)
     columns |= {f"{marker}_membrane_pigment": pigment for marker in brown}
     return replace(cells, measurements=columns), quality
