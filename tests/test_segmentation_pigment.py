@@ -7,7 +7,7 @@ import pytest
 
 from spatial_til.model import Cells
 from spatial_til.segmentation.cell_pigment import colour_sums
-from spatial_til.segmentation.laden import MOST_PIGMENT, many_laden, most_pigment, pigment_of
+from spatial_til.segmentation.laden import MOST_PIGMENT, has_rim, many_laden, most_pigment, pigment_of
 from spatial_til.segmentation.pigment import ColourVariation, brown_of, off_plane, own_normal, pigment_fraction
 from spatial_til.segmentation.positivity import call_positive, count_pigment, score_of
 from spatial_til.segmentation.stains import PRESETS, optical_density, stain_matrix
@@ -44,9 +44,9 @@ def pigment(brown, granules, chosen=True):
     return taken(colour_sums(keys, centre, np.array([chosen]), rgb, DENSITY, px_um=0.5))[0]
 
 
-def taken(sums, normal=NORMAL, rim=0.1, **how):
-    """Return the pigment of cells, all of which have a rim as of positive ones unless said otherwise."""
-    return pigment_of(sums, normal, np.broadcast_to(rim, len(sums)), **how)
+def taken(sums, normal=NORMAL):
+    """Return the pigment of cells, all of which say what is usual."""
+    return pigment_of(sums, normal, np.ones(len(sums), dtype=bool))
 
 
 @pytest.mark.parametrize("power", PIGMENTS)
@@ -198,12 +198,12 @@ def test_cells_with_a_rim_say_what_is_usual_where_there_are_enough(n_stained, to
     """Beside a red chromogen many cells have a trace of brown whose red and blue go together."""
     sums = np.concatenate((population(0.7, 0.25), population(0.93, 0.1, of=(0.955, 0.99), seed=1)))
     rim = np.where(np.arange(len(sums)) < n_stained, 0.1, 0.03)
-    assert taken(sums, rim=rim)[-2:].tolist() == [told, 1]
+    assert pigment_of(sums, NORMAL, has_rim(rim))[-2:].tolist() == [told, 1]
 
 
 def test_where_a_slide_has_no_melanin_cells_are_pigment_by_their_colour_alone():
     sums = np.concatenate((population(0.75, 0.3, of=(0.98, 0.98)), sums_of(0.06, 0.06, 0.92)))
-    either, alone = (taken(sums, by_colour_alone=way) for way in (False, True))
+    either, alone = taken(sums), pigment_of(sums, NORMAL, None)
     assert either[-3:] == pytest.approx([1, 1, 0.06], abs=1e-4)
     assert alone[-3:] == pytest.approx([0, 0, 0.06], abs=1e-4)
 

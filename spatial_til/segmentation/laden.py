@@ -40,13 +40,7 @@ _COMMON, _MOST_WHERE_COMMON = 0.02, 0.02
 _MANY_PER_MM2, _MANY_SHARE = 10.0, 0.03
 
 
-def pigment_of(
-    sums: NDArray[np.int64],
-    normal: Sequence[float] | None,
-    rim: NDArray[np.floating[Any]],
-    *,
-    by_colour_alone: bool = False,
-) -> NDArray[np.float32]:
+def pigment_of(sums: NDArray[np.int64], normal: Sequence[float] | None, usual: BoolArray | None) -> NDArray[np.float32]:
     """Return (n,) how far the colour of a cell's pigment lies off every mix of the slide's stains: a sine.
 
     0 where the brown is stain, 1 where red and blue go together far more than in the slide's other cells, NaN where it
@@ -58,10 +52,9 @@ def pigment_of(
         Of all of a slide's cells that were looked at, see `colour_sums`.
     normal
         Direction across the slide's hematoxylin and brown, see `pigment.own_normal`.
-    rim
-        (n,) their ridges, in OD.
-    by_colour_alone
-        No cell is 1: for a slide without melanin.
+    usual
+        (n,) cells that say how red and blue go together on this slide, where there are enough of them, else all do.
+        None: no cell is 1, for a slide without melanin.
     """
     red, both, blue, rb, gb, bb, *brown = sums.T.astype(np.float64)
     if normal is None:
@@ -75,24 +68,30 @@ def pigment_of(
     like_pigment = (together > _TOGETHER) & (direction[:, 0] > low) & (direction[:, 0] < high)
     no_mix = (off > _LEAST_OFF) & ((itself > _LEAST_ITSELF) | ((together > _AS_ONE) & (itself > 0)))
     pigment = np.where(like_pigment & no_mix, off, 0.0)
-    if not by_colour_alone:
-        pigment[like_pigment & (direction[:, 0] < _FAR_RED) & _far_above_others(together, rim)] = 1.0
+    if usual is not None:
+        pigment[like_pigment & (direction[:, 0] < _FAR_RED) & _far_above(together, usual)] = 1.0
     return np.where(bb > 0, pigment, np.nan).astype(np.float32)
 
 
-def _far_above_others(correlation: FloatArray, rim: NDArray[np.floating[Any]]) -> BoolArray:
-    """Return (n,) which correlations lie far above the median, on the scale where their error is alike (Fisher's z).
-
-    The median is of cells with a rim as of positive ones where there are enough: a trace of brown beside a red
-    chromogen goes together with red as pigment does, and there may be many of these.
-    """
+def _far_above(correlation: FloatArray, usual: BoolArray) -> BoolArray:
+    """Return (n,) which correlations lie far above the usual, on the scale where their error is alike (Fisher's z)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.arctanh(correlation)
-    for others in (z[rim >= OD_FLOORS["robust"].population], z):
+    for others in (z[usual], z):
         if np.isfinite(others).sum() >= _ENOUGH:
             middle = np.nanmedian(others)
             return np.asarray(z > middle + _FAR * 1.4826 * np.nanmedian(np.abs(others - middle)))
     return np.zeros(len(z), dtype=np.bool_)
+
+
+def has_rim(rim: NDArray[np.floating[Any]]) -> BoolArray:
+    """Return (n,) which cells have a rim as positive ones; `rim`: their ridges of a brown marker, in OD.
+
+    On a slide with melanin these are the usual cells: beside a red chromogen there may be many with a trace of brown,
+    whose red and blue go together as those of pigment do. They do not raise the flag: JPEG of low quality makes the
+    colours of a few stained cells go together as well.
+    """
+    return np.asarray(rim >= OD_FLOORS["robust"].population)
 
 
 def most_pigment(pigment: NDArray[np.floating[Any]]) -> float:
@@ -109,6 +108,6 @@ def many_laden(pigment: NDArray[np.floating[Any]], rim: NDArray[np.floating[Any]
     pigment, rim
         (n,) of all cells of a slide: see `pigment_of`, and the ridge of the same marker.
     """
-    seen = rim >= OD_FLOORS["robust"].population
+    seen = has_rim(rim)
     laden = seen & (pigment > most_pigment(pigment))
     return bool(laden.sum() > max(_MANY_PER_MM2 * tissue_mm2, _MANY_SHARE * seen.sum()))

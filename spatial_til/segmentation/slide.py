@@ -23,7 +23,7 @@ from spatial_til.segmentation.coarser import for_cells
 from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.gathered import Gathered, Part
-from spatial_til.segmentation.laden import many_laden, pigment_of
+from spatial_til.segmentation.laden import has_rim, many_laden, pigment_of
 from spatial_til.segmentation.measure import column_names
 from spatial_til.segmentation.networks import NucleusFinder, seams
 from spatial_til.segmentation.nuclei import support_px
@@ -209,17 +209,16 @@ def _assemble(gathered: Gathered, order: NDArray[np.intp], px: PixelSize, marker
 
 
 def _pigment(
-    gathered: Gathered, order: NDArray[np.intp], quality: QC, ridges: Sequence[int], *, by_colour_alone: bool
+    gathered: Gathered, order: NDArray[np.intp], quality: QC, usual: NDArray[np.bool_] | None
 ) -> NDArray[np.float32]:
     """Return how far each cell's colour lies off the slide's stains, in an order; NaN where it was not looked at.
 
-    `ridges`: which of the cells' values are ridges of brown markers.
+    `usual`: of all cells, see `laden.pigment_of`.
     """
     stained = gathered.column("stained")
-    rim = np.max([gathered.column("values", k) for k in ridges], axis=0)[stained]
     pigment = np.full(len(stained), np.nan, dtype=np.float32)
     colour = np.stack([gathered.column("colour", k) for k in range(N_SUMS)], axis=-1)
-    pigment[stained] = pigment_of(colour, quality.stain_normal, rim, by_colour_alone=by_colour_alone)
+    pigment[stained] = pigment_of(colour, quality.stain_normal, None if usual is None else usual[stained])
     return pigment[order]
 
 
@@ -231,11 +230,13 @@ def _with_pigment(
     brown = [constants.settings.markers[k] for k in constants.brown]
     if not brown:
         return cells, quality
-    ridges = [list(columns).index(f"{marker}_membrane_ridge") for marker in brown]
-    pigment = _pigment(gathered, order, quality, ridges, by_colour_alone=False)
+    pigment = _pigment(gathered, order, quality, np.ones(len(gathered.column("stained")), dtype=np.bool_))
     if any(many_laden(pigment, columns[f"{marker}_membrane_ridge"], tissue_mm2) for marker in brown):
         quality = quality.with_flag(_MELANIN)
-    if _MELANIN not in quality.flags:
-        pigment = _pigment(gathered, order, quality, ridges, by_colour_alone=True)
+    usual = None
+    if _MELANIN in quality.flags:
+        ridges = [list(columns).index(f"{marker}_membrane_ridge") for marker in brown]
+        usual = np.logical_or.reduce([has_rim(gathered.column("values", k)) for k in ridges])
+    pigment = _pigment(gathered, order, quality, usual)
     columns |= {f"{marker}_membrane_pigment": pigment for marker in brown}
     return replace(cells, measurements=columns), quality
