@@ -25,6 +25,8 @@ LEVEL_TOLERANCE = 0.01
 #: Pixels of a level that are held at once while a large box is reduced, and how many of them lie in a row: more
 #: than a tile of the segmentation has, and few enough that the tiles of a row are kept for the next.
 BAND_PX, BAND_COLS = 1 << 21, 1 << 13
+#: Samples of a pixel without transparency, which needs no room to be laid over white.
+_COLOURS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ class Slide:
 
     def _read(self, index: int, blocks: tuple[int, int], box: Box, channels: Sequence[int] | None) -> NDArray[Any]:
         """Return a box of the grid of `blocks` over one level, where pixels are averaged in bands of bounded memory."""
-        if self.is_rgb and blocks == (1, 1):
+        if self.is_rgb and blocks == (1, 1) and self._pyramid.levels[index].samples == _COLOURS:  # taken as it is
             return self._read_band(index, blocks, box, channels)
         first, *bands = self._bands(index, blocks, box)
         part = self._read_band(index, blocks, first, channels)
