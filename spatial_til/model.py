@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from spatial_til.units import PixelSize
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 XY: TypeAlias = NDArray[np.float64]  # (n, 2): x, y in µm
+Box: TypeAlias = tuple[int, int, int, int]  # row0, row1, col0, col1 in pixels
 
 #: Disjoint compartments, in the order of their codes in `Placement.compartment`.
 COMPARTMENTS = ("core", "inner_margin", "outer_margin", "outside", "tumor_unresolved")
@@ -56,6 +57,14 @@ class PixelSource(Protocol):
 
     def read(self, row0: int, row1: int, col0: int, col1: int) -> NDArray[Any]:
         """Return (rows, cols, channels); the box must lie inside the grid."""
+
+
+@runtime_checkable
+class ExpectingSource(Protocol):
+    """A source that reads with less work when it knows what it will be asked for."""
+
+    def expect(self, boxes: Sequence[Box]) -> None:
+        """Say which boxes will be read from now on, and in which order; others may be read as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -27,9 +27,9 @@ from spatial_til.io.journal import tell_tiles
 from spatial_til.io.labels import labels_on_grid, open_labels
 from spatial_til.io.measured import Measured, read_made_of, read_source, write_measured
 from spatial_til.io.overview import write_overview
-from spatial_til.io.slides import Slide, open_slide, select_channels
+from spatial_til.io.slides import Slide, WorkingGrid, open_slide, select_channels
 from spatial_til.io.stain_planes import write_stain_planes
-from spatial_til.model import PixelSource
+from spatial_til.model import Box, PixelSource
 from spatial_til.pipeline.settings import measure_settings, no_picture
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.constants import calibrate
@@ -240,12 +240,15 @@ def working_grid(slide: Slide, job: Job, pixel_size_um: float) -> PixelSource:
 class _Named:
     """A source whose channels go by the panel's names."""
 
-    def __init__(self, source: PixelSource, names: tuple[str, ...]) -> None:
+    def __init__(self, source: WorkingGrid, names: tuple[str, ...]) -> None:
         self.source, self.channels = source, names
         self.shape, self.pixel_size = source.shape, source.pixel_size
 
     def read(self, row0: int, row1: int, col0: int, col1: int) -> np.ndarray[Any, Any]:
         return self.source.read(row0, row1, col0, col1)
+
+    def expect(self, boxes: Sequence[Box]) -> None:
+        self.source.expect(boxes)
 
 
 def _vector_flags(job: Job) -> tuple[str, ...]:

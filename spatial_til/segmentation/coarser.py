@@ -7,13 +7,14 @@ half the pixels. In fluorescence outlines of real cells suffer, so it is left as
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from spatial_til.model import PixelSource
+from spatial_til.model import Box, ExpectingSource, PixelSource
 from spatial_til.segmentation.settings import COARSER, MeasureSettings
 
 _COLOURS = 3
@@ -41,12 +42,22 @@ class Coarser:
 
     def read(self, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
         """Return the colours (rows, cols, 3) of a box, each the mean of what the pixel covers, rounded."""
-        first_row, first_col = row0 // 2, col0 // 2
-        fine = self._source.read(3 * first_row, _reach(row1), 3 * first_col, _reach(col1))
-        shape = (row1 - 2 * first_row, col1 - 2 * first_col)
+        fine = self._source.read(*_made_of((row0, row1, col0, col1)))
+        shape = (row1 - row0 // 2 * 2, col1 - col0 // 2 * 2)
         out = np.empty((shape[0], shape[1] * _COLOURS), dtype=np.uint8)
         _reduce(np.ascontiguousarray(fine).reshape(len(fine), -1), out)
         return out.reshape(*shape, _COLOURS)[row0 % 2 :, col0 % 2 :]
+
+    def expect(self, boxes: Sequence[Box]) -> None:
+        """Say which boxes will be read, and in which order."""
+        if isinstance(self._source, ExpectingSource):
+            self._source.expect([_made_of(box) for box in boxes])
+
+
+def _made_of(box: Box) -> Box:
+    """Return the box of finer pixels that the pixels of a box are made of."""
+    row0, row1, col0, col1 = box
+    return row0 // 2 * 3, _reach(row1), col0 // 2 * 3, _reach(col1)
 
 
 def _whole(n: int) -> int:

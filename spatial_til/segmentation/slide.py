@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely.geometry import MultiPolygon
 
-from spatial_til.model import Cells, PixelSource
+from spatial_til.model import Cells, ExpectingSource, PixelSource
 from spatial_til.segmentation.artefacts import shrunk
 from spatial_til.segmentation.blank import check_not_blank
 from spatial_til.segmentation.calibration import Calibration
@@ -126,6 +126,8 @@ def measure_slide(
             return measure_tile(source, labels, finder, constants, one, whole, scratch)
 
     trim()
+    if isinstance(source, ExpectingSource):
+        source.expect([tile.read_box for tile in tiles])
     gathered = Gathered(io.BytesIO() if aside is None else aside)
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
         measured = pool.map(run, tiles, inside)

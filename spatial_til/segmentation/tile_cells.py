@@ -40,12 +40,11 @@ def measure_tile(
 ) -> Part:
     """Return the cells whose centre the tile owns and tissue holds."""
     settings, px = constants.settings, source.pixel_size
-    box = (tile.read_row0, tile.read_row1, tile.read_col0, tile.read_col1)
-    pixels = source.read(*box)
+    pixels = source.read(*tile.read_box)
     nuclear, markers = constants.planes(pixels, scratch)
     guide = constants.guide(markers, px.mean_um, scratch)
     if labels is not None:
-        found = given_nuclei(labels.read(*box)[:, :, 0])
+        found = given_nuclei(labels.read(*tile.read_box)[:, :, 0])
     elif finder is not None:
         found = given_nuclei(finder(_shown(pixels, nuclear, constants), px.mean_um))
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import isqrt
 from typing import NamedTuple
 
+from spatial_til.model import Box
+
 
 class Tile(NamedTuple):
     """One tile: the box it owns (half-open) and the box it reads, in pixels of the grid."""
@@ -17,6 +19,11 @@ class Tile(NamedTuple):
     read_row1: int
     read_col0: int
     read_col1: int
+
+    @property
+    def read_box(self) -> Box:
+        """The box it reads."""
+        return self.read_row0, self.read_row1, self.read_col0, self.read_col1
 
 
 def even_sides(shape: tuple[int, int], *, most_px: int, least_tiles: int = 1) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,8 @@ from spatial_til.io.slides.binning import bin_mean
 from spatial_til.io.slides.channels import find_channels
 from spatial_til.io.slides.pixel_size import choose_pixel_size
 from spatial_til.io.slides.pyramid import Level, Pyramid
-from spatial_til.io.slides.tiles import Box, TileCache, cache_bytes, check_box, read_box
+from spatial_til.io.slides.tiles import TileCache, cache_bytes, check_box, read_box, tile_keys
+from spatial_til.model import Box
 from spatial_til.units import PixelSize
 
 #: A level may be this much coarser than its nominal factor: 46,001 px over 11,500 is not quite 4.
@@ -164,8 +165,6 @@ class Slide:
 
     def _read(self, index: int, blocks: tuple[int, int], box: Box, channels: Sequence[int] | None) -> NDArray[Any]:
         """Return a box of the grid of `blocks` over one level, where pixels are averaged in bands of bounded memory."""
-        if self.is_rgb and blocks == (1, 1) and self._pyramid.levels[index].samples == _COLOURS:  # taken as it is
-            return self._read_band(index, blocks, box, channels)
         first, *bands = self._bands(index, blocks, box)
         part = self._read_band(index, blocks, first, channels)
         if not bands:
@@ -177,10 +176,21 @@ class Slide:
             out[band[0] - box[0] : band[1] - box[0], band[2] - box[2] : band[3] - box[2]] = part
         return out
 
+    def _expect(
+        self, index: int, blocks: tuple[int, int], boxes: Iterable[Box], channels: Sequence[int] | None
+    ) -> None:
+        """Say which boxes of a grid will be read, and in which order: what they share is decoded once."""
+        level, planes = self._pyramid.levels[index], self._planes(index, channels)
+        bands = (band for box in boxes for band in self._bands(index, blocks, box))
+        self._cache.expect(key for band in bands for key in tile_keys(level, index, _of_level(band, blocks), planes))
+
     def _bands(self, index: int, blocks: tuple[int, int], box: Box) -> Iterator[Box]:
         """Yield the bands of a box; where the level is stored in tiles, whole tiles, so that none is decoded twice."""
         row0, row1, col0, col1 = box
         (by, bx), level = blocks, self._pyramid.levels[index]
+        if self.is_rgb and blocks == (1, 1) and level.samples == _COLOURS:  # taken as it is
+            yield box
+            return
         tile_rows, tile_cols = level.tile if level.tile[1] < level.shape[1] else (by, (col1 - col0) * bx)
         wide = max(1, max(1, BAND_COLS // tile_cols) * tile_cols // bx)
         high = max(1, max(1, BAND_PX // (tile_rows * wide * bx)) * tile_rows // by)
@@ -191,10 +201,8 @@ class Slide:
     def _read_band(self, index: int, blocks: tuple[int, int], box: Box, channels: Sequence[int] | None) -> NDArray[Any]:
         level = self._pyramid.levels[index]
         by, bx = blocks
-        source = (box[0] * by, box[1] * by, box[2] * bx, box[3] * bx)
         single = level.planes == 1
-        wanted = range(len(self.channels)) if channels is None else channels
-        planes = read_box(level, index, source, [0] if single else wanted, self._cache)
+        planes = read_box(level, index, _of_level(box, blocks), self._planes(index, channels), self._cache)
         if self.is_rgb:
             colours = planes[0] if single else np.moveaxis(planes[..., 0], 0, -1)
             colours = over_white(colours, premultiplied=self._pyramid.premultiplied)
@@ -206,6 +214,12 @@ class Slide:
             return out if channels is None else out[..., list(channels)]
         # each channel stays contiguous in memory: kernels take one at a time
         return np.moveaxis(np.stack([bin_mean(p, by, bx, is_rgb=False)[..., 0] for p in planes]), 0, -1)
+
+    def _planes(self, index: int, channels: Sequence[int] | None) -> Sequence[int]:
+        """Return the planes of a level that hold the channels wanted."""
+        if self._pyramid.levels[index].planes == 1:
+            return [0]
+        return range(len(self.channels)) if channels is None else channels
 
     def _check_finite(self, planes: NDArray[Any]) -> None:
         """Refuse pixels that are no numbers: whatever stood for them, a density would rest on it in silence."""
@@ -255,6 +269,16 @@ class WorkingGrid:
         box = (row0, row1, col0, col1)
         check_box(box, self.shape)
         return self.slide._read(self.level, self.blocks, box, self._indices)  # noqa: SLF001
+
+    def expect(self, boxes: Sequence[Box]) -> None:
+        """Say which boxes will be read, and in which order."""
+        self.slide._expect(self.level, self.blocks, boxes, self._indices)  # noqa: SLF001
+
+
+def _of_level(box: Box, blocks: tuple[int, int]) -> Box:
+    """Return a box of a grid of blocks in pixels of its level."""
+    (row0, row1, col0, col1), (by, bx) = box, blocks
+    return row0 * by, row1 * by, col0 * bx, col1 * bx
 
 
 def select_channels(slide: Slide, wanted: Sequence[str | int]) -> tuple[int, ...]:
