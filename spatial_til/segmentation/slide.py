@@ -112,42 +112,35 @@ def measure_slide(
     if constants.white is not None:
         picture = shrunk(*picture)
     finder = finder if labels is None else None
-    sides, halo_px = _sides_and_halo(source, constants, finder, tile_px, threads)
-    tiles, inside = _tissue_tiles(source, constants, sides, halo_px)
-    room = prod(side + 2 * (halo_px + FLOOR_PX) for side in sides)
-    room *= _BYTES_A_PIXEL + _BYTES_A_MARKER * len(settings.markers)
-
-    def trim(*, buffers: bool = False) -> None:
-        if len(tiles) >= _LARGE_TILES:
-            give_back(buffers=buffers)
+    tiles, inside, room = _plan(source, constants, finder, tile_px, threads)
+    if isinstance(source, ExpectingSource):
+        source.expect([tile.read_box for tile in tiles])
+    trim = give_back if len(tiles) >= _LARGE_TILES else _keep
 
     def run(one: Tile, whole: bool) -> Part:
         with lent_scratch(room) as scratch:
             return measure_tile(source, labels, finder, constants, one, whole, scratch)
 
     trim()
-    if isinstance(source, ExpectingSource):
-        source.expect([tile.read_box for tile in tiles])
     gathered = Gathered(io.BytesIO() if aside is None else aside)
     with _one_thread_filters(), ThreadPoolExecutor(max(threads, 1)) as pool:
         measured = pool.map(run, tiles, inside)
         seen = sampled if source is as_read else as_read
         quality = pool.submit(judge, constants, seen, picture=picture)  # last: small pieces even out the threads
         others = [pool.submit(work, constants) for work in beside]
-        for part in measured:
+        for done, part in enumerate(measured, 1):
             gathered.add(part)
-            if len(gathered.counts) % _TRIM_TILES == 0:
+            if done % _TRIM_TILES == 0:
                 trim()
             if progress is not None:
-                progress(len(gathered.counts), len(tiles))
+                progress(done, len(tiles))
         trim(buffers=True)
         order = _order(gathered, source.pixel_size, doubles=finder is not None)
         cells = _assemble(gathered, order, source.pixel_size, settings.markers)
-        found = quality.result()
-        cells, found = _with_pigment(cells, gathered, order, constants, found)
-        done = tuple(other.result() for other in others)
+        cells, found = _with_pigment(cells, gathered, order, constants, quality.result())
+        works = tuple(other.result() for other in others)
     trim()
-    return MeasuredSlide(cells, constants.tissue, found, source.pixel_size, done)
+    return MeasuredSlide(cells, constants.tissue, found, source.pixel_size, works)
 
 
 @contextmanager
@@ -161,6 +154,20 @@ def _one_thread_filters() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(before)
+
+
+def _keep(*, buffers: bool = False) -> None:
+    """Give no memory back."""
+
+
+def _plan(
+    source: PixelSource, constants: Calibration, finder: NucleusFinder | None, tile_px: int | None, threads: int
+) -> tuple[list[Tile], list[bool], int]:
+    """Return the tiles that hold tissue, whether each lies in tissue as a whole, and the bytes that one may take."""
+    sides, halo_px = _sides_and_halo(source, constants, finder, tile_px, threads)
+    room_px = prod(side + 2 * (halo_px + FLOOR_PX) for side in sides)
+    bytes_a_pixel = _BYTES_A_PIXEL + _BYTES_A_MARKER * len(constants.settings.markers)
+    return *_tissue_tiles(source, constants, sides, halo_px), room_px * bytes_a_pixel
 
 
 def _sides_and_halo(
