@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from spatial_til.model import PixelSource
+from spatial_til.model import BoolArray, FloatArray, PixelSource
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.cell_pigment import N_SUMS, colour_sums
 from spatial_til.segmentation.cells import grow_cells
@@ -53,15 +53,12 @@ def measure_tile(
     if labels is None and finder is None:
         found = with_ringed(found, membranes, constants, px)
     keys = cells_around(found, guide, settings, px, scratch)
-    row = tile.read_row0 + found.peak_row + found.row
-    col = tile.read_col0 + found.peak_col + found.col
-    slack = 0.0 if finder is None else seams.SLACK_UM / px.mean_um
-    wanted = (row >= tile.row0 - 0.5 - slack) & (row < tile.row1 - 0.5 + slack)
-    wanted &= (col >= tile.col0 - 0.5 - slack) & (col < tile.col1 - 0.5 + slack)
+    row, col = tile.read_row0 + found.peak_row + found.row, tile.read_col0 + found.peak_col + found.col
+    wanted = _owned(row, col, tile, 0.0 if finder is None else seams.SLACK_UM / px.mean_um)
     if finder is not None:
         size_um2 = found.area_px * px.area_um2
         wanted &= (size_um2 >= settings.nucleus.min_area_um2) & (size_um2 <= settings.nucleus.max_area_um2)
-    if not whole or slack:
+    if not whole or finder is not None:
         wanted &= shapely.contains_xy(constants.tissue, (col + 0.5) * px.x_um, (row + 0.5) * px.y_um)
     centre = _centre_px(found)
     levels, rims, area = measure_cells(
@@ -86,6 +83,13 @@ def measure_tile(
     by_column = values[wanted].astype(np.float32).reshape(-1, values.shape[1] * values.shape[2]).T
     kept = (row[wanted], col[wanted], found.area_px[wanted], area[wanted])
     return Part(*kept, by_column, stained[wanted], colour[stained].T)
+
+
+def _owned(row: FloatArray, col: FloatArray, tile: Tile, slack_px: float) -> BoolArray:
+    """Return which centres lie in the box that a tile owns, or within some pixels of it."""
+    down = (row >= tile.row0 - 0.5 - slack_px) & (row < tile.row1 - 0.5 + slack_px)
+    across = (col >= tile.col0 - 0.5 - slack_px) & (col < tile.col1 - 0.5 + slack_px)
+    return np.asarray(down & across)
 
 
 def _nuclei_in(
