@@ -66,6 +66,16 @@ class Study:
     path: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a sheet says before it is known to be right: rows whose files can be looked at, and every problem."""
+
+    jobs: tuple[Job, ...]
+    protocol: Protocol | None
+    extra_columns: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class _Row:
     """One row being read; it collects its own problems."""
@@ -136,6 +146,20 @@ def load_study(path: Path, protocol_path: Path | None = None) -> Study:
     StudyError
         With every problem of sheet and protocols at once.
     """
+    sheet = read_sheet(path, protocol_path)
+    if sheet.problems:
+        raise StudyError(sheet.problems)
+    return Study(sheet.jobs, sheet.protocol or sheet.jobs[0].protocol, sheet.extra_columns, path)
+
+
+def read_sheet(path: Path, protocol_path: Path | None = None) -> Sheet:
+    """Read a study sheet as `load_study` does, but return its problems, beside the rows whose files can be looked at.
+
+    Raises
+    ------
+    StudyError
+        If the file is no study sheet.
+    """
     problems: list[str] = []
     header, rows = _read_rows(path)
     protocols = _Protocols(path.parent, problems)
@@ -154,14 +178,12 @@ def load_study(path: Path, protocol_path: Path | None = None) -> Study:
     problems += [p for row in rows for p in row.problems]
     problems += sheet_problems([SheetRow(row.line, row.text) for row in rows])
     found = [job for job in jobs if job is not None]
-    metas = [job.meta for job in found if not job.control]
+    metas = [job.meta for row, job in zip(rows, jobs, strict=True) if job and not row.problems and not job.control]
     if main or found:
         keys = (main or found[0].protocol).longitudinal
         problems += date_problems(metas, timepoints=keys.timepoints)
-    if problems:
-        raise StudyError([_at(path, p) for p in problems])
     extra = tuple(c for c in header if c not in KNOWN)
-    return Study(tuple(found), main or found[0].protocol, extra, path)
+    return Sheet(tuple(found), main, extra, tuple(_at(path, p) for p in problems))
 
 
 def single(image: Path, protocol: Protocol, *, annotations: Iterable[Path] = (), pixel_size_um: float | None) -> Study:
@@ -219,10 +241,17 @@ def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
         raise StudyError([f"{path}: is not UTF-8 (byte {error.start}): save it as CSV UTF-8"]) from None
     except csv.Error as error:
         raise StudyError([f"{path}: is not a CSV table: {error}: save it as CSV UTF-8"]) from None
+    _refuse_damaged(path, header, rows)
+    return header, rows
+
+
+def _refuse_damaged(path: Path, header: list[str], rows: list[_Row]) -> None:
+    """Refuse what csv reads without a word: UTF-16 without its mark, and two columns of one name."""
+    if any("\0" in cell for cells in (header, *(row.values.values() for row in rows)) for cell in cells):
+        raise StudyError([f"{path}: holds NUL characters, as UTF-16 does: save it as CSV UTF-8"])
     twice = sorted({c for c in header if header.count(c) > 1})
     if twice:
         raise StudyError([f"{path}: column {', '.join(twice)} stands twice in the header: remove one"])
-    return header, rows
 
 
 def _cells(values: Mapping[str | Any, str | Any]) -> Iterator[str]:
@@ -260,16 +289,18 @@ class _Protocols:
 
 
 def _job(row: _Row, protocols: _Protocols, main: Protocol | None) -> Job | None:
+    """Return the job of a row; None where its files cannot be looked at, for want of a name, a protocol or a path."""
     own = row.file("protocol")
-    protocol = protocols.load(own) if own else main
+    protocol = protocols.load(own) if own else None if row.problems else main
     control = _control(row)
     meta = _meta(row, protocol, control)
+    told = len(row.problems)
     image, cells = row.file("image"), row.file("cells")
     if not row.text("image") and not row.text("cells"):
         row.problem("image", "may be empty only where `cells` is given: fill one of them")
     annotations = [row.file("annotation", part.strip()) for part in row.text("annotation").split(";") if part.strip()]
     labels, area, pixel_size = row.file("labels"), row.number("tissue_area_mm2"), row.number("pixel_size_um")
-    if protocol is None or row.problems:
+    if protocol is None or len(row.problems) > told or not is_slide_id(meta.slide_id):
         return None
     return Job(
         meta=meta,
@@ -288,7 +319,7 @@ def _job(row: _Row, protocols: _Protocols, main: Protocol | None) -> Job | None:
 def _control(row: _Row) -> Control:
     text = row.text("control").lower()
     if text not in {"", "negative", "positive"}:
-        row.problem("control", f"must be negative, positive or empty, found {text!r}")
+        row.problem("control", f"must be negative, positive or empty, found {text!r}: correct it")
     return "negative" if text == "negative" else "positive" if text == "positive" else ""
 
 
@@ -297,13 +328,15 @@ def _meta(row: _Row, protocol: Protocol | None, control: Control) -> SlideMeta:
     if not is_slide_id(slide_id):
         row.problem(
             "slide_id",
-            f"must be 1 to 150 letters, digits, `.`, `_`, `-`, not starting with `.` or `-`, found {slide_id!r}",
+            "must be 1 to 150 letters, digits, `.`, `_`, `-`, not starting with `.` or `-`, "
+            f"found {slide_id!r}: rename it",
         )
     if not row.text("patient_id") and not control:
         row.problem("patient_id", "may be empty only in control rows: fill it")
     known = protocol.longitudinal.timepoints if protocol else ()
     if known and timepoint not in known and not (control and not timepoint):
-        row.problem("timepoint", f"{timepoint!r} is unknown; the protocol has {', '.join(known)}")
+        advice = "write it as there, or add it to longitudinal.timepoints of the protocol"
+        row.problem("timepoint", f"must be one of {', '.join(known)}, found {timepoint!r}: {advice}")
     return SlideMeta(
         slide_id=slide_id,
         patient_id=row.text("patient_id"),

@@ -94,6 +94,32 @@ def test_check_finds_what_every_slide_would_fail_for(tmp_path, sheet, run, keys,
     assert not (tmp_path / "out").exists()
 
 
+def test_files_are_looked_at_though_the_sheet_has_other_faults(tmp_path, sheet, run):
+    """Mending the sheet, one learned only then that a slide was cut short."""
+    path = sheet()
+    (tmp_path / "empty.tif").touch()
+    more = ("s2,P1,follow-up,empty.tif,0.5", "s3,P1,follow-up,gone.tif,0.5", "s1,P2,baseline,empty.tif,0.5")
+    path.write_text(path.read_text() + "\n".join(more) + "\n")
+    said = run("check", path, status=2)
+    for words in (
+        "row 3, column timepoint: must be one of baseline, on_treatment, progression, found 'follow-up': write it",
+        "row 4, column image: file not found",
+        "row 5, column slide_id: 's1' stands in row 2 already",
+        f"s2: {tmp_path / 'empty.tif'}: the file is empty",
+        f"s1: {tmp_path / 'empty.tif'}: the file is empty",
+    ):
+        assert words in said.err
+    assert "s3: " not in said.err, "what is said of its row is enough"
+    lines = said.err.splitlines()
+    assert len(set(lines)) == len(lines) == int(said.out.split()[0])
+
+
+def test_a_sheet_in_utf_16_without_its_mark_is_told(tmp_path, sheet, run):
+    path = sheet()
+    path.write_bytes(path.read_text().encode("utf-16-le"))
+    assert "holds NUL characters, as UTF-16 does: save it as CSV UTF-8" in run("check", path, status=2).err
+
+
 def test_one_picture_in_two_rows_is_told_by_check(tmp_path, sheet, run):
     path = sheet()
     path.write_text(path.read_text() + "s2,P1,on_treatment,a.png,0.5\n")

@@ -68,7 +68,7 @@ def test_all_problems_are_told_at_once(folder):
     for words in (
         "stands in row 2 already",
         "row 4, column patient_id",
-        "'later' is unknown; the protocol has baseline, on_treatment, progression",
+        "column timepoint: must be one of baseline, on_treatment, progression, found 'later': write it as there",
         "gone.tif",
         "'../s6'",
         "row 8, column image: may be empty only where `cells`",

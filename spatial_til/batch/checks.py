@@ -12,7 +12,7 @@ from spatial_til.errors import SpatialTilError
 from spatial_til.pipeline.settings import network_problems, population_problems, stain_problems
 from spatial_til.pipeline.threshold import frozen_problems
 from spatial_til.repeated import repeated_slides
-from spatial_til.study import Study, load_study
+from spatial_til.study import Sheet, Study, read_sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class CheckReport:
     problems: tuple[str, ...]
 
 
-def panel_problems(study: Study) -> list[str]:
+def panel_problems(study: Study | Sheet) -> list[str]:
     """Return what makes the panels of a study impossible to measure or to count, each told once."""
     protocols = {id(job.protocol): job.protocol for job in study.jobs}
     imaged = {id(job.protocol) for job in study.jobs if job.cells is None}
@@ -45,6 +45,8 @@ def check_study(
 ) -> CheckReport:
     """Validate a study without reading pixels: sheet, protocols, headers of slides, annotations.
 
+    Where the sheet has faults, the files of its other rows are looked at all the same: all is told at once.
+
     Parameters
     ----------
     locked
@@ -54,9 +56,12 @@ def check_study(
     workers
         Processes that the estimate is for.
     """
-    study = load_study(path, protocol_path)
-    problems = [*panel_problems(study), *model_problems(study.jobs)]
-    problems += [problem for job in study.jobs for problem in slide_problems(job)]
+    sheet = read_sheet(path, protocol_path)
+    problems = [*sheet.problems, *panel_problems(sheet), *model_problems(sheet.jobs)]
+    problems += [problem for job in sheet.jobs for problem in slide_problems(job)]
+    if sheet.problems:
+        return CheckReport((counted(len(problems), "problem"),), tuple(problems))
+    study = Study(sheet.jobs, sheet.protocol or sheet.jobs[0].protocol, sheet.extra_columns, path)
     fingerprint = study.protocol.fingerprint()
     if locked is not None and locked != fingerprint:
         problems.append(f"the protocol's fingerprint is {fingerprint}, not {locked}: use the locked protocol unchanged")
