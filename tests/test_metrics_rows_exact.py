@@ -19,6 +19,7 @@ from spatial_til.metrics.seeding import seeded_generator
 from spatial_til.metrics.spatial_rows import (
     SpatialRow,
     h_score_rows,
+    induction_row,
     loss_rows,
     nest_rows,
     profile_rows,
@@ -64,6 +65,30 @@ def test_rows_of_a_profile_end_with_the_cells_far_from_all():
         SpatialRow("s", "pdl1_near_cd8_percent", *names, 15.0, 50.0, n_from=4, n_to=2),
         SpatialRow("s", "pdl1_near_cd8_percent", *names, 60.0, 25.0, n_from=8, n_to=2),
         SpatialRow("s", "pdl1_far_from_cd8_percent", *names, 60.0, 0.0, n_from=3, n_to=0),
+    ]
+
+
+def test_the_row_of_induction_says_why_there_is_none():
+    names = ("tumor", "CD8+", "core+inner_margin")
+    why = "9 positive tumour cells among them, 10 needed"
+    none, some = Value(None, reason=why), Value(2.0, 1.0, 3.0, flags=("f",))
+    found = [induction_row("s", "hla_i", Induction(value, none, none, 302, 1523, 9, ())) for value in (none, some)]
+    assert found == [
+        SpatialRow("s", "hla_i_induction_log2", *names, None, None, n_from=1825, n_to=9, reason=why),
+        SpatialRow("s", "hla_i_induction_log2", *names, None, 2.0, 1.0, 3.0, n_from=1825, n_to=9, flags=("f",)),
+    ]
+    unknown = Value(None, reason="the panel has no tumour marker", flags=("tumor_cells_unknown",))
+    row = induction_row("s", "pdl1", Induction(unknown, none, none, 0, 0, 0, ()))
+    assert (row.n_from, row.n_to) == (None, None)
+
+
+def test_a_density_without_tissue_says_so():
+    nest, nowhere = Estimate(4, 2.0, 2.0, 1.0, 3.0, 0.1, 5), Estimate(0, 0.0, None, None, None, None, 0)
+    found = nest_rows("s", [NestDensities("CD8+", nest, nowhere, Value(None, reason="r"))])
+    assert [(row.compartment, row.value, row.reason) for row in found] == [
+        ("nest", 2.0, ""),
+        ("stroma", None, "no tissue there"),
+        ("tumor", None, "r"),
     ]
 
 

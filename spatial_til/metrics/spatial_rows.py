@@ -74,6 +74,17 @@ def loss_rows(slide_id: str, column: str, losses: Iterable[Loss]) -> list[Spatia
     ]
 
 
+def induction_row(slide_id: str, column: str, found: Induction) -> SpatialRow:
+    """Return the induction of one marker, or why there is none; `n_from` are near and far cells, `n_to` positive ones.
+
+    slide_scores.csv has that of PD-L1 too, but no place for the reason, and none for other markers.
+    """
+    names, where = ("tumor", "CD8+"), "core+inner_margin"
+    known = "tumor_cells_unknown" not in found.log2.flags  # else no count of them is known, not even 0
+    n_from, n_to = (found.n_near + found.n_far, found.n_positive) if known else (None, None)
+    return _row(slide_id, f"{column}_induction_log2", names, where, None, found.log2, n_from, n_to)
+
+
 def profile_rows(slide_id: str, column: str, found: Induction) -> list[SpatialRow]:
     """Return the positive share of tumour cells by distance to the nearest CD8+ cell, in core and inner margin.
 
@@ -111,7 +122,8 @@ def nest_rows(slide_id: str, found: Iterable[NestDensities]) -> list[SpatialRow]
     rows = []
     for part in found:
         for where, e in (("nest", part.nest), ("stroma", part.stroma)):
-            density = Value(e.density_per_mm2, e.ci_low, e.ci_high, flags=e.flags)
+            reason = "no tissue there" if e.density_per_mm2 is None else ""
+            density = Value(e.density_per_mm2, e.ci_low, e.ci_high, reason=reason, flags=e.flags)
             rows.append(_row(slide_id, "density_per_mm2", (part.population, ""), where, None, density, None, e.n_cells))
         names = (part.population, "")
         rows.append(_row(slide_id, "log2_nest_stroma", names, "tumor", None, part.log2_nest_stroma, None, None))

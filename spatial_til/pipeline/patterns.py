@@ -17,6 +17,7 @@ from spatial_til.metrics.pointpatterns.pairs import Pair, PatternSettings, Regio
 from spatial_til.metrics.spatial_rows import (
     SpatialRow,
     h_score_rows,
+    induction_row,
     loss_rows,
     nest_rows,
     profile_rows,
@@ -39,6 +40,7 @@ def table_rows(scene: Scene, tumor_cells: TumorCellNumbers) -> list[dict[str, An
     for marker, losses in groupby(tumor_cells.losses, key=lambda loss: loss.marker):
         rows += loss_rows(slide_id, column_name(marker), losses)
     for marker, found in tumor_cells.inductions.items():
+        rows.append(induction_row(slide_id, column_name(marker), found))
         rows += profile_rows(slide_id, column_name(marker), found)
     rows += nest_rows(slide_id, nests_of(scene))
     return [_plain(row) for row in rows]
