@@ -199,6 +199,25 @@ def test_tumor_without_tissue_is_refused():
         check_tumor_fits(MultiPolygon([box(-51, 0, 49, 100)]), tumor, image)
 
 
+@pytest.mark.parametrize(("on_tissue", "said"), [(100, ""), (91, ""), (89, "11 % "), (30, "70 % ")])
+def test_a_tumour_partly_off_the_tissue_is_told(on_tissue, said):
+    tumor, image = MultiPolygon([box(0, 0, 100, 100)]), box(0, 0, 1000, 1000)
+    notes = check_tumor_fits(tumor, MultiPolygon([box(0, 0, 100, on_tissue)]), image, PixelSize(1.0, 1.0))
+    assert [note.partition("of the")[0] for note in notes] == [said] * bool(said)
+
+
+def test_an_outline_in_um_is_told():
+    """Read as pixels of 0.5 µm it is half as large, nearer to the corner, and lies in the image all the same."""
+    tissue, image = MultiPolygon([box(200, 200, 900, 900)]), box(0, 0, 1000, 1000)
+    in_um, in_pixels = box(300, 300, 700, 700), box(150, 150, 350, 350)
+    assert check_tumor_fits(MultiPolygon([in_um]), tissue, image, PixelSize(0.5, 0.5)) == ()
+    notes = check_tumor_fits(MultiPolygon([in_pixels]), tissue, image, PixelSize(0.5, 0.5))
+    assert [("if its coordinates were µm" in note, "44 % of" in note) for note in notes] == [
+        (False, True),
+        (True, False),
+    ]
+
+
 # --- layers
 
 

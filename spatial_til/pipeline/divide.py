@@ -99,7 +99,10 @@ def find_regions(
         raise AnnotationError(msg)
     elif tumor is not None:
         box = measured.image_box
-        check_tumor_fits(tumor, tissue, None if box is None else shapely.box(*box))
+        frame = None if box is None else shapely.box(*box)
+        # A reader draws in µm on the picture itself.
+        drawn_px = None if "tumor" in edited else measured.pixel_size
+        notes += check_tumor_fits(tumor, tissue, frame, drawn_px)
     return Regions(tissue, tumor, drawn.exclude, drawn.no_margin, tuple(flags), tuple(notes))
 
 
