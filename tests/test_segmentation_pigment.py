@@ -7,7 +7,14 @@ import pytest
 
 from spatial_til.model import Cells
 from spatial_til.segmentation.cell_pigment import colour_sums
-from spatial_til.segmentation.laden import MOST_PIGMENT, has_rim, many_laden, most_pigment, pigment_of
+from spatial_til.segmentation.laden import (
+    MOST_PIGMENT,
+    has_rim,
+    many_laden,
+    most_pigment,
+    much_laden,
+    pigment_of,
+)
 from spatial_til.segmentation.pigment import ColourVariation, brown_of, off_plane, own_normal, pigment_fraction
 from spatial_til.segmentation.positivity import call_positive, count_pigment, score_of
 from spatial_til.segmentation.stains import PRESETS, optical_density, stain_matrix
@@ -107,10 +114,15 @@ def test_cells_taken_for_pigment_are_counted_and_those_that_stain_alone_would_ha
     assert count_pigment(cells, "CD8", 0.1, **mean) is None  # pigment is looked at by the robust score alone
 
 
-def sums_of(off, itself, together):
-    """Return the sums of a cell whose detail, and whose brown itself, lie off the slide's stains by these sines."""
-    base = STAINS.sum(axis=0) / np.linalg.norm(STAINS.sum(axis=0))
-    detail, brown = (base * np.sqrt(1 - sine**2) - sine * NORMAL for sine in (off, itself))
+def sums_of(off, itself, together, hematoxylin=0.5):
+    """Return the sums of a cell whose detail, and whose brown itself, lie off the slide's stains by these sines.
+
+    `hematoxylin`: its share of the brown itself; half and half has 0.86 as much red as blue.
+    """
+    mixes = STAINS.sum(axis=0), np.array([hematoxylin, 1 - hematoxylin]) @ STAINS
+    bases = (mix / np.linalg.norm(mix) for mix in mixes)
+    pairs = zip(bases, (off, itself), strict=True)
+    detail, brown = (base * np.sqrt(1 - sine**2) - sine * NORMAL for base, sine in pairs)
     return np.round(1e6 * np.array([[1.0, together, 1.0, *detail, *brown]])).astype(np.int64)
 
 
@@ -223,3 +235,48 @@ def test_a_slide_has_melanin_where_many_cells_with_a_rim_are_pigment(laden, with
     pigment = np.where(number < laden, 1.0, 0.0)
     pigment[-50:] = 1.0  # hardly stained: no positive cell
     assert many_laden(pigment, np.where(number < with_rim, 0.1, 0.01), mm2) == many
+
+
+@pytest.mark.parametrize(
+    ("off", "itself", "together", "hematoxylin", "value"),
+    [
+        (0.03, 0.01, 0.9, 0.6, 1),
+        (0.01, -0.01, 0.9, 0.6, 1),
+        (-0.01, -0.01, 0.9, 0.6, 0),
+        (0.01, -0.03, 0.9, 0.6, 0),
+        (0.01, -0.01, 0.87, 0.6, 0),
+        (0.01, -0.01, 0.9, 0.5, 0),  # brown with as little red as that of stained cells
+        (0.06, 0.03, 0.92, 0.6, 0.06),  # its colour tells
+    ],
+)
+def test_where_much_of_the_brown_is_pigment_cells_like_it_are(off, itself, together, hematoxylin, value):
+    sums = sums_of(off, itself, together, hematoxylin)
+    assert pigment_of(sums, NORMAL, None, together=0.8)[0] == pytest.approx(value, abs=1e-4)
+    assert pigment_of(sums, NORMAL, None, together=0.95)[0] == pytest.approx(value if value < 1 else 0, abs=1e-4)
+    assert pigment_of(sums, NORMAL, None)[0] == pytest.approx(value if value < 1 else 0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("off", "pigmented", "stained", "much"),
+    [
+        (0.03, 10, 20, True),
+        (0.03, 10, 40, False),
+        (0.03, 4, 0, False),
+        (0.01, 10, 20, False),  # of the stains' own colour: more than half have to be like it
+        (0.01, 25, 20, True),
+    ],
+)
+def test_pigment_is_much_of_the_brown_where_many_of_the_cells_with_a_rim_show_it(off, pigmented, stained, much):
+    cells = [sums_of(off, off / 3, 0.94, 0.6)] * pigmented + [sums_of(0.03, 0.01, 0.7)] * stained
+    sums = np.concatenate([*cells, *[sums_of(0.03, 0.01, 0.94, 0.6)] * 50])
+    rim = np.arange(len(sums)) < pigmented + stained  # of the last fifty none: no positive cells
+    least = much_laden(sums, NORMAL, rim)
+    assert least == (pytest.approx(0.94, abs=1e-4) if much else None)
+    assert much_laden(sums, None, rim) is None
+
+
+def test_how_well_red_and_blue_go_together_in_pigment_is_the_slides_own():
+    z = np.random.default_rng(0).normal(np.arctanh(0.96), 0.1, 400)
+    sums = np.concatenate([sums_of(0.03, 0.01, together, 0.6) for together in np.tanh(z)])
+    least = much_laden(sums, NORMAL, np.ones(len(sums), dtype=bool))
+    assert np.arctanh(least) == pytest.approx(np.arctanh(0.96) - 0.4, abs=0.05)

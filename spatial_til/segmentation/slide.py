@@ -23,7 +23,7 @@ from spatial_til.segmentation.coarser import for_cells
 from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.gathered import Gathered, Part
-from spatial_til.segmentation.laden import has_rim, many_laden, pigment_of
+from spatial_til.segmentation.laden import has_rim, many_laden, much_laden, pigment_of
 from spatial_til.segmentation.measure import column_names
 from spatial_til.segmentation.networks import NucleusFinder, seams
 from spatial_til.segmentation.nuclei import support_px
@@ -217,20 +217,6 @@ def _assemble(gathered: Gathered, order: NDArray[np.intp], px: PixelSize, marker
     )
 
 
-def _pigment(
-    gathered: Gathered, order: NDArray[np.intp], quality: QC, usual: NDArray[np.bool_] | None
-) -> NDArray[np.float32]:
-    """Return how far each cell's colour lies off the slide's stains, in an order; NaN where it was not looked at.
-
-    `usual`: of all cells, see `laden.pigment_of`.
-    """
-    stained = gathered.column("stained")
-    pigment = np.full(len(stained), np.nan, dtype=np.float32)
-    colour = np.stack([gathered.column("colour", k) for k in range(N_SUMS)], axis=-1)
-    pigment[stained] = pigment_of(colour, quality.stain_normal, None if usual is None else usual[stained])
-    return pigment[order]
-
-
 def _with_pigment(
     cells: Cells, gathered: Gathered, order: NDArray[np.intp], constants: Calibration, quality: QC
 ) -> tuple[Cells, QC]:
@@ -239,13 +225,22 @@ def _with_pigment(
     brown = [constants.settings.markers[k] for k in constants.brown]
     if not brown:
         return cells, quality
-    pigment = _pigment(gathered, order, quality, np.ones(len(gathered.column("stained")), dtype=np.bool_))
-    if any(many_laden(pigment, columns[f"{marker}_membrane_ridge"], tissue_mm2) for marker in brown):
+    stained, normal = gathered.column("stained"), quality.stain_normal
+    colour = np.stack([gathered.column("colour", k) for k in range(N_SUMS)], axis=-1)
+    ridges = [list(columns).index(f"{marker}_membrane_ridge") for marker in brown]
+    rim = np.logical_or.reduce([has_rim(gathered.column("values", k)) for k in ridges])[stained]
+    together = much_laden(colour, normal, rim)
+
+    def of_cells(usual: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+        pigment = np.full(len(stained), np.nan, dtype=np.float32)
+        pigment[stained] = pigment_of(colour, normal, usual, together=together)
+        return pigment[order]
+
+    pigment = of_cells(np.ones(len(rim), dtype=np.bool_))
+    if together is not None or any(
+        many_laden(pigment, columns[f"{marker}_membrane_ridge"], tissue_mm2) for marker in brown
+    ):
         quality = quality.with_flag(_MELANIN)
-    usual = None
-    if _MELANIN in quality.flags:
-        ridges = [list(columns).index(f"{marker}_membrane_ridge") for marker in brown]
-        usual = np.logical_or.reduce([has_rim(gathered.column("values", k)) for k in ridges])
-    pigment = _pigment(gathered, order, quality, usual)
+    pigment = of_cells(rim if _MELANIN in quality.flags else None)
     columns |= {f"{marker}_membrane_pigment": pigment for marker in brown}
     return replace(cells, measurements=columns), quality
