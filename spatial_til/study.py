@@ -241,13 +241,13 @@ def _read_rows(path: Path) -> tuple[list[str], list[_Row]]:
         raise StudyError([f"{path}: is not UTF-8 (byte {error.start}): save it as CSV UTF-8"]) from None
     except csv.Error as error:
         raise StudyError([f"{path}: is not a CSV table: {error}: save it as CSV UTF-8"]) from None
-    _refuse_damaged(path, header, rows)
+    _refuse_header(path, header)
     return header, rows
 
 
-def _refuse_damaged(path: Path, header: list[str], rows: list[_Row]) -> None:
+def _refuse_header(path: Path, header: list[str]) -> None:
     """Refuse what csv reads without a word: UTF-16 without its mark, and two columns of one name."""
-    if any("\0" in cell for cells in (header, *(row.values.values() for row in rows)) for cell in cells):
+    if any("\0" in name for name in header):
         raise StudyError([f"{path}: holds NUL characters, as UTF-16 does: save it as CSV UTF-8"])
     twice = sorted({c for c in header if header.count(c) > 1})
     if twice:
