@@ -38,6 +38,14 @@ def browser():
         chromium.close()
 
 
+def test_code_and_markers_are_written_as_they_are(page_text):
+    """Seen on a page: backticks in flags, `cd8` in the cohort, a ratio of at most 2 to the −1."""
+    text = re.sub(r"<(script|style).*?</\1>", "", page_text, flags=re.DOTALL)
+    assert "`" not in text
+    assert "a core:margin ratio of at most 0.5." in text
+    assert "not for cd8" not in text
+
+
 @pytest.fixture
 def page(browser, folder, page_text):
     """The report, open; anything that the browser complains of fails the test."""

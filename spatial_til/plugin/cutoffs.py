@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from spatial_til.segmentation.positivity import score_of
 
 _BINS = 120
 _SHOWN = (0.05, 99.95)
+_GAP = 4.0  # screen pixels between two labels of the axis
+_NOTHING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,37 @@ def bars_of(scores: NDArray[Any], cut: float | None) -> Bars | None:
     counts, edges = np.histogram(known, bins=_BINS, range=(low, high + 1e-9))
     heights = np.log1p(counts)
     return Bars(heights / max(float(heights.max()), 1e-9), edges)
+
+
+def axis_labels(
+    wanted: Sequence[tuple[str, float]], width: Callable[[str], float], room: float
+) -> list[tuple[str, float]]:
+    """Return labels and where they begin, inside the axis; one that would lie on an earlier one is left out.
+
+    Examples
+    --------
+    >>> axis_labels([("0.04", 30.0), ("0", 8.0), ("0.43", 95.0)], lambda text: 7.0 * len(text), 100.0)
+    [('0.04', 30.0), ('0', 8.0), ('0.43', 72.0)]
+    >>> axis_labels([("0.04", 12.0), ("0", 8.0)], lambda text: 7.0 * len(text), 100.0)
+    [('0.04', 12.0)]
+    """
+    placed: list[tuple[str, float]] = []
+    for text, left in wanted:
+        start, size = max(min(left, room - width(text)), 0.0), width(text)
+        if all(start + size + _GAP < at or at + width(other) + _GAP < start for other, at in placed):
+            placed.append((text, start))
+    return placed
+
+
+def end_words(value: float, low: float, high: float) -> str:
+    """Return an end of an axis as text: what is nothing beside the axis is 0.
+
+    Examples
+    --------
+    >>> end_words(1.23e-16, 1.23e-16, 0.431), end_words(0.431, 1.23e-16, 0.431)
+    ('0', '0.431')
+    """
+    return "0" if abs(value) < _NOTHING * (high - low) else f"{value:.3g}"
 
 
 def scene_scores(scene: Scene, marker: str) -> NDArray[np.floating[Any]] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -38,7 +39,9 @@ class Stage:
         self._ours: list[Any] = []
         self._opened: Opened | None = None
         viewer.scale_bar.visible = True
-        viewer.scale_bar.unit = "um"
+        with warnings.catch_warnings():  # napari below 0.9 needs it; later ones take the unit of the layers, and warn
+            warnings.simplefilter("ignore", FutureWarning)
+            viewer.scale_bar.unit = "um"
 
     def clear(self) -> None:
         """Take all our layers away."""

@@ -57,12 +57,18 @@ def probability_words(call: Call) -> list[tuple[str, float, str]]:
 
 
 def flag_sentences(flags: Sequence[str]) -> list[str]:
-    """Return what each flag means and what to do about it."""
+    """Return what each flag means and what to do about it; what is code in a text is quoted.
+
+    Examples
+    --------
+    >>> flag_sentences(["thin_rim"])[0].endswith('or mark them "No margin".')
+    True
+    """
     found = []
     for code in flags:
         flag = flag_of(code)
         name = code.partition(":")[2]
-        found.append(f"{f'{name}: ' if name else ''}{flag.meaning} {flag.remedy}")
+        found.append(f"{f'{name}: ' if name else ''}{flag.meaning} {flag.remedy}".replace("`", '"'))
     return found
 
 

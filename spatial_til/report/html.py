@@ -51,7 +51,16 @@ from spatial_til.report.patients import PatientView, changes_shown, patient_view
 from spatial_til.report.pictures import Picture, figure_png, png_uri
 from spatial_til.report.slides import Explained, SlideView, slide_view
 from spatial_til.report.stored_cells import ReportCells, read_report_cells
-from spatial_til.report.words import in_words, level, number, percent, setting, true_minus
+from spatial_til.report.words import (
+    first_upper,
+    in_words,
+    level,
+    metric_words,
+    number,
+    percent,
+    setting,
+    true_minus,
+)
 
 _TABLES = (
     *(SLIDE_SCORES, DENSITY, DEPTH_PROFILE, SPATIAL, SENSITIVITY, THRESHOLDS),
@@ -239,6 +248,7 @@ def _render(context: Mapping[str, Any]) -> str:
     )
     environment.filters |= {"number": number, "level": level, "setting": setting, "words": in_words}
     environment.filters |= {"percent": percent, "minus": true_minus, "counted": counted}
+    environment.filters |= {"metric": metric_words, "first_upper": first_upper}
     script = _page_file("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(

@@ -138,6 +138,29 @@ def true_minus(text: str) -> str:
     return re.sub(r"(?<!\S)-(?=\d)", "−", text)
 
 
+def metric_words(name: str) -> str:
+    """Return the name of a metric, a column of the tables, as words with the markers' own names.
+
+    Examples
+    --------
+    >>> metric_words("log2_fold_core_cd8"), metric_words("pdl1_margin_per_mm2"), metric_words("delta_pdi_pdl1_tumor")
+    ('log2 fold core CD8', 'PD-L1 margin per mm²', 'delta PDI PD-L1 tumor')
+    """
+    names = {"cd8": "CD8", "pdl1": "PD-L1", "pdi": "PDI", "mm2": "mm²", "tps": "TPS", "cps": "CPS", "ic": "IC"}
+    return " ".join(names.get(word, word) for word in in_words(name).split(" "))
+
+
+def first_upper(text: str) -> str:
+    """Return a sentence with a capital first letter and all others as they are: CD8 stays CD8.
+
+    Examples
+    --------
+    >>> first_upper("taken for pigment, not for CD8")
+    'Taken for pigment, not for CD8'
+    """
+    return text[:1].upper() + text[1:]
+
+
 def in_words(code: str) -> str:
     """Return a code as words.
 

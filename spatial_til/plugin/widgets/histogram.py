@@ -10,7 +10,7 @@ from qtpy.QtCore import QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QWidget
 
-from spatial_til.plugin.cutoffs import Bars, bars_of
+from spatial_til.plugin.cutoffs import Bars, axis_labels, bars_of, end_words
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 8, 22
 _NEGATIVE, _POSITIVE, _LINE = QColor(150, 150, 150), QColor(0, 160, 90), QColor(213, 94, 0)
@@ -85,12 +85,18 @@ class Histogram(QWidget):
             x0, x1 = self.x_of(float(left)), self.x_of(float(right))
             color = _NEGATIVE if self.cut is None or left < self.cut else _POSITIVE
             painter.fillRect(QRectF(x0, floor - height * count, max(x1 - x0 - 0.5, 0.5), height * count), color)
-        painter.setPen(QPen(QColor(60, 60, 60)))
-        low, high = self._range()
-        painter.drawText(_LEFT, self.height() - 6, f"{low:.3g}")
-        painter.drawText(self.width() - _RIGHT - 40, self.height() - 6, f"{high:.3g}")
         if self.cut is not None:
             painter.setPen(QPen(_LINE, 2))
             x = round(self.x_of(self.cut))
             painter.drawLine(x, _TOP, x, floor)
-            painter.drawText(x + 4, self.height() - 6, f"{self.cut:.3g}")
+        self._label_axis(painter)
+
+    def _label_axis(self, painter: QPainter) -> None:
+        """Write the cut-off, and the ends of the axis where it leaves them room."""
+        low, high = self._range()
+        ends = [(end_words(low, low, high), float(_LEFT)), (end_words(high, low, high), float(self.width()))]
+        cut = [] if self.cut is None else [(f"{self.cut:.3g}", self.x_of(self.cut) + 4)]
+        metrics = painter.fontMetrics()
+        for text, left in axis_labels([*cut, *ends], metrics.horizontalAdvance, float(self.width() - _RIGHT)):
+            painter.setPen(QPen(_LINE if cut and text == cut[0][0] else QColor(60, 60, 60)))
+            painter.drawText(round(left), self.height() - 6, text)
