@@ -13,7 +13,7 @@ from spatial_til.io.tissue_model import read_tissue_model
 from spatial_til.pipeline.calls import require_markers
 from spatial_til.pipeline.divide import no_region
 from spatial_til.pipeline.examples import fit_problems, panel_planes
-from spatial_til.pipeline.settings import no_picture
+from spatial_til.pipeline.settings import no_picture, renamed_channels
 from spatial_til.pipeline.tables_in import measure_cell_table
 from spatial_til.study import Job
 from spatial_til.units import PixelSize
@@ -29,6 +29,20 @@ def slide_problems(job: Job) -> list[str]:
     return [
         problem if problem.startswith(f"{job.slide_id}: ") else f"{job.slide_id}: {problem}" for problem in problems
     ]
+
+
+def channel_notes(jobs: Sequence[Job]) -> list[str]:
+    """Return what slides call the channels that a protocol gives by index, where that is another marker."""
+    found = []
+    for job in jobs:
+        panel = job.protocol.panel
+        if job.image is not None and any(key.isdecimal() for key in panel.channels):
+            try:
+                with open_slide(job.image, pixel_size_um=job.pixel_size_um) as slide:
+                    found += [f"{job.slide_id}: {note}" for note in renamed_channels(panel, slide.channels)]
+            except SpatialTilError:
+                continue  # told as a problem of the slide
+    return found
 
 
 def model_problems(jobs: Sequence[Job]) -> list[str]:

@@ -63,6 +63,17 @@ def check_marker(name: str) -> str:
     return name
 
 
+def marker_called(name: str) -> str | None:
+    """Return the marker that a name in a file stands for; None where it is none that is known by name.
+
+    Examples
+    --------
+    >>> marker_called("cd274"), marker_called("Dapi"), marker_called("Opal 570")
+    ('PD-L1', 'nuclei', None)
+    """
+    return _CANONICAL.get(name.strip().upper())
+
+
 class Section(BaseModel):
     """A frozen table of the protocol that knows its keys."""
 

@@ -5,7 +5,9 @@ import json
 import os
 import sys
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from spatial_til.batch.stages import no_longer_there, remove_outputs
@@ -118,6 +120,19 @@ def test_a_sheet_in_utf_16_without_its_mark_is_told(tmp_path, sheet, run):
     path = sheet()
     path.write_bytes(path.read_text().encode("utf-16-le"))
     assert "holds NUL characters, as UTF-16 does: save it as CSV UTF-8" in run("check", path, status=2).err
+
+
+@pytest.mark.parametrize(("indices", "told"), [((0, 1, 2), 0), ((0, 2, 1), 2), ((2, 0, 1), 3)])
+def test_indices_that_contradict_the_files_names_are_told(tmp_path, sheet, run, indices, told):
+    """An index counted from 1 scored CD8 as PD-L1 without a word."""
+    names = {"axes": "CYX", "Channel": {"Name": ["DAPI", "CD8", "PD-L1"]}}
+    tifffile.imwrite(tmp_path / "f.ome.tif", np.zeros((3, 80, 80), np.uint16), metadata=names)
+    keys = zip(indices, ("nuclei", "CD8", "PD-L1"), strict=True)
+    panel = [f'{at} = {{ marker = "{marker}" }}' for at, marker in keys]
+    protocol = "\n".join(('[panel]\nmodality = "fluorescence"\n[panel.channels]', *panel))
+    said = run("check", sheet(protocol, image="f.ome.tif"), status=2).out
+    assert said.count("in the file and given to") == told
+    assert ("s1: channel 2 is named PD-L1 in the file and given to CD8" in said) == (indices == (0, 2, 1))
 
 
 def test_one_picture_in_two_rows_is_told_by_check(tmp_path, sheet, run):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spatial_til.batch.estimate import estimate
-from spatial_til.checking import model_problems, slide_problems
+from spatial_til.checking import channel_notes, model_problems, slide_problems
 from spatial_til.counted import counted
 from spatial_til.errors import SpatialTilError
 from spatial_til.pipeline.settings import network_problems, population_problems, stain_problems
@@ -70,6 +70,7 @@ def check_study(
         f"{counted(len(study.jobs), 'slide')} of {counted(len(patients), 'patient')}",
         f"protocol fingerprint {fingerprint}",
         *repeated_slides(study.jobs),
+        *channel_notes(study.jobs),
         counted(len(problems), "problem") if problems else "no problems",
     ]
     if with_estimate:

@@ -30,7 +30,7 @@ from spatial_til.io.overview import write_overview
 from spatial_til.io.slides import Slide, WorkingGrid, open_slide, select_channels
 from spatial_til.io.stain_planes import write_stain_planes
 from spatial_til.model import Box, PixelSource
-from spatial_til.pipeline.settings import measure_settings, no_picture
+from spatial_til.pipeline.settings import measure_settings, no_picture, renamed_channels
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.examples.planes import PLANE_UM, plane_names, tiles_of_planes
@@ -290,7 +290,8 @@ def _measure_image(
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"own_nuclear": found.qc.own_nuclear}
-    numbers |= {"warnings": found.qc.warnings, "working_pixel_um": [found.pixel_size.x_um, found.pixel_size.y_um]}
+    warnings = [*found.qc.warnings, *renamed_channels(job.protocol.panel, slide.channels)]
+    numbers |= {"warnings": warnings, "working_pixel_um": [found.pixel_size.x_um, found.pixel_size.y_um]}
     measured = Measured(
         key="",
         cells=found.cells,

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spatial_til.errors import ProtocolError
+from spatial_til.io.slides.channels import find_channels
 from spatial_til.metrics.pooling import PoolingKeys
 from spatial_til.metrics.populations import parse_population
 from spatial_til.protocol import Protocol
+from spatial_til.protocol_panel import Panel, marker_called
 from spatial_til.segmentation.brightfield import start_vector
 from spatial_til.segmentation.networks import weights_problem
 from spatial_til.segmentation.settings import Channel, MeasureSettings, NucleusSettings, Stain
@@ -90,6 +92,29 @@ def pooling_keys(protocol: Protocol) -> PoolingKeys:
         bootstrap=statistics.bootstrap,
         seed=statistics.seed,
     )
+
+
+def renamed_channels(panel: Panel, channels: Sequence[str]) -> list[str]:
+    """Return which channels, given by their index, are another marker's by their name in the file.
+
+    An index may be meant so, where a file's names are wrong; one counted from 1 looks the same.
+
+    Examples
+    --------
+    >>> panel = Panel(modality="fluorescence", channels={"0": {"marker": "nuclei"}, "1": {"marker": "PD-L1"}})
+    >>> renamed_channels(panel, ["DAPI", "PD-L1"]), len(renamed_channels(panel, ["DAPI", "CD8", "PD-L1"]))
+    ([], 1)
+    """
+    told = []
+    for key, channel in panel.channels.items():
+        (at,) = find_channels(channels, [key])
+        says = marker_called(channels[at])
+        if says not in {None, channel.marker} and channel.marker != "none":
+            told.append(
+                f"channel {key} is named {channels[at]} in the file and given to {channel.marker} in the protocol: "
+                "correct the index, which counts from 0, unless the name in the file is wrong"
+            )
+    return told
 
 
 def no_picture(path: str | Path, channels: Sequence[str]) -> str:
