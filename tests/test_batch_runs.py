@@ -302,6 +302,16 @@ def test_rescoring_with_nothing_changed_keeps_all(study):
     assert contents(study / "out") == before
 
 
+def test_a_folder_without_measured_cells_is_not_emptied_by_rescoring_it(study):
+    """`rescore out --out other`, then `rescore other`: 0 scored, no table left, exit status 0."""
+    other = study / "other"
+    rescore(study / "out", None, out=other, quiet=True)
+    before = contents(other)
+    with pytest.raises(SpatialTilError, match="needs the measured cells of a run, found none of"):
+        rescore(other, None, quiet=True)
+    assert contents(other) == before
+
+
 def test_two_runs_on_one_folder_are_refused(study):
     with locked(study / "out" / ".running" / "lock"), pytest.raises(SpatialTilError, match="a run is under way here"):
         score(study)

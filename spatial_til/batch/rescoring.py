@@ -14,7 +14,7 @@ from spatial_til.batch.status import read_failures
 from spatial_til.batch.tables import Summary
 from spatial_til.checking import model_problems
 from spatial_til.counted import counted
-from spatial_til.errors import ProtocolError
+from spatial_til.errors import ProtocolError, SpatialTilError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.pipeline.measure import settings_text
 from spatial_til.pipeline.settings import measure_settings
@@ -53,10 +53,11 @@ def rescore(
     ProtocolError
         Where the protocol differs in what the stored cells were measured with.
     SpatialTilError
-        Where the folder is none of ours, or a run is under way in it.
+        Where the folder is none of ours or has no measured cells, or a run is under way in it.
     """
     stored = ScoredFolder(source)
     study = jobs_from_record(stored.run)
+    _require_measured(stored, study)
     reviewed = load_review(stored, study, reader) if review else None
     if protocol_path is not None:
         protocol = load_protocol(protocol_path)
@@ -81,6 +82,18 @@ def rescore(
         run.failures = {failure.slide_id: failure for failure in failures}
         corrected = finish(run, study, stored, cut, review=reviewed)
     return with_agreement(_together(result, corrected, reviewed), folder)
+
+
+def _require_measured(stored: ScoredFolder, study: Study) -> None:
+    """Refuse a folder without one measured slide, as `rescore --out` writes: its tables would be emptied."""
+    failed = read_failures(stored)
+    wanted = [job.slide_id for job in study.jobs if job.slide_id not in failed]
+    if wanted and not any(stored.measured(job.slide_id).exists() for job in study.jobs):
+        msg = (
+            f"{stored.root}: rescore needs the measured cells of a run, found none of {counted(len(wanted), 'slide')}; "
+            "`rescore --out` writes none: rescore the folder that `score` has written"
+        )
+        raise SpatialTilError(msg)
 
 
 def _together(computed: Summary, reviewed: Summary, review: Review) -> Summary:

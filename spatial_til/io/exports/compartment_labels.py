@@ -73,7 +73,10 @@ def slide_regions(slide: ExportSlide) -> Mapping[str, BaseGeometry]:
         It has none.
     """
     if slide.regions is None or slide.pixel_size is None or not slide.regions.exists():
-        msg = f"{slide.slide_id}: no regions are stored for this slide: score it from its image, or leave it out"
+        msg = (
+            f"{slide.slide_id}: no regions are stored for this slide: score it from its image, or leave it out; of a "
+            "folder of `rescore --out`, export the one that `score` has written"
+        )
         raise SlideError(msg)
     return read_regions(slide.regions, pixel_size=slide.pixel_size)
 

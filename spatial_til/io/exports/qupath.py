@@ -40,7 +40,8 @@ def write_qupath(path: Path, slide: ExportSlide) -> None:
     if slide.pixel_size is None:
         msg = (
             f"{slide.slide_id}: QuPath works in pixels, and no pixel size is stored for this slide. "
-            "Score the slide from its image, or give pixel_size_um in the study sheet."
+            "Score the slide from its image, or give pixel_size_um in the study sheet; a folder of `rescore --out` "
+            "has none: export the one that `score` has written."
         )
         raise SlideError(msg)
     with writing(path) as part, part.open("w", encoding="utf-8") as file:
