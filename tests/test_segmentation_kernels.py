@@ -146,7 +146,7 @@ def test_the_score_is_the_mean_of_the_upper_half_of_rays_without_the_top_two(lev
     of = np.column_stack((np.arange(128), np.zeros((128, 2), dtype=np.int64)))
     of[64:, 2] = 1  # only what is their own
     scores = np.full((128, 1, 2), -1, dtype=np.float32)
-    _write_upper(rays.copy(), of, 100, scores)
+    _write_upper(rays.copy(), np.full(128, float(RAYS)), of, 100, scores)
     assert (scores[:64, 0, 0] == expected[:64]).all()
     assert (scores[:100, 0, 1] == expected[:100]).all()
     assert (scores[64:, 0, 0] == -1).all()

@@ -2,7 +2,8 @@
 
 Some rays high is partial staining. Stain between two cells is seen by both: of two rims the weaker keeps little of it.
 This is done twice, so that a cell among stained ones, to which little is left, does not outweigh one of them that is
-stained on part of its rim.
+stained on part of its rim. What a ray has above the usual level of the stronger rim is the weaker cell's own, and rays
+that a stronger rim accounts for say little: in part they are left out, not taken for unstained.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 
 from spatial_til.segmentation.rays import RAYS, look_along_rays
 
-#: The score is the mean over these ranks of the rays, from the weakest: the upper half without the top two.
-_FIRST, _LAST = 12, 22
+#: The score is the mean over the stronger half of the rays without the strongest twelfth: of 24 the ranks 12 to 21.
+_HALF, _TOP = 1 / 2, 1 / 12
+#: Part of a ray that a stronger neighbour accounts for which is left out; the rest counts as unstained.
+_UNSEEN = 0.45
 #: Scores that are found side by side.
 _AT_ONCE = 128
 
@@ -82,45 +85,61 @@ def _scores(rays: Any, facing: Any, wanted: Any) -> Any:
     it outweigh, so that no cell further away than one that is faced is asked.
     """
     n, m, _ = rays.shape
-    seen = np.zeros((m, n))
+    seen, level = np.zeros((m, n)), np.zeros((m, n))
     around = np.zeros(n + 1, dtype=np.int32)
     scores = np.zeros((n, m, 2), dtype=np.float32)
-    own = np.empty(RAYS)
+    share = np.empty(RAYS)
     columns, of, held = np.zeros((RAYS, _AT_ONCE), dtype=np.float32), np.zeros((_AT_ONCE, 3), dtype=np.int64), 0
+    counted = np.zeros(_AT_ONCE)
     for k in range(n):
         for p in range(m):
-            seen[p, k] = rays[k, p].sum()
+            seen[p, k], level[p, k] = _rim_and_level(rays[k, p])
     for k in range(n):
         if not wanted[k]:
             continue
         around[facing[k]] = k + 1
         for p in range(m):
             if held > _AT_ONCE - 2:
-                held = _write_upper(columns, of, held, scores)
-            columns[:, held], of[held] = rays[k, p], (k, p, 0)
+                held = _write_upper(columns, counted, of, held, scores)
+            columns[:, held], counted[held], of[held] = rays[k, p], RAYS, (k, p, 0)
             held += 1
-            if _keep(rays[k, p], facing[k], seen[p], seen[p, k], own):
-                _keep_again(rays[:, p], facing, seen[p], around, k, own.sum(), own)
-                columns[:, held], of[held] = own, (k, p, 1)
+            if _keep(facing[k], seen[p], seen[p, k], share):
+                _keep_again(rays[:, p], facing, seen[p], around, k, (share * rays[k, p]).sum(), share)
+                _keep_excess(rays[k, p], facing[k], level[p], share)
+                counted[held] = _write_own(rays[k, p], share, columns[:, held])
+                of[held] = (k, p, 1)
                 held += 1
-    _write_upper(columns, of, held, scores)
+    _write_upper(columns, counted, of, held, scores)
     return scores
 
 
 @njit(cache=True, nogil=True)
-def _write_upper(columns: Any, of: Any, held: int, scores: Any) -> int:
+def _rim_and_level(rays: Any) -> Any:
+    """Return the stain on all rays, and its level where there is some: the mean weighted by the stain itself."""
+    total, squares = 0.0, 0.0
+    for t in range(RAYS):
+        ray = float(rays[t])
+        total += ray
+        squares += ray * ray
+    return total, squares / total if total > 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _write_upper(columns: Any, counted: Any, of: Any, held: int, scores: Any) -> int:
     """Write the scores of many cells' rays (RAYS, cells), which are sorted side by side; return that none are held.
 
-    What is a cell's own is what is seen where nothing else is written after it.
+    `counted`: how many rays of each count, its strongest. What is a cell's own is what is seen where nothing else is
+    written after it.
     """
     for low, high in _SWAPS:
         _sort_two(columns[low], columns[high])
     for c in range(held):
         k, p, first = of[c]
-        total = np.float32(0)
-        for t in range(_FIRST, _LAST):
-            total += columns[t, c]
-        scores[k, p, first:] = total / np.float32(8 * (_LAST - _FIRST))
+        low, high = RAYS - _HALF * counted[c], RAYS - _TOP * counted[c]
+        total = 0.0
+        for t in range(int(low), RAYS):
+            total += columns[t, c] * max(min(high, t + 1.0) - max(low, float(t)), 0.0)
+        scores[k, p, first:] = total / (8 * (high - low))
     return 0
 
 
@@ -132,31 +151,54 @@ def _sort_two(low: Any, high: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _keep(rays: Any, facing: Any, rims: Any, rim: float, own: Any) -> bool:
-    """Write what a cell with this much stain on its rim keeps of each ray; return whether anything was taken."""
+def _keep(facing: Any, rims: Any, rim: float, share: Any) -> bool:
+    """Write which share a cell with this much stain on its rim keeps of each ray; return whether any is taken."""
     taken = False
     for t in range(RAYS):
-        own[t] = rays[t]
+        share[t] = 1.0
         f = facing[t]
         if f and rims[f - 1] > rim:
-            own[t] *= (rim / rims[f - 1]) ** 2
+            share[t] = (rim / rims[f - 1]) ** 2
             taken = True
     return taken
 
 
 @njit(cache=True, nogil=True)
-def _keep_again(rays: Any, facing: Any, rims: Any, around: Any, k: int, rim: float, own: Any) -> None:
+def _keep_again(rays: Any, facing: Any, rims: Any, around: Any, k: int, rim: float, share: Any) -> None:
     """Write what cell `k`, left with this much on its rim, keeps of each ray against what others are left with."""
     before, other = 0, 0.0
     for t in range(RAYS):
-        own[t] = rays[k, t]
+        share[t] = 1.0
         f = facing[k, t]
         if f == 0 or rims[f - 1] <= rim:
             continue
         if f != before:
             before, other = f, _left(rays[f - 1], facing[f - 1], rims, around, f - 1, k, rim)
         if other > rim:
-            own[t] *= (rim / other) ** 2
+            share[t] = (rim / other) ** 2
+
+
+@njit(cache=True, nogil=True)
+def _keep_excess(rays: Any, facing: Any, levels: Any, share: Any) -> None:
+    """Raise shares to what a ray has above the level of the rim that it faces: that rim does not account for it."""
+    for t in range(RAYS):
+        if share[t] < 1:
+            level = levels[facing[t] - 1]
+            if rays[t] > level:
+                share[t] = max(share[t], 1 - level / rays[t])
+
+
+@njit(cache=True, nogil=True)
+def _write_own(rays: Any, share: Any, own: Any) -> float:
+    """Write what a cell keeps of each ray; return how many rays count.
+
+    A ray's stain is half that of the rays on both sides (see `rays`), and so is the share that is kept of it.
+    """
+    kept = 0.0
+    for t in range(RAYS):
+        own[t] = rays[t] * (share[t - 1] + 2 * share[t] + share[(t + 1) % RAYS]) / 4
+        kept += share[t]
+    return RAYS - _UNSEEN * (RAYS - kept)
 
 
 @njit(cache=True, nogil=True)

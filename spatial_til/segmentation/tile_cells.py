@@ -21,12 +21,13 @@ from spatial_til.segmentation.rays import FRACTION
 from spatial_til.segmentation.ringed import part_ringed
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import MeasureSettings
-from spatial_til.segmentation.thresholds import OD_FLOORS
 from spatial_til.segmentation.tiles import Tile
 from spatial_til.units import PixelSize
 
 #: How far stain falls outside a membrane that is a nucleus's only trace; project default.
 _RING_OD = 0.08
+#: Least ridge of brown that is looked at for pigment: less is a trace, alike in red and blue; project default.
+_LOOKED_AT_OD = 0.022
 
 
 def measure_tile(
@@ -74,7 +75,7 @@ def measure_tile(
     )
     values = np.concatenate((levels * constants.marker_unit, rims * constants.membrane_unit[:, None]), axis=2)
     brown = constants.brown
-    stained = wanted & (rims[:, brown, 1] * constants.membrane_unit[brown] >= OD_FLOORS["robust"].cut).any(axis=1)
+    stained = wanted & (rims[:, brown, 1] * constants.membrane_unit[brown] >= _LOOKED_AT_OD).any(axis=1)
     colour = np.zeros((len(row), N_SUMS), dtype=np.int64)
     if constants.density is None:
         stained[:] = False
