@@ -61,14 +61,19 @@ def overlapping(grid, side=150, halo=20):
     return [tile.read_box for tile in tile_grid(grid.shape, tile_px=(side, side), halo_px=halo, align_px=4)]
 
 
+def read_expected(grid):
+    """Read boxes that overlap, as told before."""
+    boxes = overlapping(grid)
+    grid.expect(boxes)
+    for box in boxes:
+        grid.read(*box)
+
+
 @pytest.mark.parametrize("target_um", [0.25, 0.5, 0.75])
 def test_every_tile_of_a_colour_slide_is_decoded_once(colour_path, decoded, target_um):
     with open_slide(colour_path, pixel_size_um=0.25) as slide:
         grid = slide.at(target_um)
-        boxes = overlapping(grid)
-        grid.expect(boxes)
-        for box in boxes:
-            grid.read(*box)
+        read_expected(grid)
         assert set(decoded.values()) == {1}
         assert len(slide._cache._tiles) == 0  # nothing is kept past its last use
 
@@ -77,30 +82,21 @@ def test_every_tile_is_decoded_once_in_bands_that_cut_tiles(colour_path, decoded
     monkeypatch.setattr("spatial_til.io.slides.slide.BAND_PX", 9000)
     with open_slide(colour_path, pixel_size_um=0.25) as slide:
         grid = slide.at(0.75)  # bands end at multiples of 3 pixels, tiles at multiples of 64
-        boxes = overlapping(grid)
-        grid.expect(boxes)
-        for box in boxes:
-            grid.read(*box)
+        read_expected(grid)
         assert set(decoded.values()) == {1}
 
 
 def test_every_tile_is_decoded_once_where_three_pixels_become_two(colour_path, decoded):
     with open_slide(colour_path, pixel_size_um=0.5) as slide:
         grid = Coarser(slide.at(0.5))
-        boxes = overlapping(grid)
-        grid.expect(boxes)
-        for box in boxes:
-            grid.read(*box)
+        read_expected(grid)
         assert set(decoded.values()) == {1}
 
 
 def test_only_the_channels_that_are_read_are_expected(grey_path, decoded):
     with open_slide(grey_path, pixel_size_um=0.5) as slide:
         grid = slide.at(0.5, channels=[2, 0])
-        boxes = overlapping(grid)
-        grid.expect(boxes)
-        for box in boxes:
-            grid.read(*box)
+        read_expected(grid)
         assert {plane for plane, _, _ in decoded} == {0, 2}
         assert set(decoded.values()) == {1}
         assert len(slide._cache._tiles) == 0
@@ -180,8 +176,5 @@ def test_a_fluorescence_slide_hands_on_what_is_expected(grey_path, decoded):
     job = Job(SlideMeta(slide_id="S", patient_id="P", timepoint="baseline"), grey_path, protocol)
     with open_slide(grey_path, pixel_size_um=0.5) as slide:
         grid = working_grid(slide, job, 0.5)
-        boxes = overlapping(grid)
-        grid.expect(boxes)
-        for box in boxes:
-            grid.read(*box)
+        read_expected(grid)
     assert set(decoded.values()) == {1}

@@ -1,7 +1,5 @@
 """Packed nuclei part at the dark lines between them; chromatin of lone nuclei does not part."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from shapely.geometry import MultiPolygon, box
@@ -12,6 +10,7 @@ from spatial_til.segmentation.rejoin import _likeness, rejoin_parts
 from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, NucleusSettings
 from spatial_til.segmentation.slide import measure_slide
 from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 PX_UM = 0.5
 SIDE = 120
@@ -60,22 +59,6 @@ def test_a_line_within_a_lone_nucleus_stays_closed():
     assert opened(packed([lambda r, c: r - 60], 0.4)).any()
 
 
-@dataclass(frozen=True)
-class ArraySource:
-    """An image in memory."""
-
-    image: np.ndarray
-    pixel_size: PixelSize
-    channels: tuple[str, ...] = ("DAPI", "CD8")
-
-    @property
-    def shape(self):
-        return self.image.shape[:2]
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
-
-
 def measured(tile_px):
     """Return the cells of 25 clumps of 3 x 3 nuclei without gaps, a dark line between neighbours."""
     rows, cols = np.mgrid[0:400, 0:400]
@@ -88,7 +71,10 @@ def measured(tile_px):
     settings = MeasureSettings("fluorescence", channels=(Channel("DAPI", NUCLEI), Channel("CD8", "CD8")))
     frame = MultiPolygon([box(0, 0, side_um, side_um)])
     return measure_slide(
-        ArraySource(image.astype(np.uint16), PixelSize(PX_UM, PX_UM)), settings=settings, tissue=frame, tile_px=tile_px
+        ArraySource(image.astype(np.uint16), PixelSize(PX_UM, PX_UM), ("DAPI", "CD8")),
+        settings=settings,
+        tissue=frame,
+        tile_px=tile_px,
     ).cells
 
 

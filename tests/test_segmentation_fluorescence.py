@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -28,33 +28,19 @@ from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings
 from spatial_til.segmentation.slide import measure_slide
 from spatial_til.study import Job
 from spatial_til.synthetic import Microscope, render_fluorescence, tissue_scene
-from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 OFFSET = 180.0
 #: What autofluorescence adds to each channel, a unit of it in its own; and what each dye sends to the others.
 SHARE = np.array((0.3, 0.9, 0.6, 0.4))
 SPILLOVER = ((1.0, 0.05, 0.0, 0.0), (0.0, 1.0, 0.15, 0.0), (0.0, 0.08, 1.0, 0.1), (0.0, 0.0, 0.0, 1.0))
+DYES = ("DAPI", "CD8", "PD-L1", "SOX10")
 SETTINGS = MeasureSettings(
     "fluorescence",
     channels=(Channel("DAPI", NUCLEI), Channel("CD8", "CD8"), Channel("PD-L1", "PD-L1"), Channel("SOX10", "tumor")),
 )
+
 CORRECTED = replace(SETTINGS, spillover=SPILLOVER, autofluorescence="AF")
-
-
-@dataclass(frozen=True)
-class ArraySource:
-    """An image in memory."""
-
-    image: np.ndarray
-    channels: tuple[str, ...] = ("DAPI", "CD8", "PD-L1", "SOX10", "AF")
-    pixel_size = PixelSize(0.5, 0.5)
-
-    @property
-    def shape(self):
-        return self.image.shape[:2]
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
 
 
 @cache
@@ -85,7 +71,8 @@ def photograph(light):
 
 def seen():
     own = own_light()[..., None]
-    return ArraySource(photograph(np.concatenate((dyes() @ np.array(SPILLOVER) + own * SHARE, own), axis=2)))
+    image = photograph(np.concatenate((dyes() @ np.array(SPILLOVER) + own * SHARE, own), axis=2))
+    return ArraySource(image, channels=(*DYES, "AF"))
 
 
 def test_the_background_of_a_channel_is_the_median_of_glass():
@@ -146,7 +133,7 @@ def test_known_autofluorescence_and_known_bleed_come_off():
 
 def test_the_same_cells_are_called_as_without_autofluorescence_and_bleed():
     """Granules make false positives of some cells beside them; the correction takes them back."""
-    clean = measure_slide(ArraySource(photograph(dyes()), ("DAPI", "CD8", "PD-L1", "SOX10")), settings=SETTINGS).cells
+    clean = measure_slide(ArraySource(photograph(dyes()), channels=DYES), settings=SETTINGS).cells
     wrong = {}
     for name, settings in (("seen", SETTINGS), ("corrected", CORRECTED)):
         found = measure_slide(seen(), settings=settings).cells

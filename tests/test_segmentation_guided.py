@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,30 +18,11 @@ from spatial_til.segmentation.guided import STAINED, _grow, grow_guided, stain_l
 from spatial_til.segmentation.scratch import Scratch
 from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings
 from spatial_til.segmentation.slide import measure_slide
-from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 BLIND = MeasureSettings("fluorescence", channels=(Channel("0", NUCLEI), Channel("1", "CK"), Channel("2", "CD8")))
 GUIDED = replace(BLIND, cytoplasm_markers=("CK",))
 FIELD = Path(__file__).parents[1].parent / "shared" / "data" / "whole_cell"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image in memory."""
-
-    image: np.ndarray
-    pixel_size = PixelSize(0.5, 0.5)
-
-    @property
-    def shape(self):
-        return self.image.shape[:2]
-
-    @property
-    def channels(self):
-        return tuple(str(k) for k in range(self.image.shape[2]))
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
 
 
 @cache
@@ -76,7 +57,9 @@ def columns_of(cells):
 
 @cache
 def measured(settings, tile_px=2048):
-    return measure_slide(Picture(phantom()[0]), settings=settings, tissue=None, tile_px=tile_px)
+    image = phantom()[0]
+    source = ArraySource(image, channels=tuple(str(k) for k in range(image.shape[2])))
+    return measure_slide(source, settings=settings, tissue=None, tile_px=tile_px)
 
 
 def area_errors(settings):

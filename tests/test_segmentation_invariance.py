@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 
 import cv2
@@ -16,7 +15,7 @@ from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, Stain
 from spatial_til.segmentation.slide import measure_slide
 from spatial_til.segmentation.stains import stain_matrix
 from spatial_til.synthetic import Population, render_brightfield, tissue_scene
-from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 VECTORS = ((0.65, 0.70, 0.29), (0.27, 0.57, 0.78), (0.214, 0.851, 0.478))
 WHITE = (240.0, 238.0, 242.0)
@@ -30,22 +29,6 @@ SETTINGS = MeasureSettings(
     ),
     white=WHITE,
 )
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image in memory."""
-
-    image: np.ndarray
-    pixel_size = PixelSize(0.5, 0.5)
-    channels: tuple[str, ...] = ("red", "green", "blue")
-
-    @property
-    def shape(self):
-        return self.image.shape[:2]
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
 
 
 @cache
@@ -69,7 +52,7 @@ def texture(rows, cols, seed, blur_px):
 
 def cells_of(image, tile_px, threads, tissue=None):
     """Return all that is known of the cells of an image, as bytes by column, and their number."""
-    cells = measure_slide(Picture(image), settings=SETTINGS, tissue=tissue, tile_px=tile_px, threads=threads).cells
+    cells = measure_slide(ArraySource(image), settings=SETTINGS, tissue=tissue, tile_px=tile_px, threads=threads).cells
     columns = {n: getattr(cells, n) for n in ("x_um", "y_um", "nucleus_area_um2", "cell_area_um2")}
     return {n: v.tobytes() for n, v in {**columns, **cells.measurements}.items()}, cells
 

@@ -13,27 +13,15 @@ from spatial_til.segmentation.networks import find_nuclei_with, seams
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, NucleusSettings, Stain
 from spatial_til.segmentation.slide import measure_slide
 from spatial_til.synthetic import PRESET_VECTORS, render_brightfield, tissue_scene
-from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 SETTINGS = MeasureSettings(
     "brightfield",
     stains=(Stain("hematoxylin", NUCLEI, PRESET_VECTORS[0]), Stain("dab", "CD8", PRESET_VECTORS[1])),
 )
+
 #: Their own: they deprecate what they use.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-
-
-class ArraySource:
-    """An RGB image in memory, at 0.5 µm per pixel."""
-
-    channels = ("red", "green", "blue")
-    pixel_size = PixelSize(0.5, 0.5)
-
-    def __init__(self, image):
-        self.image, self.shape = image, image.shape[:2]
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
 
 
 @cache

@@ -10,23 +10,12 @@ from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.own_nuclear import with_own_nuclear
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, Stain
 from spatial_til.segmentation.stains import stain_matrix
-from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 PANEL = stain_matrix([(0.65, 0.70, 0.29), (0.27, 0.57, 0.78), (0.21, 0.85, 0.48)])
 WHITE = (240.0, 240.0, 240.0)
 SIDE = 256
 TISSUE = MultiPolygon([box(0, 0, SIDE / 2, SIDE / 2)])
-
-
-class Drawn:
-    """A picture in memory at 0.5 µm per pixel."""
-
-    def __init__(self, image):
-        self.image, self.shape, self.pixel_size = image, image.shape[:2], PixelSize(0.5, 0.5)
-        self.channels = ("red", "green", "blue")
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
 
 
 def drawn(hematoxylin, *, nuclei=0.7, haze=0.0):
@@ -38,7 +27,7 @@ def drawn(hematoxylin, *, nuclei=0.7, haze=0.0):
     amounts = np.stack((nuclei * (from_centre < 3.5), ring * (number % 5 == 0), ring * (number % 5 == 1)), axis=-1)
     colour = np.vstack((hematoxylin, PANEL[1:]))
     density = amounts * (1, 0.5, 0.5) @ colour + haze * PANEL[1]
-    return Drawn(np.round(np.array(WHITE) * 10.0**-density).astype(np.uint8))
+    return ArraySource(np.round(np.array(WHITE) * 10.0**-density).astype(np.uint8))
 
 
 def turned(degrees, towards):

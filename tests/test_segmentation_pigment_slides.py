@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -15,6 +13,7 @@ from spatial_til.segmentation.slide import measure_slide
 from spatial_til.segmentation.stains import PRESETS
 from spatial_til.synthetic import HARD_STAINING, PRESET_VECTORS, tissue_scene
 from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 SETTINGS = MeasureSettings(
     "brightfield",
@@ -24,23 +23,8 @@ SETTINGS = MeasureSettings(
         Stain("red", "PD-L1", PRESET_VECTORS[2]),
     ),
 )
+
 MIXED = tuple(0.35 * np.array(PRESETS["hematoxylin"]) + 0.65 * np.array(PRESETS["dab"]))
-
-
-@dataclass(frozen=True)
-class ArraySource:
-    """An image in memory."""
-
-    image: np.ndarray
-    pixel_size: PixelSize
-    channels: tuple[str, ...] = ("red", "green", "blue")
-
-    @property
-    def shape(self):
-        return self.image.shape[:2]
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
 
 
 def slide(monkeypatch, cd8, melanophages):

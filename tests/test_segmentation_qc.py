@@ -29,6 +29,7 @@ from spatial_til.synthetic import (
     tissue_scene,
 )
 from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 VECTORS = ((0.65, 0.70, 0.29), (0.27, 0.57, 0.78), (0.21, 0.85, 0.48))
 BRIGHTFIELD = MeasureSettings(
@@ -42,24 +43,9 @@ BRIGHTFIELD = MeasureSettings(
 FLUORESCENCE = MeasureSettings(
     "fluorescence", channels=(Channel("DAPI", NUCLEI), Channel("CD8", "CD8"), Channel("PD-L1", "PD-L1"))
 )
+
 SIZE = (520.0, 520.0)
 WHITE = np.array([240.0, 238.0, 242.0])
-
-
-@dataclass(frozen=True)
-class ArraySource:
-    """An image in memory."""
-
-    image: np.ndarray
-    pixel_size: PixelSize
-    channels: tuple[str, ...]
-
-    @property
-    def shape(self):
-        return self.image.shape[:2]
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
 
 
 def quality(image, um=0.5):

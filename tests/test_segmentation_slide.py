@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 
@@ -11,6 +9,7 @@ from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, 
 from spatial_til.segmentation.slide import measure_slide
 from spatial_til.segmentation.stains import stain_matrix
 from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 VECTORS = ((0.65, 0.70, 0.29), (0.27, 0.57, 0.78), (0.214, 0.851, 0.478))
 WHITE = (240.0, 238.0, 242.0)
@@ -26,22 +25,6 @@ BRIGHTFIELD = MeasureSettings(
 FLUORESCENCE = MeasureSettings(
     "fluorescence", channels=(Channel("DAPI", NUCLEI), Channel("Opal570", "CD8"), Channel("Opal690", "PD-L1"))
 )
-
-
-@dataclass(frozen=True)
-class ArraySource:
-    """An image in memory."""
-
-    image: np.ndarray
-    pixel_size: PixelSize
-    channels: tuple[str, ...] = ("red", "green", "blue")
-
-    @property
-    def shape(self):
-        return self.image.shape[:2]
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
 
 
 def draw(*, rows=300, cols=420, radius_px=8, pitch_px=30, seed=0):

@@ -34,7 +34,7 @@ from spatial_til.synthetic import (
     tilted_vectors,
     tissue_scene,
 )
-from spatial_til.units import PixelSize
+from tests.array_source import ArraySource
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "brightfield"
 WHITE = (255.0, 255.0, 255.0)
@@ -214,19 +214,6 @@ def test_a_slide_without_bright_pixels_is_given_full_white():
 # --- estimated vectors ----------------------------------------------------------------------------------------
 
 PRESET = stain_matrix(PRESET_VECTORS)
-
-
-class ArraySource:
-    """An RGB image in memory, at 0.5 µm per pixel."""
-
-    channels = ("red", "green", "blue")
-    pixel_size = PixelSize(0.5, 0.5)
-
-    def __init__(self, image):
-        self.image, self.shape = image, image.shape[:2]
-
-    def read(self, row0, row1, col0, col1):
-        return self.image[row0:row1, col0:col1]
 
 
 LOOKS = {
