@@ -280,3 +280,10 @@ def test_how_well_red_and_blue_go_together_in_pigment_is_the_slides_own():
     sums = np.concatenate([sums_of(0.03, 0.01, together, 0.6) for together in np.tanh(z)])
     least = much_laden(sums, NORMAL, np.ones(len(sums), dtype=bool))
     assert np.arctanh(least) == pytest.approx(np.arctanh(0.96) - 0.4, abs=0.05)
+
+
+def test_pigment_whose_red_and_blue_are_one_is_taken_as_a_whole():
+    sums = np.concatenate([sums_of(0.03, 0.01, 1.0, 0.6)] * 6)
+    least = much_laden(sums, NORMAL, np.ones(len(sums), dtype=bool))
+    assert least == pytest.approx(1.0)
+    assert (pigment_of(sums, NORMAL, None, together=least) > 0).all()

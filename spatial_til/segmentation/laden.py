@@ -38,6 +38,8 @@ _FAR, _ENOUGH, _FAR_RED = 2.5, 50, 1.2
 _MUCH, _MOST, _LEAST_CELLS = 0.25, 0.5, 5
 _LIKE_TOGETHER, _LIKE_RED, _LIKE_RED_ITSELF = 0.88, (_CELL_RED[0], _FAR_RED), 0.9
 _SHOWS, _LIKE, _NEAR = (0.02, 0.0), (0.0, -0.02), 4.0
+#: Of the median of correlations, so that a finite one is left where all are 1.
+_ALL_BUT_ONE = 1 - 1e-9
 #: A cell with pigment whose colour lies further off the slide's stains than this (sine of an angle); project default.
 MOST_PIGMENT = 0.05
 #: The same on a slide where the colour of more than this share of the cells looked at lies beyond: there, less is
@@ -139,8 +141,7 @@ def much_laden(sums: NDArray[np.int64], normal: Sequence[float] | None, rim: Boo
     much = shown.sum() > _MUCH * rim.sum() or like.sum() > _MOST * rim.sum()
     if not much or like.sum() < _LEAST_CELLS:
         return None
-    with np.errstate(divide="ignore"):
-        z = np.arctanh(np.minimum(colours.together[like], 1.0))
+    z = np.arctanh(np.minimum(colours.together[like], _ALL_BUT_ONE))
     middle = np.median(z)
     return float(np.tanh(middle - _NEAR * 1.4826 * np.median(np.abs(z - middle))))
 
