@@ -145,7 +145,7 @@ FLAGS: dict[str, Flag] = {
     "high_residual": Flag(
         "staining",
         "The stain vectors leave much colour unexplained.",
-        "Check the stain vectors and the white point.",
+        "Check that the panel names every stain of the slide, the stain vectors and the white point.",
     ),
     "high_artefact": Flag(
         "staining",

@@ -16,7 +16,12 @@ from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.focus import edge_widths_um
 from spatial_til.segmentation.overview import read_overview
 from spatial_til.segmentation.qc import judge
-from spatial_til.segmentation.residual import saturated_channels, saturated_rgb, unexplained_od
+from spatial_til.segmentation.residual import (
+    other_colour_fraction,
+    saturated_channels,
+    saturated_rgb,
+    unexplained_od,
+)
 from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, Stain
 from spatial_til.segmentation.stains import stain_matrix
 from spatial_til.synthetic import (
@@ -142,6 +147,43 @@ def test_white_gaps_are_not_saturated_and_lost_stain_is():
 def test_wrong_vectors_leave_a_high_residual():
     image = render_brightfield(tissue_scene(SIZE, seed=30), vectors=tilted_vectors(28, 1))
     assert "high_residual" in quality(image).flags
+
+
+def two_stains(image):
+    source = ArraySource(image, PixelSize(0.5, 0.5), ("red", "green", "blue"))
+    settings = MeasureSettings("brightfield", stains=BRIGHTFIELD.stains[:2])
+    return judge(calibrate(source, None, settings, None), source)
+
+
+@pytest.mark.parametrize("cd8_per_mm2", [(150.0, 300.0, 700.0, 300.0), (0.0, 0.0, 0.0, 0.0)], ids=["many", "none"])
+def test_a_third_stain_that_the_panel_does_not_name_is_told(cd8_per_mm2):
+    found = two_stains(render_brightfield(tissue_scene(SIZE, seed=48, cd8_per_mm2=cd8_per_mm2)))
+    assert "high_residual" in found.flags
+    assert found.numbers["residual_od_95"] < 0.05  # over all of the tissue it hides
+
+
+@pytest.mark.parametrize("turn_deg", [0, 4])
+def test_a_slide_of_two_stains_has_no_other_colour(turn_deg):
+    hematoxylin, brown, _ = tilted_vectors(turn_deg, 49) if turn_deg else VECTORS
+    found = two_stains(render_brightfield(tissue_scene(SIZE, seed=49), vectors=(hematoxylin, brown, brown)))
+    assert found.numbers["other_colour_fraction"] < 0.01
+    assert "high_residual" not in found.flags
+
+
+def test_vectors_with_red_and_green_exchanged_are_told():
+    image = render_brightfield(tissue_scene(SIZE, seed=50), vectors=(VECTORS[0], VECTORS[1], VECTORS[1]))
+    assert "high_residual" in two_stains(image[:, :, [1, 0, 2]]).flags
+
+
+def test_colour_beside_two_stains_by_hand():
+    matrix = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    marker = np.array([False, True])
+    brown, green, blue = [0.2, 0.0, 0.4], [0.2, 0.1, 0.4], [1.0, 1.0, 0.1]  # green: 0.1 of 0.7 OD; blue: no marker
+    od = np.array([brown] * 15 + [green] * 5 + [blue] * 100)
+    assert other_colour_fraction(od, matrix, marker) == 0.25
+    assert other_colour_fraction(od[1:], matrix, marker) is None  # 19 stained pixels say nothing
+    assert other_colour_fraction(od, np.eye(3), np.array([False, True, True])) is None
+    assert other_colour_fraction(od, matrix[:1], marker[:1]) is None
 
 
 def test_the_residual_is_that_of_non_negative_least_squares():

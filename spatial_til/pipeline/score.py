@@ -40,6 +40,7 @@ from spatial_til.pipeline.patterns import table_rows
 from spatial_til.pipeline.pdl1 import TumorCellNumbers, tumor_cell_numbers, tumor_cell_values
 from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row
 from spatial_til.protocol import Protocol
+from spatial_til.segmentation.qc import LIMITED_FLAGS, flags_over
 from spatial_til.study import Job
 
 
@@ -185,14 +186,8 @@ def slide_flags(scene: Scene, regions: Regions, tumor_cells: TumorCellNumbers, c
 
 def quality_flags(measured: Measured, protocol: Protocol) -> tuple[str, ...]:
     """Return the flags of the measure stage, those with a limit in `[qc]` by this protocol's limit."""
-    limits = {
-        "blurred": ("blurred_fraction", protocol.qc.max_blurred_fraction),
-        "saturated": ("saturated_fraction", protocol.qc.max_saturated_fraction),
-        "high_residual": ("residual_od_95", protocol.qc.max_residual_od),
-    }
-    found = {flag: measured.numbers.get(number) for flag, (number, _) in limits.items()}
-    over = [flag for flag, (_, limit) in limits.items() if (value := found[flag]) is not None and value > limit]
-    return (*(flag for flag in measured.flags if flag not in limits), *over)
+    kept = (flag for flag in measured.flags if flag not in LIMITED_FLAGS)
+    return (*kept, *flags_over(measured.numbers, **protocol.qc.model_dump()))
 
 
 def _sensitivity(job: Job, scene: Scene, regions: Regions, task: ScoreTask) -> list[Variant]:

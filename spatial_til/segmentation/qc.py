@@ -23,10 +23,19 @@ from spatial_til.segmentation.pigment import (
     own_normal,
     pigment_fraction,
 )
-from spatial_til.segmentation.residual import saturated_channels, saturated_rgb, unexplained_od
+from spatial_til.segmentation.residual import (
+    MAX_OTHER_COLOUR,
+    other_colour_fraction,
+    saturated_channels,
+    saturated_rgb,
+    unexplained_od,
+)
+from spatial_til.segmentation.settings import NUCLEI
 from spatial_til.segmentation.stains import picture_density, stain_matrix
 from spatial_til.units import PixelSize
 
+#: Flags whose limit a protocol can set: `flags_over` says them anew when a slide is scored.
+LIMITED_FLAGS = ("blurred", "saturated", "high_residual")
 #: Pixels above this size do not resolve membranes.
 COARSE_UM = 0.6
 #: Least range of a block in which edges are judged: grey levels, and share of a typical nucleus.
@@ -94,9 +103,6 @@ def judge(
     source: PixelSource,
     *,
     picture: tuple[NDArray[Any], PixelSize] | None = None,
-    max_blurred_fraction: float = 0.1,
-    max_saturated_fraction: float = 0.01,
-    max_residual_od: float = 0.15,
 ) -> QC:
     """Return the quality of one slide.
 
@@ -108,8 +114,6 @@ def judge(
         The slide at the pixel size it is read at.
     picture
         Overview of the slide and its pixel size, see `read_overview`; with None artefacts are not looked for.
-    max_blurred_fraction, max_saturated_fraction, max_residual_od
-        Limits above which the slide is flagged.
 
     Notes
     -----
@@ -126,14 +130,10 @@ def judge(
     boxes = [_figures(constants, source, box, clean) for box in sample_boxes(clean, source.shape, px)]
     normal = own_normal([b.variation for b in boxes if b.variation is not None], brown_of(constants.vectors))
     numbers: dict[str, float | None] = {"typical_nuclear_contrast": float(constants.typical)}
-    numbers |= _numbers(boxes, normal, matrix) | _own_light(constants)
-    limits = {
-        "blurred": ("blurred_fraction", max_blurred_fraction),
-        "saturated": ("saturated_fraction", max_saturated_fraction),
-        "high_residual": ("residual_od_95", max_residual_od),
-        "melanin_suspected": ("pigment_fraction", MAX_PIGMENT_FRACTION),
-    }
-    flags = [flag for flag, (name, limit) in limits.items() if (numbers[name] or 0.0) > limit]
+    numbers |= _numbers(boxes, normal) | _unexplained(boxes, matrix, constants.settings) | _own_light(constants)
+    flags = flags_over(numbers)
+    if (numbers["pigment_fraction"] or 0.0) > MAX_PIGMENT_FRACTION:
+        flags.append("melanin_suspected")
     if px.mean_um > COARSE_UM:
         flags.append("pixel_size_coarse")
     return QC(
@@ -147,6 +147,24 @@ def judge(
         warnings=constants.warnings,
         stain_normal=None if normal is None else tuple(map(float, normal)),
     )
+
+
+def flags_over(
+    numbers: Mapping[str, Any],
+    *,
+    max_blurred_fraction: float = 0.1,
+    max_saturated_fraction: float = 0.01,
+    max_residual_od: float = 0.15,
+) -> list[str]:
+    """Return the flags of figures above the limits that a protocol can set; one that is missing raises none."""
+    limits = (
+        ("blurred", "blurred_fraction", max_blurred_fraction),
+        ("saturated", "saturated_fraction", max_saturated_fraction),
+        ("high_residual", "residual_od_95", max_residual_od),
+        ("high_residual", "other_colour_fraction", MAX_OTHER_COLOUR),
+    )
+    found = ((flag, numbers.get(name), limit) for flag, name, limit in limits)
+    return list(dict.fromkeys(flag for flag, value, limit in found if value is not None and value > limit))
 
 
 def _figures(
@@ -195,16 +213,25 @@ def _tissue_in(tissue: MultiPolygon, box: tuple[int, int, int, int], px: PixelSi
     return coarse.repeat(_MASK_STEP, axis=0).repeat(_MASK_STEP, axis=1)[: row1 - row0, : col1 - col0]
 
 
-def _numbers(boxes: list[_BoxFigures], normal: FloatArray | None, matrix: FloatArray | None) -> dict[str, float | None]:
+def _numbers(boxes: list[_BoxFigures], normal: FloatArray | None) -> dict[str, float | None]:
     """Return the slide's figures from those of its boxes; None where nothing could be judged."""
     edges = np.concatenate([np.empty(0), *(b.edge_um for b in boxes)])
-    od = np.concatenate([np.empty((0, 3)), *(b.od for b in boxes)])
-    residual = np.empty(0) if matrix is None else unexplained_od(od, matrix)
     tissue_px = sum(b.tissue_px for b in boxes)
     return {
         "edge_width_um": float(np.median(edges)) if len(edges) else None,
         "blurred_fraction": float((edges > BLURRED_UM).mean()) if len(edges) else None,
         "saturated_fraction": sum(b.saturated_px for b in boxes) / tissue_px if tissue_px else None,
-        "residual_od_95": float(np.percentile(residual, 95)) if len(residual) else None,
         "pigment_fraction": pigment_fraction([b.variation for b in boxes if b.variation is not None], normal),
+    }
+
+
+def _unexplained(boxes: list[_BoxFigures], matrix: FloatArray | None, settings: Any) -> dict[str, float | None]:
+    """Return how much colour the stains leave; None in fluorescence, or without tissue."""
+    od = np.concatenate([np.empty((0, 3)), *(b.od for b in boxes)])
+    if matrix is None or not len(od):
+        return {"residual_od_95": None, "other_colour_fraction": None}
+    marker = np.array([stain.marker != NUCLEI for stain in settings.stains])
+    return {
+        "residual_od_95": float(np.percentile(unexplained_od(od, matrix), 95)),
+        "other_colour_fraction": other_colour_fraction(od, matrix, marker),
     }
