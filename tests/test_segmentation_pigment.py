@@ -9,7 +9,10 @@ from spatial_til.model import Cells
 from spatial_til.segmentation.cell_pigment import colour_sums
 from spatial_til.segmentation.laden import (
     MOST_PIGMENT,
+    colours_of,
     has_rim,
+    laden_apart,
+    likeness,
     many_laden,
     most_pigment,
     much_laden,
@@ -242,9 +245,10 @@ def test_a_slide_has_melanin_where_many_cells_with_a_rim_are_pigment(laden, with
     [
         (0.03, 0.01, 0.9, 0.6, 1),
         (0.01, -0.01, 0.9, 0.6, 1),
-        (-0.01, -0.01, 0.9, 0.6, 0),
-        (0.01, -0.03, 0.9, 0.6, 0),
-        (0.01, -0.01, 0.87, 0.6, 0),
+        (-0.02, -0.04, 0.9, 0.6, 1),  # the stains are known to some hundredths
+        (-0.04, -0.01, 0.9, 0.6, 0),
+        (0.01, -0.06, 0.9, 0.6, 0),
+        (0.01, -0.01, 0.79, 0.6, 0),
         (0.01, -0.01, 0.9, 0.5, 0),  # brown with as little red as that of stained cells
         (0.06, 0.03, 0.92, 0.6, 0.06),  # its colour tells
     ],
@@ -270,20 +274,83 @@ def test_pigment_is_much_of_the_brown_where_many_of_the_cells_with_a_rim_show_it
     cells = [sums_of(off, off / 3, 0.94, 0.6)] * pigmented + [sums_of(0.03, 0.01, 0.7)] * stained
     sums = np.concatenate([*cells, *[sums_of(0.03, 0.01, 0.94, 0.6)] * 50])
     rim = np.arange(len(sums)) < pigmented + stained  # of the last fifty none: no positive cells
-    least = much_laden(sums, NORMAL, rim)
+    least = much_laden(colours_of(sums, NORMAL), rim)
     assert least == (pytest.approx(0.94, abs=1e-4) if much else None)
-    assert much_laden(sums, None, rim) is None
+    assert likeness(sums, None, rim, 1.0) is None
 
 
 def test_how_well_red_and_blue_go_together_in_pigment_is_the_slides_own():
     z = np.random.default_rng(0).normal(np.arctanh(0.96), 0.1, 400)
     sums = np.concatenate([sums_of(0.03, 0.01, together, 0.6) for together in np.tanh(z)])
-    least = much_laden(sums, NORMAL, np.ones(len(sums), dtype=bool))
+    least = much_laden(colours_of(sums, NORMAL), np.ones(len(sums), dtype=bool))
     assert np.arctanh(least) == pytest.approx(np.arctanh(0.96) - 0.4, abs=0.05)
 
 
 def test_pigment_whose_red_and_blue_are_one_is_taken_as_a_whole():
     sums = np.concatenate([sums_of(0.03, 0.01, 1.0, 0.6)] * 6)
-    least = much_laden(sums, NORMAL, np.ones(len(sums), dtype=bool))
+    least = likeness(sums, NORMAL, np.ones(len(sums), dtype=bool), 1.0)
     assert least == pytest.approx(1.0)
     assert (pigment_of(sums, NORMAL, None, together=least) > 0).all()
+
+
+def test_widely_spread_pigment_is_taken_down_to_a_limit():
+    together = np.linspace(0.885, 0.985, 40)
+    sums = np.concatenate([sums_of(0.03, 0.01, one, 0.6) for one in together])
+    assert much_laden(colours_of(sums, NORMAL), np.ones(len(sums), dtype=bool)) == 0.84
+
+
+def desert(stained, laden, *, off=0.0, hematoxylin=0.6, n_stained=30, n_laden=12, seed=3):
+    """Return sums of stained cells and of laden ones about two middles (correlation, spread of Fisher's z)."""
+    rng, cells = np.random.default_rng(seed), []
+    for (middle, spread), n, *colour in ((stained, n_stained, 0.0, 0.5), (laden, n_laden, off, hematoxylin)):
+        z = rng.normal(np.arctanh(middle), spread, n)
+        cells += [sums_of(colour[0], colour[0], one, colour[1]) for one in np.tanh(z)]
+    return np.concatenate(cells)
+
+
+@pytest.mark.parametrize(
+    ("stained", "laden", "kind", "tissue_mm2", "told"),
+    [
+        ((0.65, 0.2), (0.95, 0.15), {}, 1.0, True),
+        ((0.5, 0.2), (0.88, 0.15), {}, 1.0, True),  # blurred
+        ((0.65, 0.2), (0.95, 0.15), {"off": -0.02}, 1.0, True),
+        ((0.65, 0.2), (0.95, 0.15), {"off": -0.06}, 1.0, False),  # a trace of brown beside red is greener
+        ((0.65, 0.2), (0.95, 0.15), {"hematoxylin": 0.5}, 1.0, False),  # as little red as stained cells
+        ((0.65, 0.2), (0.95, 0.15), {}, 3.0, False),  # four to a mm²
+        ((0.65, 0.2), (0.95, 0.15), {"n_laden": 4}, 0.5, False),
+        ((0.65, 0.2), (0.95, 0.15), {"n_stained": 4, "off": -0.01}, 1.0, False),  # no stained cells to stand apart from
+        ((0.92, 0.2), (0.95, 0.15), {}, 1.0, False),  # all blurred alike, as in real fields
+        ((0.8, 0.25), (0.9, 0.2), {}, 1.0, False),  # JPEG
+        ((0.2, 0.1), (0.75, 0.1), {}, 1.0, False),  # two kinds of stained cells, neither of one substance
+    ],
+)
+def test_pigment_that_stands_apart_from_few_stained_cells_is_told(stained, laden, kind, tissue_mm2, told):
+    sums = desert(stained, laden, **kind)
+    rim = np.ones(len(sums), dtype=bool)
+    assert much_laden(colours_of(sums, NORMAL), rim) is None
+    least = laden_apart(colours_of(sums, NORMAL), rim, tissue_mm2)
+    assert (least is not None) == told
+    assert likeness(sums, NORMAL, rim, tissue_mm2) == least
+    if told:
+        taken = pigment_of(sums, NORMAL, None, together=least) > 0
+        assert not taken[:30].any()
+        assert taken[30:].mean() > 0.9
+
+
+def test_one_cell_of_a_single_colour_is_no_population_and_cells_without_a_rim_are_not_asked():
+    sums = np.concatenate((desert((0.65, 0.2), (0.95, 0.15)), sums_of(0.0, 0.0, 1.0, 0.6)))
+    colours = colours_of(sums, NORMAL)
+    least = laden_apart(colours, np.ones(len(sums), dtype=bool), 1.0)
+    assert 0.7 < least < 0.93
+    assert laden_apart(colours, np.arange(len(sums)) < 30, 1.0) is None
+    assert laden_apart(colours, np.zeros(len(sums), dtype=bool), 1.0) is None
+
+
+def test_whether_pigment_stands_apart_does_not_depend_on_the_order_of_cells():
+    sums = desert((0.65, 0.2), (0.95, 0.15))
+    rim, seen = np.ones(len(sums), dtype=bool), set()
+    for seed in range(20):
+        shuffled = np.random.default_rng(seed).permutation(sums)
+        seen.add(likeness(shuffled, NORMAL, rim, 1.0))
+    assert len(seen) == 1
+    assert None not in seen

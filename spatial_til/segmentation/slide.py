@@ -23,7 +23,7 @@ from spatial_til.segmentation.coarser import for_cells
 from spatial_til.segmentation.constants import calibrate
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.gathered import Gathered, Part
-from spatial_til.segmentation.laden import has_rim, many_laden, much_laden, pigment_of
+from spatial_til.segmentation.laden import has_rim, likeness, many_laden, pigment_of
 from spatial_til.segmentation.measure import column_names
 from spatial_til.segmentation.networks import NucleusFinder, seams
 from spatial_til.segmentation.nuclei import support_px
@@ -229,7 +229,7 @@ def _with_pigment(
     colour = np.stack([gathered.column("colour", k) for k in range(N_SUMS)], axis=-1)
     ridges = [list(columns).index(f"{marker}_membrane_ridge") for marker in brown]
     rim = np.logical_or.reduce([has_rim(gathered.column("values", k)) for k in ridges])[stained]
-    together = much_laden(colour, normal, rim)
+    together = likeness(colour, normal, rim, tissue_mm2)
 
     def of_cells(usual: NDArray[np.bool_] | None) -> NDArray[np.float32]:
         pigment = np.full(len(stained), np.nan, dtype=np.float32)
