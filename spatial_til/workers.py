@@ -8,14 +8,17 @@ alone, it may have enough.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -34,6 +37,8 @@ _ONE_THREAD = (
     "BLOSC_NTHREADS",
     "ZARR_THREADING__MAX_WORKERS",
 )
+
+_M_ARENA_MAX = -8  # malloc.h of glibc
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +206,16 @@ def _new_pool(workers: int) -> ProcessPoolExecutor:
 def _begin() -> None:
     """Prepare a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    one_heap()  # before the first thread, which would have its own
     threading.Thread(target=_end_with_parent, daemon=True).start()
     one_thread_each()
+
+
+def one_heap() -> None:
+    """Let the threads of this process share one heap (glibc): each of its own would keep what tiles have freed."""
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # musl has no such setting, and one heap
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def one_thread_each() -> None:

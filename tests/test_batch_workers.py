@@ -3,9 +3,11 @@
 import ctypes
 import errno
 import os
+import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -41,12 +43,43 @@ def environment(_: int) -> dict[str, str]:
     return {"omp": os.environ["OMP_NUM_THREADS"], "cv2": cv2.getNumThreads(), "numba": numba.get_num_threads()}
 
 
+def heaps(path: Path) -> int:
+    """Return how many heaps the process has once four threads have asked for memory at the same time."""
+    barrier = threading.Barrier(4)
+
+    def ask() -> None:
+        barrier.wait()
+        kept.append(bytearray(1000))
+        barrier.wait()
+
+    kept: list[bytearray] = []
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    libc = ctypes.CDLL(None)
+    libc.fopen.restype, libc.malloc_info.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
+    libc.fclose.argtypes = [ctypes.c_void_p]
+    file = libc.fopen(os.fsencode(path), b"w")
+    libc.malloc_info(0, file)
+    libc.fclose(file)
+    return path.read_text().count("<heap")
+
+
 def ignored(_: object) -> None:
     pass
 
 
 def fails(error: Exception) -> None:
     raise error
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc tells its heaps")
+def test_threads_of_a_worker_share_one_heap(tmp_path):
+    with LocalRunner(1) as runner:
+        [(_, outcome)] = runner("measure", heaps, [tmp_path / "heaps.xml"], ignored)
+    assert outcome.result == 1
 
 
 def test_a_crash_fails_alone_after_one_more_try(tmp_path):

@@ -113,3 +113,32 @@ def test_cells_lie_where_they_are_in_the_slide():
         near = near[np.hypot(*near.T) < 2]
         assert len(near) > 0.9 * len(truth)
         assert np.abs(near.mean(axis=0)).max() < 0.1  # half a pixel of 0.75 would be 0.375
+
+
+@given(st.integers(0, 520), st.integers(1, 400))
+def test_rows_are_made_in_bands_of_the_same_colours(row0, rows):
+    image = np.tile(picture(97, 6), (9, 1, 1))
+    coarser = Coarser(Image(image))
+    row1 = min(row0 + rows, coarser.shape[0])
+    row0 = min(row0, row1 - 1)
+    exact = np.concatenate([Coarser(Image(image[k * 3 : k * 3 + 3])).read(0, 2, 0, 4) for k in range(len(image) // 3)])
+    np.testing.assert_array_equal(coarser.read(row0, row1, 0, 4), exact[row0:row1])
+
+
+def test_what_is_expected_is_what_is_read():
+    class Told(Image):
+        def expect(self, boxes):
+            told.extend(boxes)
+
+        def read(self, *box):
+            read.append(box)
+            return super().read(*box)
+
+    told, read = [], []
+    coarser = Coarser(Told(picture(900, 6)))
+    boxes = [(101, 513, 0, 4), (0, 600, 1, 3)]
+    coarser.expect(boxes)
+    for box in boxes:
+        coarser.read(*box)
+    assert [(t[0] // 3, t[1] // 3) for t in told] == [(r[0] // 3, r[1] // 3) for r in read]
+    assert told == read

@@ -18,6 +18,8 @@ from spatial_til.model import Box, ExpectingSource, PixelSource
 from spatial_til.segmentation.settings import COARSER, MeasureSettings
 
 _COLOURS = 3
+#: Rows that are made at a time, an even number: the finer pixels of a whole tile would take much memory beside it.
+_BAND_ROWS = 256
 
 
 def for_cells(source: PixelSource, settings: MeasureSettings) -> PixelSource:
@@ -42,16 +44,25 @@ class Coarser:
 
     def read(self, row0: int, row1: int, col0: int, col1: int) -> NDArray[np.uint8]:
         """Return the colours (rows, cols, 3) of a box, each the mean of what the pixel covers, rounded."""
-        fine = self._source.read(*_made_of((row0, row1, col0, col1)))
-        shape = (row1 - row0 // 2 * 2, col1 - col0 // 2 * 2)
-        out = np.empty((shape[0], shape[1] * _COLOURS), dtype=np.uint8)
-        _reduce(np.ascontiguousarray(fine).reshape(len(fine), -1), out)
-        return out.reshape(*shape, _COLOURS)[row0 % 2 :, col0 % 2 :]
+        first_row, first_col = row0 // 2 * 2, col0 // 2 * 2
+        out = np.empty((row1 - first_row, col1 - first_col, _COLOURS), dtype=np.uint8)
+        for band in _bands((first_row, row1, first_col, col1)):
+            fine = self._source.read(*_made_of(band))
+            rows = out[band[0] - first_row : band[1] - first_row]
+            _reduce(np.ascontiguousarray(fine).reshape(len(fine), -1), rows.reshape(len(rows), -1))
+        return out[row0 - first_row :, col0 - first_col :]
 
     def expect(self, boxes: Sequence[Box]) -> None:
         """Say which boxes will be read, and in which order."""
         if isinstance(self._source, ExpectingSource):
-            self._source.expect([_made_of(box) for box in boxes])
+            self._source.expect([_made_of(band) for box in boxes for band in _bands(box)])
+
+
+def _bands(box: Box) -> list[Box]:
+    """Return a box in bands that begin at the same rows of the grid in every box."""
+    row0, row1, col0, col1 = box
+    tops = range(row0 // _BAND_ROWS * _BAND_ROWS, row1, _BAND_ROWS)
+    return [(max(top, row0), min(top + _BAND_ROWS, row1), col0, col1) for top in tops]
 
 
 def _made_of(box: Box) -> Box:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import prod
@@ -92,5 +93,6 @@ def give_back(*, buffers: bool = False) -> None:
     """Give memory that is free back to the system (Linux), which the allocator would keep; `buffers`: these too."""
     if buffers:
         _FREE.clear()
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # musl keeps nothing
+            ctypes.CDLL(None).malloc_trim(0)

@@ -39,8 +39,9 @@ from spatial_til.units import PixelSize
 #: A slide of so many tiles gives memory back that lies free between what is held, every few tiles, and the tiles'
 #: buffers before its cells are joined. To ask for it anew is little beside its work; of a small slide it is a share.
 _LARGE_TILES, _TRIM_TILES = 16, 8
-#: Most pixels of a side of a tile: of larger ones fewer pixels are read twice, but more memory is taken.
-_TILE_PX = 1856
+#: Most pixels of a side of a tile, and of one of a large slide, which keeps more beside its tiles: of larger ones fewer
+#: pixels are read twice, but more memory is taken.
+_TILE_PX, _LARGE_SLIDE_TILE_PX = 1856, 1500
 #: Flag of a slide with melanin, which its cells raise, too.
 _MELANIN = "melanin_suspected"
 #: What a pixel of a tile may take in buffers, and what each marker adds; most is never written to.
@@ -180,7 +181,10 @@ def _sides_and_halo(
     halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um, reach_um)
     if tile_px is not None:
         return (tile_px, tile_px), halo_px
-    return even_sides(source.shape, most_px=_TILE_PX, least_tiles=2 * threads if threads > 1 else 1), halo_px
+    sides = even_sides(source.shape, most_px=_TILE_PX, least_tiles=2 * threads if threads > 1 else 1)
+    if prod(source.shape) > _LARGE_TILES * prod(sides):
+        sides = even_sides(source.shape, most_px=_LARGE_SLIDE_TILE_PX)
+    return sides, halo_px
 
 
 def _tissue_tiles(

@@ -201,8 +201,10 @@ def mask_of(region: MultiPolygon, shape: tuple[int, int], px: PixelSize) -> Bool
     row = first[edge] + np.arange(len(edge)) - (np.cumsum(count) - count)[edge]
     x = x0[edge] + (row - y0[edge]) * ((x1 - x0)[edge] / (y1 - y0)[edge])
     col = np.clip(np.ceil(x), 0, shape[1]).astype(np.int64)
-    toggles = np.bincount(row * (shape[1] + 1) + col, minlength=shape[0] * (shape[1] + 1))
-    return np.asarray(np.cumsum(toggles.reshape(shape[0], -1)[:, :-1], axis=1) % 2 == 1)
+    toggled, times = np.unique(row * (shape[1] + 1) + col, return_counts=True)
+    odd = np.zeros((shape[0], shape[1] + 1), dtype=np.bool_)
+    odd.reshape(-1)[toggled] = times % 2 == 1
+    return np.asarray(np.logical_xor.accumulate(odd[:, :-1], axis=1))
 
 
 def tissue_boxes(region: MultiPolygon, boxes: FloatArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

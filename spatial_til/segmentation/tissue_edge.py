@@ -18,6 +18,8 @@ GLASS_UM = 48.0
 _INSIDE_UM = 8.0
 _SQUARE_UM = 64.0
 _MIN_GLASS_PX = 100
+#: Pixels whose ground is looked for at a time: of a whole picture the copies would be most of a slide's memory.
+_BAND_PX = 1 << 20
 #: The share of pixels that show ground: cells, which lie above it, cover less than the rest. Project default.
 _GROUND_PERCENTILE = 20.0
 
@@ -49,7 +51,7 @@ def edge_share(
     (rows, cols) in 0 to 1: `mask` itself away from its edge, else `visible` as a share of twice its half height.
     """
     inside, outside = _depth_um(mask, px), _depth_um(~mask, px)
-    ground = _ground(np.where(inside > _INSIDE_UM, visible, np.nan), px)
+    ground = _ground(visible, inside > _INSIDE_UM, px)
     near = (inside <= _BAND_UM) & (outside <= out_um) & (ground > least)
     share = mask.astype(np.float64)
     share[near] = np.clip(visible[near] / ground[near], 0.0, 1.0)
@@ -76,26 +78,36 @@ def _depth_um(mask: BoolArray, px: PixelSize) -> NDArray[np.float32]:
     return np.asarray(np.minimum(depth_px, max(mask.shape)) * px.mean_um)  # a mask without end has none
 
 
-def _ground(visible: FloatArray, px: PixelSize) -> FloatArray:
-    """Return the level of ground at each pixel from the squares around it; NaN in `visible` is not looked at."""
+def _ground(visible: FloatArray, looked_at: BoolArray, px: PixelSize) -> FloatArray:
+    """Return the level of ground at each pixel from the squares around it; only some pixels are looked at."""
     import cv2
     from scipy.ndimage import gaussian_filter
 
     side = max(round(_SQUARE_UM / px.mean_um), 1)
     rows, cols = visible.shape
-    squares = np.pad(visible, ((0, -rows % side), (0, -cols % side)), constant_values=np.nan)
-    squares = squares.reshape(-(-rows // side), side, -(-cols // side), side).swapaxes(1, 2)
-    squares = squares.reshape(*squares.shape[:2], side * side)
-    seen = np.isfinite(squares).sum(axis=2).astype(np.float64)
-    seen[seen < side] = 0.0
+    band = side * max(_BAND_PX // (cols * side), 1)  # rows of whole squares
+    parts = [_levels(visible[k : k + band], looked_at[k : k + band], side) for k in range(0, rows, band)]
+    level, seen = (np.concatenate(part) for part in zip(*parts, strict=True))
     if not seen.any():
         return np.zeros((rows, cols))
-    level = np.zeros(seen.shape)
-    level[seen > 0] = _percentile_of_seen(squares[seen > 0], seen[seen > 0], _GROUND_PERCENTILE)
     weight = gaussian_filter(seen, 1.0, mode="constant")
     smooth = gaussian_filter(level * seen, 1.0, mode="constant") / np.maximum(weight, 1e-9)
     fine = cv2.resize(smooth, (smooth.shape[1] * side, smooth.shape[0] * side), interpolation=cv2.INTER_LINEAR)
     return np.asarray(fine[:rows, :cols])
+
+
+def _levels(visible: FloatArray, looked_at: BoolArray, side: int) -> tuple[FloatArray, FloatArray]:
+    """Return the level of ground in each square (rows, cols), and of how many pixels it is: 0 where they are few."""
+    rows, cols = visible.shape
+    squares = np.where(looked_at, visible, np.nan)
+    squares = np.pad(squares, ((0, -rows % side), (0, -cols % side)), constant_values=np.nan)
+    squares = squares.reshape(-(-rows // side), side, -(-cols // side), side).swapaxes(1, 2)
+    squares = squares.reshape(*squares.shape[:2], side * side)
+    seen = np.isfinite(squares).sum(axis=2).astype(np.float64)
+    seen[seen < side] = 0.0
+    level = np.zeros(seen.shape)
+    level[seen > 0] = _percentile_of_seen(squares[seen > 0], seen[seen > 0], _GROUND_PERCENTILE)
+    return level, seen
 
 
 def _percentile_of_seen(values: FloatArray, count: FloatArray, percent: float) -> FloatArray:
