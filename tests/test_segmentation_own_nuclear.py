@@ -7,7 +7,7 @@ import pytest
 from shapely.geometry import MultiPolygon, box
 
 from spatial_til.segmentation.constants import calibrate
-from spatial_til.segmentation.own_nuclear import with_own_nuclear
+from spatial_til.segmentation.own_nuclear import standing_out, with_own_nuclear
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings, Stain
 from spatial_til.segmentation.stains import stain_matrix
 from tests.array_source import ArraySource
@@ -30,6 +30,10 @@ def drawn(hematoxylin, *, nuclei=0.7, haze=0.0):
     return ArraySource(np.round(np.array(WHITE) * 10.0**-density).astype(np.uint8))
 
 
+def own_of(source):
+    return with_own_nuclear(standing_out(source, TISSUE, WHITE, PANEL), PANEL, 0)
+
+
 def turned(degrees, towards):
     """Return the panel's hematoxylin turned towards another colour."""
     across = towards - (towards @ PANEL[0]) * PANEL[0]
@@ -46,16 +50,16 @@ def degrees_apart(a, b):
 def test_the_colour_of_nuclei_is_found_among_stained_membranes_and_under_haze(stain, degrees):
     truth = turned(degrees, PANEL[stain])
     for haze in (0.0, 0.1):
-        own = with_own_nuclear(drawn(truth, haze=haze), TISSUE, WHITE, PANEL, 0)
+        own = own_of(drawn(truth, haze=haze))
         assert degrees_apart(own[0], truth) < 0.5
         assert np.array_equal(own[1:], PANEL[1:])
 
 
 def test_the_panel_stands_where_hardly_anything_is_nuclear_or_its_colour_is_another():
-    assert np.array_equal(with_own_nuclear(drawn(PANEL[0], nuclei=0.05), TISSUE, WHITE, PANEL, 0), PANEL)
+    assert np.array_equal(own_of(drawn(PANEL[0], nuclei=0.05)), PANEL)
     blue = stain_matrix([(0.75, 0.30, 0.10)])[0]  # 27 degrees off: no stain of this panel
     assert degrees_apart(blue, PANEL[0]) > 20
-    assert np.array_equal(with_own_nuclear(drawn(blue), TISSUE, WHITE, PANEL, 0), PANEL)
+    assert np.array_equal(own_of(drawn(blue)), PANEL)
 
 
 def calibrated(truth, nuclear_markers=frozenset()):

@@ -39,6 +39,7 @@ class Calibration:
     amounts: stains.UnmixTable | None = None  # every stain of the panel, and the residual
     table: stains.UnmixTable | None = None  # the nuclear plane and the markers, these beside the slide's own nuclei
     own_nuclear: tuple[float, ...] | None = None  # unit vector of the nuclear stain that markers are unmixed beside
+    brown_lent: float | None = None  # share of brown that is seen as the other chromogen, see `own_leak`
     channel_index: tuple[int, ...] = ()
     background: NDArray[np.floating[Any]] | None = None
     autofluorescence: fluorescence.Autofluorescence | None = None

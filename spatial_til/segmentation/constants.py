@@ -18,7 +18,8 @@ from spatial_til.segmentation.foreground import SCALE
 from spatial_til.segmentation.guided import stain_level
 from spatial_til.segmentation.leak import leaked_share
 from spatial_til.segmentation.overview import read_overview, sample_boxes
-from spatial_til.segmentation.own_nuclear import with_own_nuclear
+from spatial_til.segmentation.own_leak import brown_seen_as_other, own_leaked_share
+from spatial_til.segmentation.own_nuclear import standing_out, with_own_nuclear
 from spatial_til.segmentation.scratch import Scratch, lent_scratch
 from spatial_til.segmentation.settings import NUCLEI, MeasureSettings
 from spatial_til.segmentation.tissue import mask_of, require_tissue, tissue_fluorescence
@@ -70,14 +71,16 @@ def _brightfield(
     warnings = stains.check_stains(vectors)
     matrix = stains.stain_matrix(list(vectors.values()))
     names = [s.marker for s in settings.stains]
-    nuclear, own = names.index(NUCLEI), None
+    nuclear, own, lent = names.index(NUCLEI), None, None
+    marked = [i for i in range(len(names)) if i != nuclear]
     with ThreadPoolExecutor(1) as beside:
         tabled = beside.submit(_tables, matrix, glass.rgb, settings)
         region = tissue_of(picture, px, glass, settings, region)
         if not settings.nuclear_markers:  # else the colour of nuclei is not that of their stain alone
-            own = with_own_nuclear(source, region, glass.rgb, matrix, nuclear)
+            standing = standing_out(source, region, glass.rgb, matrix)
+            own = with_own_nuclear(standing, matrix, nuclear)
+            lent = brown_seen_as_other(standing, matrix, own, marked)
     amounts, table = tabled.result()
-    marked = [i for i in range(len(names)) if i != nuclear]
     draft = Calibration(
         settings,
         region,
@@ -92,8 +95,8 @@ def _brightfield(
         typical = beside.submit(_typical, source, draft)
         if own is not None:  # markers are unmixed beside it
             table = nuclear_table(amounts, stains.amounts_table(own, glass.rgb), settings)
-            leak = leaked_share(own)[np.ix_(marked, marked)]
-            draft = replace(draft, table=table, leak=leak, own_nuclear=tuple(float(x) for x in own[nuclear]))
+            leak, told = own_leaked_share(own, marked, lent), tuple(float(x) for x in own[nuclear])
+            draft = replace(draft, table=table, leak=leak, own_nuclear=told, brown_lent=lent)
     return replace(draft, typical=typical.result())
 
 

@@ -21,19 +21,16 @@ from spatial_til.segmentation.vectors import MAX_TURN_DEG, separable, turn_deg
 
 #: µm. Noise is smoothed as for membranes, and nuclei stand out from the mean of squares of this side.
 _FINE_UM, _AROUND_UM = 0.5, 8.5
-#: Least OD by which nuclear stain stands out; the others do so by at most this share of it. Project defaults.
-_LEAST_OD, _MOST_OTHER = 0.1, 0.5
+#: Least OD by which a stain stands out; the others do so by at most this share of it. Project defaults.
+LEAST_OD, MOST_OTHER = 0.1, 0.5
 #: Pixels of nuclei, with fewer of which the panel's vector stands.
 _LEAST_PX = 5000
 
 
-def with_own_nuclear(
-    source: PixelSource, tissue: MultiPolygon, white: tuple[float, float, float], matrix: FloatArray, nuclear: int
+def standing_out(
+    source: PixelSource, tissue: MultiPolygon, white: tuple[float, float, float], matrix: FloatArray
 ) -> FloatArray:
-    """Return the stain vectors (k, 3) with that of the nuclear stain as the nuclei of the slide have it.
-
-    The panel's stands where too little is seen, where the slide's lies more than 20 degrees off it, or too near
-    another stain's.
+    """Return the amounts (n, k) of stain by which pixels stand out, where any stain does so by 0.1 OD.
 
     Parameters
     ----------
@@ -43,32 +40,48 @@ def with_own_nuclear(
         Grey levels of glass.
     matrix
         (k, 3) unit stain vectors of the panel.
+    """
+    weights = np.linalg.pinv(matrix)
+
+    def of_box(box: tuple[int, int, int, int]) -> FloatArray:
+        amounts = _standing_out(source.read(*box), white, source.pixel_size.mean_um) @ weights
+        return np.asarray(amounts[(amounts > LEAST_OD).any(axis=1)])
+
+    with ThreadPoolExecutor(2) as pool:
+        seen = pool.map(of_box, sample_boxes(tissue, source.shape, source.pixel_size))
+        return np.concatenate([np.empty((0, len(matrix))), *seen])
+
+
+def with_own_nuclear(standing: FloatArray, matrix: FloatArray, nuclear: int) -> FloatArray:
+    """Return the stain vectors (k, 3) with that of the nuclear stain as the nuclei of the slide have it.
+
+    The panel's stands where too little is seen, where the slide's lies more than 20 degrees off it, or too near
+    another stain's.
+
+    Parameters
+    ----------
+    standing
+        (n, k) amounts by which pixels stand out, see `standing_out`.
+    matrix
+        (k, 3) unit stain vectors of the panel.
     nuclear
         Index of the nuclear stain.
     """
     others = np.flatnonzero(np.arange(len(matrix)) != nuclear)
-    weights = np.linalg.pinv(matrix)
-
-    def pure_in(box: tuple[int, int, int, int]) -> FloatArray:
-        amounts = _standing_out(source.read(*box), white, source.pixel_size.mean_um) @ weights
-        amounts = amounts[amounts[:, nuclear] > _LEAST_OD]
-        pure = np.abs(amounts[:, others]) < _MOST_OTHER * amounts[:, [nuclear]]
-        return np.asarray(amounts[pure.all(axis=1)])
-
-    with ThreadPoolExecutor(2) as pool:
-        seen = pool.map(pure_in, sample_boxes(tissue, source.shape, source.pixel_size))
-        amounts = np.concatenate([np.empty((0, len(matrix))), *seen])
+    amounts = standing[standing[:, nuclear] > LEAST_OD]
+    pure = np.abs(amounts[:, others]) < MOST_OTHER * amounts[:, [nuclear]]
+    amounts = amounts[pure.all(axis=1)]
     if len(amounts) < _LEAST_PX:
         return matrix
     own, stain = np.array(matrix), amounts[:, nuclear]
     for k in others:
-        own[nuclear] += _median(amounts[:, k] / stain, stain**2) * matrix[k]
+        own[nuclear] += weighted_median(amounts[:, k] / stain, stain**2) * matrix[k]
     own[nuclear] = np.maximum(own[nuclear], 0)
     own[nuclear] /= np.linalg.norm(own[nuclear])
     return own if turn_deg(own, matrix).max() <= MAX_TURN_DEG and separable(own) else matrix
 
 
-def _median(values: FloatArray, weights: FloatArray) -> float:
+def weighted_median(values: FloatArray, weights: FloatArray) -> float:
     """Return the value that half of the weight lies below, in thousandths: counted, which is faster than sorting."""
     thousandths = np.rint(1000 * values).astype(np.int64)
     lowest = thousandths.min()

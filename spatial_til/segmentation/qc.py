@@ -62,6 +62,8 @@ class QC:
         Stain name to the unit vector that was used (brightfield).
     own_nuclear
         Unit vector of the nuclear stain as the slide has it, beside which markers are unmixed (see `own_nuclear`).
+    brown_lent
+        Share of brown that is seen as the other chromogen (see `own_leak`); None where it was not read.
     artefact
         Pen, folds and debris, in µm; part of `tissue`.
     artefact_fraction
@@ -78,6 +80,7 @@ class QC:
     white: tuple[float, float, float] | None = None
     vectors: Mapping[str, Any] = field(default_factory=dict)
     own_nuclear: tuple[float, ...] | None = None
+    brown_lent: float | None = None
     artefact: MultiPolygon = EMPTY_POLYGON
     artefact_fraction: float | None = None
     warnings: tuple[str, ...] = ()
@@ -142,6 +145,7 @@ def judge(
         white=None if white is None else white.rgb,
         vectors=constants.vectors or {},
         own_nuclear=constants.own_nuclear,
+        brown_lent=constants.brown_lent,
         artefact=artefact,
         artefact_fraction=share,
         warnings=constants.warnings,
