@@ -23,11 +23,10 @@ def test_ck_is_what_is_green_and_blue_whatever_is_red(shown, nuclei, ck):
 @pytest.mark.slow
 @pytest.mark.skipif(not lung_examples.DATA.exists(), reason="the lung fields of ../shared/data are not here")
 def test_a_field_is_found_by_strokes_on_two_others():
-    """The third field is short of 0.80, and docs/tumor_by_example.md says so: what is held here is the mean."""
+    """The third field is at 0.80 on average, 0.78 to 0.81 by draws (docs/tumor_by_example.md): one is held here."""
     fields = [lung_examples.field(path, "colours") for path in sorted(lung_examples.DATA.glob("*.geojson"))]
     overlaps = []
     for k, found_on in enumerate(fields):
         learned = fields[:k] + fields[k + 1 :]
         overlaps.append(lung_examples.overlap(learned, found_on, 20, lung_examples.SEEDS[0])[0])
-    assert np.mean(overlaps) >= 0.80
-    assert sum(overlap >= 0.80 for overlap in overlaps) >= 2
+    assert min(overlaps) >= 0.80

@@ -190,7 +190,7 @@ def taught_words(tumor: FoundTumor) -> str:
     why = {
         "unlike": f"more than {100 * MAX_UNLIKE:g} % of its tissue is unlike anything the model learned from",
         "scarce": f"it is sure of a class on less than {100 * LEAST:g} % of the tissue",
-        "changed": f"the share of a class would change by more than {100 * MOST_CHANGED:g} %",
+        "changed": f"the share of a class would change by more than {100 * MOST_CHANGED:.0f} %",
     }
     if tumor.untaught:
         return f"the model is used as it was learned and not taught by the slide: {why[tumor.untaught]}"

@@ -4,7 +4,8 @@ Channels of fluorescence are brought to the brightness of the slides learned fro
 beyond that (how much of a marker the tumour takes, what shines by itself) leaves the border where the tissues of other
 slides would have it. So the model is learned once more, by the usual training, from the squares of this slide of which
 it is sure. These lie away from borders, as strokes do, and a class has one look, that of this slide: of two, one would
-be that of squares nearer to the border, and draw it outwards.
+be that of squares nearer to the border, and draw it outwards. The brightness of the slide is then corrected by what it
+taught (`agreeing`), and it teaches once more, from what is found at that.
 
 A slide on which that cannot be done well is found by the model as it is: one unlike the training, one with little of a
 class, and one on which another amount of a class would be found, as where tissue that nobody painted is in between.
@@ -14,21 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray
+from spatial_til.segmentation.examples.agreeing import MOST, as_bright, brightness_agreeing
 from spatial_til.segmentation.examples.classifier import (
     MAX_UNLIKE,
     TissueModel,
+    class_scores,
     classify,
     features_in,
     square_size,
     tissue_corners,
 )
-from spatial_til.segmentation.examples.features import levels_in
+from spatial_til.segmentation.examples.features import levels_in, near_features
 from spatial_til.segmentation.examples.halfway import (
     Beside,
     Border,
@@ -43,8 +46,14 @@ from spatial_til.segmentation.scratch import Scratch
 
 #: Squares so sure teach, whose middle is so far from what is of another class; twice. Project defaults.
 SURE, AWAY_UM, _ROUNDS = 0.9, 4.0, 2
-#: Each class must be taught by so much of the tissue, and may then become so much more or less. Project defaults.
-LEAST, MOST_CHANGED = 0.15, 0.2
+#: Before that the slide is taken to be brighter or dimmer, so many times as far (in logarithms) as it says by what it
+#: teaches: that was learned from what was found, and goes part of the way only. Project default.
+_FARTHER = 2.2
+#: Texture over the wide neighbourhood reaches across narrow gaps: it is looked at only where without it more than so
+#: many times as many of the squares that teach, and this share, would not be sure. Project defaults.
+_TIMES_UNSURE, _UNSURE = 3.0, 0.01
+#: Each class must be taught by so much of the tissue, and may become so much more or less than as learned. Defaults.
+LEAST, MOST_CHANGED = 0.15, 1 / 3
 #: Where a slide is looked at: so many boxes of so many squares a side, spread over its tissue; so many squares teach.
 _BOXES, _SIDE, _SQUARES = 16, 64, 3_000
 
@@ -82,6 +91,19 @@ class _Seen(NamedTuple):
     beside: list[Beside]
 
 
+class _View(NamedTuple):
+    """All boxes as a model sees them; `share` is the share of the tissue that taught it."""
+
+    model: TissueModel
+    seen: list[_Seen]
+    precision: FloatArray
+    share: float = 0.0
+
+    def drawn(self) -> list[NDArray[np.float32]]:
+        """Return the probability in each box, with borders drawn halfway."""
+        return [drawn_halfway(*s, self.precision) for s in self.seen]
+
+
 def taught_by_slide(model: TissueModel, planes: StainPlanes, inside: NDArray[np.bool_]) -> Taught:
     """Return the model that a slide teaches, or the model as it is and why.
 
@@ -99,21 +121,18 @@ def taught_by_slide(model: TissueModel, planes: StainPlanes, inside: NDArray[np.
         return Taught(model, 0.0, "scarce")
     if sum(int(box.known.sum()) for box in boxes) < (1 - MAX_UNLIKE) * tissue:
         return Taught(model, 0.0, "unlike")
-    first = seen = [_seen(box, model, square_um) for box in boxes]
-    anew, precision = model, _precision(seen)
+    first = _view(boxes, model, square_um)
+    taught = _taught(boxes, first, square_um)
+    if taught is not None:
+        taught = _view(boxes, as_bright(model, _brightness(model, boxes, taught.drawn())), square_um)
     for _ in range(_ROUNDS):
-        sure = [_sure(box, s, precision, square_um) for box, s in zip(boxes, seen, strict=True)]
-        of = np.concatenate([s.probability.argmax(axis=0)[teach] for s, teach in zip(seen, sure, strict=True)])
-        if np.bincount(of, minlength=len(model.classes)).min() < LEAST * tissue:
-            return Taught(model, 0.0, "scarce")
-        anew = _learned(anew, boxes, sure, of)
-        seen = [_seen(box, anew, square_um) for box in boxes]
-        precision = _precision(seen)
-    drawn = [drawn_halfway(*s, precision) for s in seen]
-    before, after = (_shares(boxes, p) for p in ([s.probability for s in first], drawn))
+        taught = _taught(boxes, taught, square_um) if taught is not None else None
+    if taught is None:
+        return Taught(model, 0.0, "scarce")
+    before, after = (_shares(boxes, p) for p in ([s.probability for s in first.seen], taught.drawn()))
     if (np.abs(after - before) > MOST_CHANGED * before).any():
         return Taught(model, 0.0, "changed")
-    return Taught(replace(anew, border=Border(precision, inside)), len(of) / tissue)
+    return Taught(replace(taught.model, border=Border(taught.precision, inside)), taught.share)
 
 
 def _spread_out(planes: StainPlanes, model: TissueModel, inside: NDArray[np.bool_]) -> list[_Box]:
@@ -128,14 +147,37 @@ def _spread_out(planes: StainPlanes, model: TissueModel, inside: NDArray[np.bool
     return boxes
 
 
-def _seen(box: _Box, model: TissueModel, square_um: float) -> _Seen:
-    probability, _ = classify(box.features, model)
-    levels = levels_in(box.features, len(model.channels))
-    return _Seen(probability, list(beside_borders(probability, levels, box.tissue, square_um)))
+def _view(boxes: Sequence[_Box], model: TissueModel, square_um: float, share: float = 0.0) -> _View:
+    seen = []
+    for box in boxes:
+        probability, _ = classify(box.features, model)
+        levels = levels_in(box.features, len(model.channels))
+        seen.append(_Seen(probability, list(beside_borders(probability, levels, box.tissue, square_um))))
+    return _View(model, seen, precision_of([beside for s in seen for beside in s.beside]), share)
 
 
-def _precision(seen: Sequence[_Seen]) -> FloatArray:
-    return precision_of([beside for s in seen for beside in s.beside])
+def _taught(boxes: Sequence[_Box], here: _View, square_um: float) -> _View | None:
+    """Return what a model sees that the sure squares of a view have taught; None where a class has too few."""
+    sure = [_sure(box, s, here.precision, square_um) for box, s in zip(boxes, here.seen, strict=True)]
+    of = np.concatenate([s.probability.argmax(axis=0)[teach] for s, teach in zip(here.seen, sure, strict=True)])
+    tissue = sum(int(box.tissue.sum()) for box in boxes)
+    if np.bincount(of, minlength=len(here.model.classes)).min() < LEAST * tissue:
+        return None
+    return _view(boxes, _learned(here.model, boxes, sure, of), square_um, len(of) / tissue)
+
+
+def _brightness(model: TissueModel, boxes: Sequence[_Box], drawn: Sequence[NDArray[np.float32]]) -> float:
+    """Return how many times as bright the slide is taken to be, by the classes that were drawn on it."""
+    step = -(-sum(int(box.tissue.sum()) for box in boxes) // _SQUARES)
+    at = [np.flatnonzero(box.tissue)[::step] for box in boxes]
+    features = np.concatenate([_squares(box.features, k) for box, k in zip(boxes, at, strict=True)])
+    of = np.concatenate([_squares(p, k).argmax(axis=1) for p, k in zip(drawn, at, strict=True)])
+    return float(np.clip(brightness_agreeing(model, features, of) ** _FARTHER, 1 / MOST, MOST))
+
+
+def _squares(planes: NDArray[Any], at: NDArray[np.intp]) -> NDArray[Any]:
+    """Return some squares (squares, planes) of a box."""
+    return planes.reshape(len(planes), -1)[:, at].T
 
 
 def _sure(box: _Box, seen: _Seen, precision: FloatArray, square_um: float) -> NDArray[np.bool_]:
@@ -160,11 +202,22 @@ def _learned(
     every[::step] = True
     parts = np.split(every, np.cumsum([np.count_nonzero(teach) for teach in sure])[:-1])
     at = [np.flatnonzero(teach)[part] for teach, part in zip(sure, parts, strict=True)]
-    taken = [box.features.reshape(len(box.features), -1)[:, k] for box, k in zip(boxes, at, strict=True)]
-    features, of = np.concatenate(taken, axis=1).T, of[::step]
-    one_look = Samples(features, of, of, np.zeros(len(of), dtype=np.intp))
+    features = np.concatenate([_squares(box.features, k) for box, k in zip(boxes, at, strict=True)])
+    of = of[::step]
+    every = np.ones(features.shape[1], np.bool_)
+    models = [_fitted(model, features, of, used) for used in (near_features(len(model.channels)), every)]
+    unsure = [np.mean(class_scores(features, m)[np.arange(len(of)), of] < SURE) for m in models]
+    return models[int(unsure[0] > _TIMES_UNSURE * unsure[1] + _UNSURE)]
+
+
+def _fitted(
+    model: TissueModel, features: NDArray[np.int16], of: NDArray[np.intp], used: NDArray[np.bool_]
+) -> TissueModel:
+    one_look = Samples(features[:, used], of, of, np.zeros(len(of), dtype=np.intp))
     anew = fit(one_look, model.classes, modality=model.modality, channels=model.channels, references=model.references)
-    return replace(model, look_of=anew.look_of, weights=anew.weights, intercepts=anew.intercepts)
+    weights = np.zeros((len(anew.weights), len(used)))
+    weights[:, used] = anew.weights
+    return replace(model, look_of=anew.look_of, weights=weights, intercepts=anew.intercepts)
 
 
 def _shares(boxes: Sequence[_Box], probability: Sequence[NDArray[np.float32]]) -> FloatArray:

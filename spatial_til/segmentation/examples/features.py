@@ -60,6 +60,19 @@ def feature_names(channels: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{name} {kind}, {pool:g} um" for name in channels for kind in kinds for pool in POOLS_UM)
 
 
+def near_features(channels: int) -> NDArray[np.bool_]:
+    """Return which features say what is near a square: all but edges and textures over the wide neighbourhood.
+
+    Examples
+    --------
+    >>> near_features(1).astype(int)
+    array([1, 1, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0])
+    """
+    near = np.ones((channels, PER_CHANNEL, len(POOLS_UM)), np.bool_)
+    near[:, 1:, 1:] = False
+    return near.ravel()
+
+
 def levels_in(features: NDArray[np.int16], channels: int) -> NDArray[np.int16]:
     """Return the level (channels, ...) of each channel over the narrow neighbourhood, in halves of a level."""
     return as_levels(features[:: len(features) // channels])

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -88,11 +89,10 @@ def fit(
     doi:10.1016/S0047-259X(03)00096-4).
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-    from threadpoolctl import threadpool_limits
 
     x = samples.features.astype(np.float64)
     mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-    with threadpool_limits(1):  # sums in one order
+    with _thread_pools().limit(limits=1):  # sums in one order
         look, look_of = _looks((x - mean) / scale, samples, len(classes))
         painted = np.bincount(look) / np.bincount(samples.class_index)[look_of]
         learner = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=painted / len(classes))
@@ -110,6 +110,14 @@ def fit(
         high=samples.features.max(axis=0),
         painted=_painted(x, look, painted / len(classes), len(channels)) if modality == "brightfield" else None,
     )
+
+
+@cache
+def _thread_pools() -> Any:
+    """Return the thread pools of the libraries that are loaded once a learner is: looking for them takes a while."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _looks(x: FloatArray, samples: Samples, n_classes: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
