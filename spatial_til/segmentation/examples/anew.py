@@ -204,10 +204,17 @@ def _learned(
     at = [np.flatnonzero(teach)[part] for teach, part in zip(sure, parts, strict=True)]
     features = np.concatenate([_squares(box.features, k) for box, k in zip(boxes, at, strict=True)])
     of = of[::step]
-    every = np.ones(features.shape[1], np.bool_)
-    models = [_fitted(model, features, of, used) for used in (near_features(len(model.channels)), every)]
-    unsure = [np.mean(class_scores(features, m)[np.arange(len(of)), of] < SURE) for m in models]
-    return models[int(unsure[0] > _TIMES_UNSURE * unsure[1] + _UNSURE)]
+    near = _fitted(model, features, of, near_features(len(model.channels)))
+    unsure = _unsure(near, features, of)
+    if unsure <= _UNSURE:  # whatever all features would tell
+        return near
+    wide = _fitted(model, features, of, np.ones(features.shape[1], np.bool_))
+    return wide if unsure > _TIMES_UNSURE * _unsure(wide, features, of) + _UNSURE else near
+
+
+def _unsure(model: TissueModel, features: NDArray[np.int16], of: NDArray[np.intp]) -> float:
+    """Return the share of squares that a model is not sure to be of their class."""
+    return float(np.mean(class_scores(features, model)[np.arange(len(of)), of] < SURE))
 
 
 def _fitted(
