@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from spatial_til.segmentation.settings import NUCLEI, Channel, MeasureSettings, Stain
-from spatial_til.segmentation.slide import measure_slide
+from spatial_til.segmentation.slide import _sides_and_halo, measure_slide
 from spatial_til.segmentation.stains import stain_matrix
 from spatial_til.units import PixelSize
 from tests.array_source import ArraySource
@@ -83,3 +85,13 @@ def test_cells_come_ordered_by_y_then_x():
     ).cells
     order = np.lexsort((cells.x_um, cells.y_um))
     assert np.array_equal(order, np.arange(len(cells)))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+@pytest.mark.parametrize("side_px", [2731, 5461, 13333])
+def test_every_thread_has_tiles_and_those_of_a_large_slide_are_smaller(threads, side_px):
+    source = SimpleNamespace(shape=(side_px, side_px), pixel_size=PixelSize(0.75, 0.75))
+    constants = SimpleNamespace(guided=False, settings=BRIGHTFIELD)
+    (rows, cols), _ = _sides_and_halo(source, constants, None, None, threads)
+    assert (side_px / rows) * (side_px / cols) > (2 * threads if threads > 1 else 1) - 1
+    assert max(rows, cols) <= (1500 if side_px == 13333 else 1856)

@@ -181,10 +181,9 @@ def _sides_and_halo(
     halo_px = support_px(constants.settings.nucleus, source.pixel_size.mean_um, reach_um)
     if tile_px is not None:
         return (tile_px, tile_px), halo_px
-    sides = even_sides(source.shape, most_px=_TILE_PX, least_tiles=2 * threads if threads > 1 else 1)
-    if prod(source.shape) > _LARGE_TILES * prod(sides):
-        sides = even_sides(source.shape, most_px=_LARGE_SLIDE_TILE_PX)
-    return sides, halo_px
+    large = prod(source.shape) > _LARGE_TILES * _TILE_PX**2
+    most_px, least_tiles = _LARGE_SLIDE_TILE_PX if large else _TILE_PX, 2 * threads if threads > 1 else 1
+    return even_sides(source.shape, most_px=most_px, least_tiles=least_tiles), halo_px
 
 
 def _tissue_tiles(
