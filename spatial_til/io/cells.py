@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spatial_til.errors import CellTableError
 from spatial_til.io.atomic import writing
-from spatial_til.io.parquet import parquet
+from spatial_til.io.parquet import parquet, write_cell_table
 from spatial_til.model import COMPARTMENTS, EXCLUDED, UNPLACED, BoolArray, Cells, FloatArray, Placement
 
 EXCLUDED_NAME = "excluded"
@@ -74,7 +74,7 @@ def write_cells(
     columns["border_distance_um"] = placement.border_distance_um
     arrays = [v if isinstance(v, pa.Array) else pa.array(v, from_pandas=True) for v in columns.values()]
     with writing(path) as part:
-        parquet().write_table(pa.table(arrays, names=list(columns)), part, compression="zstd")
+        write_cell_table(part, pa.table(arrays, names=list(columns)))
 
 
 def compartment_names(codes: NDArray[np.int8]) -> NDArray[np.object_]:

@@ -16,7 +16,7 @@ from shapely.geometry import MultiPolygon
 from spatial_til.errors import CellTableError
 from spatial_til.io.atomic import writing
 from spatial_til.io.cells import check_number, is_number
-from spatial_til.io.parquet import parquet
+from spatial_til.io.parquet import parquet, write_cell_table
 from spatial_til.model import Cells
 from spatial_til.units import PixelSize
 
@@ -24,7 +24,6 @@ _META = b"spatial_til"
 _BASE = ("x_um", "y_um", "nucleus_area_um2", "cell_area_um2")
 _CALL = "call:"
 _CATEGORY = "category"
-_LEVELS = ("_median", "_p70", "_p90", "_um2", _CATEGORY)
 _Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -73,8 +72,7 @@ def write_measured(path: Path, measured: Measured) -> None:
     }  # as `_Meta` reads it
     table = pa.table(columns).replace_schema_metadata({_META: json.dumps(meta)})
     with writing(path) as part:
-        levels = [name for name in columns if name.endswith(_LEVELS)]  # few values; others are all different
-        parquet().write_table(table, part, compression="zstd", use_dictionary=levels)
+        write_cell_table(part, table)
 
 
 class _Meta(BaseModel):

@@ -18,8 +18,8 @@ from spatial_til.model import AGGREGATES, COMPARTMENTS, Estimate, FloatArray, Ti
 
 #: An expected count below this many variance-to-mean ratios has an interval that may cover less.
 _LOW_COUNT = 15.0
-#: Bootstrap weights held at once: 4 million are 32 MB.
-_WEIGHTS_AT_ONCE = 4_000_000
+#: Bootstrap weights held at once: 500,000 take 14 MB, and as long as more at once.
+_WEIGHTS_AT_ONCE = 500_000
 #: Areas are summed as whole numbers of these (2^-40 mm²), so that no order of summation changes a digit.
 _AREA_UNIT = 2.0**-40
 #: Added to a count before its logarithm.

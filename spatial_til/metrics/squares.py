@@ -60,15 +60,27 @@ def divide_into_squares(region: Polygon | MultiPolygon, side_um: float) -> Squar
     side_um
         Side of the squares in µm.
     """
-    x_min, y_min, x_max, y_max = region.bounds
-    cols = max(1, int(np.ceil((x_max - x_min) / side_um)))
-    rows = max(1, int(np.ceil((y_max - y_min) / side_um)))
-    x0 = (x_min + x_max - cols * side_um) / 2
-    y0 = (y_min + y_max - rows * side_um) / 2
+    x0, y0, rows, cols = _grid(region, side_um)
     start, end = _edges(region, x0, y0, side_um)
     area, left = _integrate(start, end, rows, cols)
     _, top = _integrate(start[:, ::-1], end[:, ::-1], cols, rows)
     return Squares(x0, y0, side_um, area * side_um**2, left * side_um, -top.T * side_um)
+
+
+def area_by_square(region: Polygon | MultiPolygon, side_um: float) -> FloatArray:
+    """Return the `area_um2` of `divide_into_squares` alone, for squares so many that lengths would take much memory."""
+    x0, y0, rows, cols = _grid(region, side_um)
+    area, _ = _integrate(*_edges(region, x0, y0, side_um), rows, cols)
+    area *= side_um**2
+    return area
+
+
+def _grid(region: Polygon | MultiPolygon, side_um: float) -> tuple[float, float, int, int]:
+    """Return the left and upper edge of the grid of a region in µm, and its rows and columns."""
+    x_min, y_min, x_max, y_max = region.bounds
+    cols = max(1, int(np.ceil((x_max - x_min) / side_um)))
+    rows = max(1, int(np.ceil((y_max - y_min) / side_um)))
+    return (x_min + x_max - cols * side_um) / 2, (y_min + y_max - rows * side_um) / 2, rows, cols
 
 
 def _edges(region: Polygon | MultiPolygon, x0: float, y0: float, side_um: float) -> tuple[XY, XY]:
@@ -91,9 +103,11 @@ def _integrate(start: XY, end: XY, rows: int, cols: int) -> tuple[FloatArray, Fl
     row = np.clip(np.floor(middle[:, 1]).astype(np.intp), 0, rows - 1)
     square = row * cols + col
     cover = _sum_by_square(square, dy, rows, cols)
-    partial = _sum_by_square(square, dy * (middle[:, 0] - col), rows, cols)
+    area = _sum_by_square(square, dy * (middle[:, 0] - col), rows, cols)
     left = np.cumsum(cover[:, ::-1], axis=1)[:, ::-1]  # all pieces in this square or to its right
-    return partial + left - cover, left
+    area += left
+    area -= cover
+    return area, left
 
 
 def _sum_by_square(square: NDArray[np.intp], values: FloatArray, rows: int, cols: int) -> FloatArray:

@@ -41,6 +41,7 @@ from spatial_til.pipeline.pdl1 import TumorCellNumbers, tumor_cell_numbers, tumo
 from spatial_til.pipeline.rows import density_rows, depth_rows, sensitivity_rows, slide_row
 from spatial_til.protocol import Protocol
 from spatial_til.segmentation.qc import LIMITED_FLAGS, flags_over
+from spatial_til.segmentation.scratch import give_back
 from spatial_til.study import Job
 
 
@@ -74,8 +75,10 @@ def score(task: ScoreTask) -> StageReport:
         )
         raise CellTableError(msg)
     scored, corrected, scene = score_measured(task, measured)
+    give_back()  # what lies free would add to what comes next
     if scene is not None:
         _write_pictures(scene, task)
+        give_back()
     write_cells(
         target.cells(job.slide_id),
         corrected.measured.cells,
