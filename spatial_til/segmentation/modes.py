@@ -16,6 +16,11 @@ MIN_POSITIVE = 10
 _VALLEY_SHARE = 0.8
 _VALLEY_FLOOR = 0.01
 _VALLEY_SIGMA = 2.0
+#: The floor of a valley is at most so many times as dense as its lowest place. Where that many cells lie above, its
+#: flanks tell where on it to cut: the negatives' from where they are so many times as dense as the lowest place, by
+#: their slope over a stretch of the transformed score.
+_FLOOR_TIMES, _LEAST_ABOVE = 1.25, 200
+_FLANK_TIMES, _FLANK_OVER = 2.0, 0.25
 #: A tail is too long where it holds this many times what the slope before it allows, and more by so many
 #: standard deviations. The slope is taken over a stretch of the transformed score; a tail is at most a fifth of
 #: all. The cut lies where what the slope allows is this share of what is seen.
@@ -64,6 +69,42 @@ def valleys(counts: FloatArray, centres: FloatArray, effective: float) -> list[t
         if share <= _VALLEY_SHARE and enough:
             found.append((share, index))
     return found
+
+
+def flanks_cross(counts: FloatArray, centres: FloatArray, effective: float, index: int) -> int:
+    """Return the bin of a valley's floor from which on more cells are positive than negative.
+
+    Parameters
+    ----------
+    counts, centres, effective
+        As for `valleys`.
+    index
+        A bin of the valley; returned where fewer than 200 cells lie above it, or it has no flanks.
+
+    Notes
+    -----
+    On a wide floor a few cells decide which place is the lowest. So both populations are carried on into it, as
+    exponentials with the slopes of their flanks: the negatives' own, and the positives' as a Gaussian has it at half
+    its height (where the valley is shallow, midway between it and the top). The cut lies where they cross, on the floor.
+    """
+    density = smoothed(counts, centres)
+    top = index + int(density[index:].argmax())
+    bottom = index + int(density[index : top + 1].argmin())
+    lowest, highest = density[bottom], density[top]
+    steep = np.flatnonzero(density[:bottom] >= _FLANK_TIMES * lowest)
+    half = bottom + int(np.argmax(density[bottom : top + 1] >= max(highest / 2, np.sqrt(lowest * highest))))
+    back = round(_FLANK_OVER / float(centres[1] - centres[0]))
+    few = counts[bottom:].sum() * effective < _LEAST_ABOVE
+    if few or lowest == 0 or len(steep) == 0 or steep[-1] < back or half in {bottom, top}:
+        return index
+    foot = int(steep[-1])
+    falls = np.log(density[foot - back] / density[foot]) / back
+    rises = 2 * np.log(highest / density[half]) / (top - half)
+    between = np.arange(foot + 1, half)
+    floor = between[density[between] <= _FLOOR_TIMES * lowest]
+    negative = np.log(density[foot]) - falls * (floor - foot)
+    positive = np.log(density[half]) - rises * (half - floor)
+    return int(floor[min(int((positive < negative).sum()), len(floor) - 1)])
 
 
 def shoulder(counts: FloatArray, centres: FloatArray, effective: float) -> int | None:

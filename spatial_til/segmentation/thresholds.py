@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray, Threshold
-from spatial_til.segmentation.modes import shoulder, valleys
+from spatial_til.segmentation.modes import flanks_cross, shoulder, valleys
 
 #: Most cells of one slide that enter a pool (rules: thresholds).
 MAX_CELLS = 20_000
@@ -70,6 +70,7 @@ def _splitmix(key: NDArray[np.uint64]) -> NDArray[np.uint64]:
 class _Split(NamedTuple):
     """A cut between two populations on the transformed scale, and how far they are apart."""
 
+    index: int
     cut: float
     ashman_d: float
     valley_share: float
@@ -197,6 +198,8 @@ def _split(pool: Sequence[NDArray[np.floating[Any]]], least_scale: float, floors
         found = [s for share, index in cuts if (s := _accepted(counts, centres, index, share, least_median))]
         if found:
             best = min(found, key=lambda s: s.valley_share)
+            if best.valley_share < _NO_VALLEY:
+                best = best._replace(cut=float(centres[flanks_cross(counts, centres, effective, best.index)]))
             return best._replace(cut=max(float(np.sinh(best.cut) * scale), least))
     return None
 
@@ -248,7 +251,7 @@ def _accepted(counts: FloatArray, centres: FloatArray, index: int, share: float,
         return None
     upper = np.cumsum(counts[index:])
     median = float(centres[index + int(np.searchsorted(upper, upper[-1] / 2))])
-    return None if np.sinh(median) < population else _Split(float(centres[index]), ashman_d, share)
+    return None if np.sinh(median) < population else _Split(index, float(centres[index]), ashman_d, share)
 
 
 def _apart(counts: FloatArray, centres: FloatArray, index: int) -> tuple[float, float]:
