@@ -290,6 +290,7 @@ def _measure_image(
     numbers |= {"artefact_fraction": found.qc.artefact_fraction, "white": found.qc.white}
     numbers |= {"vectors": {k: [float(x) for x in v] for k, v in found.qc.vectors.items()}}
     numbers |= {"own_nuclear": found.qc.own_nuclear, "brown_lent": found.qc.brown_lent}
+    numbers |= {"crosstalk": dict(found.qc.crosstalk)}
     warnings = [*found.qc.warnings, *renamed_channels(job.protocol.panel, slide.channels)]
     numbers |= {"warnings": warnings, "working_pixel_um": [found.pixel_size.x_um, found.pixel_size.y_um]}
     measured = Measured(

@@ -85,7 +85,8 @@ def flanks_cross(counts: FloatArray, centres: FloatArray, effective: float, inde
     -----
     On a wide floor a few cells decide which place is the lowest. So both populations are carried on into it, as
     exponentials with the slopes of their flanks: the negatives' own, and the positives' as a Gaussian has it at half
-    its height (where the valley is shallow, midway between it and the top). The cut lies where they cross, on the floor.
+    its height (where the valley is shallow, midway between it and the top). The cut lies where they cross, or where
+    the floor ends.
     """
     density = smoothed(counts, centres)
     top = index + int(density[index:].argmax())

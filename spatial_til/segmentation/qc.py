@@ -64,6 +64,8 @@ class QC:
         Unit vector of the nuclear stain as the slide has it, beside which markers are unmixed (see `own_nuclear`).
     brown_lent
         Share of brown that is seen as the other chromogen (see `own_leak`); None where it was not read.
+    crosstalk
+        Shares of ridges taken off, as ``"<marker> seen as <marker>"`` (see `crosstalk`); those not known are left out.
     artefact
         Pen, folds and debris, in µm; part of `tissue`.
     artefact_fraction
@@ -81,6 +83,7 @@ class QC:
     vectors: Mapping[str, Any] = field(default_factory=dict)
     own_nuclear: tuple[float, ...] | None = None
     brown_lent: float | None = None
+    crosstalk: Mapping[str, float] = field(default_factory=dict)
     artefact: MultiPolygon = EMPTY_POLYGON
     artefact_fraction: float | None = None
     warnings: tuple[str, ...] = ()

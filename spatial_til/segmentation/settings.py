@@ -120,3 +120,8 @@ class MeasureSettings:
         """Names of the measured markers, in panel order, without the nuclear stain."""
         rows = self.stains if self.modality == "brightfield" else self.channels
         return tuple(row.marker for row in rows if row.marker != NUCLEI)
+
+    @property
+    def membrane_markers(self) -> tuple[str, ...]:
+        """Names of the measured markers that do not stain nuclei."""
+        return tuple(name for name in self.markers if name not in self.nuclear_markers)

@@ -21,6 +21,7 @@ from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.cell_pigment import N_SUMS
 from spatial_til.segmentation.coarser import for_cells
 from spatial_til.segmentation.constants import calibrate
+from spatial_til.segmentation.crosstalk import without_crosstalk
 from spatial_til.segmentation.foreground import FLOOR_PX
 from spatial_til.segmentation.gathered import Gathered, Part
 from spatial_til.segmentation.laden import has_rim, likeness, many_laden, pigment_of
@@ -139,6 +140,9 @@ def measure_slide(
         order = _order(gathered, source.pixel_size, doubles=finder is not None)
         cells = _assemble(gathered, order, source.pixel_size, settings.markers)
         cells, found = _with_pigment(cells, gathered, order, constants, quality.result())
+        if constants.white is not None:
+            cells, shares = without_crosstalk(cells, settings.membrane_markers)
+            found = replace(found, crosstalk=shares)
         works = tuple(other.result() for other in others)
     trim()
     return MeasuredSlide(cells, constants.tissue, found, source.pixel_size, works)
