@@ -70,7 +70,7 @@ def _splitmix(key: NDArray[np.uint64]) -> NDArray[np.uint64]:
 class _Split(NamedTuple):
     """A cut between two populations on the transformed scale, and how far they are apart."""
 
-    index: int
+    at: int
     cut: float
     ashman_d: float
     valley_share: float
@@ -199,7 +199,7 @@ def _split(pool: Sequence[NDArray[np.floating[Any]]], least_scale: float, floors
         if found:
             best = min(found, key=lambda s: s.valley_share)
             if best.valley_share < _NO_VALLEY:
-                best = best._replace(cut=float(centres[flanks_cross(counts, centres, effective, best.index)]))
+                best = best._replace(cut=float(centres[flanks_cross(counts, centres, effective, best.at)]))
             return best._replace(cut=max(float(np.sinh(best.cut) * scale), least))
     return None
 
