@@ -2,7 +2,7 @@
 
 Colours a few degrees off, and pictures whose colour is coarser than their light (JPEG), make every strongly red
 membrane a faintly brown one, by a share that differs from slide to slide. The cells themselves say how much: of those
-that stand out by one stain some have the other as well; what the lower quarter of the rest shows of it is not theirs.
+that stand out by one stain some have the other as well; what the rest usually show of it is not theirs.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from spatial_til.model import Cells
 
 #: OD. A cell whose rim stands out by as much is asked which share of it the rim of the other stain has. From a share on
 #: it has both; so many others have to be left, and as a share of all.
-_STRONG_OD, _BOTH, _LEAST_CELLS, _LEAST_SHARE = 0.045, 0.6, 50, 0.25
-#: A cell without the other stain usually shows this many times what the lower quarter shows.
-_USUAL = 1.4
+_STRONG_OD, _BOTH, _LEAST_CELLS, _LEAST_SHARE = 0.045, 0.6, 50, 0.5
 #: Above this share those left have the other stain, too, and nothing is known.
 _MOST = 0.5
 
@@ -68,5 +66,5 @@ def lent_share(giver: NDArray[np.floating[Any]], taker: NDArray[np.floating[Any]
     shown = shown[shown < _BOTH]
     if len(shown) < max(_LEAST_CELLS, _LEAST_SHARE * strong.sum()):
         return None
-    share = _USUAL * float(np.quantile(shown, 0.25))
+    share = float(np.median(shown))
     return share if share <= _MOST else None
