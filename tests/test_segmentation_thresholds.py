@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatial_til.segmentation.modes import flanks_cross, smoothed, valleys
+from spatial_til.segmentation.modes import first_of_the_deepest, flanks_cross, held_by, smoothed, valleys
 from spatial_til.segmentation.thresholds import _stand_apart, find_threshold
 
 
@@ -89,6 +89,38 @@ def test_a_cut_stays_on_the_floor_of_its_valley(floor, spread, share):
         at = flanks_cross(counts, centres, 1.0, index)
         assert 0 < centres[at] < 6
         assert density[at] <= max(1.25 * density[(centres > 0) & (centres < 6)].min(), density[index])
+
+
+@pytest.mark.parametrize(
+    ("held", "first"),
+    [
+        ([3.0, 0.5], 0),
+        ([30.0, 0.5], 1),
+        ([0.5, 3.0], 0),
+        ([300.0, 290.0], 0),
+        ([400.0, 290.0], 1),
+        ([40.0, 6.0, 2.0], 1),
+    ],
+)
+def test_of_valleys_deep_alike_but_for_chance_the_first_counts(held, first):
+    assert first_of_the_deepest(held) == first
+
+
+def test_a_valley_holds_the_cells_that_lie_about_it():
+    counts, centres = mixture(floor=0.02, spread=1.0, share=0.5)
+    ((_, index),) = valleys(counts, centres, 1.0)
+    width = 2 * np.sqrt(np.pi) * 0.12
+    about = np.abs(centres - centres[index]) <= width / 2
+    assert held_by(counts, centres, index) == pytest.approx(counts[about].sum(), rel=0.1)
+
+
+def test_a_gap_among_few_positives_is_not_taken_for_the_valley_before_them():
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        faint, dark = np.linspace(0.06, 0.08, 10), 0.16 * np.exp(0.15 * rng.standard_normal(44))
+        found = cut(np.concatenate((rng.gamma(1.3, 0.004, 6000), [0.045, 0.05], faint, dark)))
+        assert found.threshold is not None
+        assert found.threshold <= faint[1], seed
 
 
 def test_fewer_than_200_positives_say_nothing_of_their_flank():

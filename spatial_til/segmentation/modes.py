@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from spatial_til.model import FloatArray
@@ -69,6 +71,21 @@ def valleys(counts: FloatArray, centres: FloatArray, effective: float) -> list[t
         if share <= _VALLEY_SHARE and enough:
             found.append((share, index))
     return found
+
+
+def held_by(counts: FloatArray, centres: FloatArray, index: int) -> float:
+    """Return the weight of the cells that make the density at a bin."""
+    density, width = smoothed(counts, centres), float(centres[1] - centres[0])
+    return float(density[index] * 2 * np.sqrt(np.pi) * max(_BANDWIDTH / width, 1.5))
+
+
+def first_of_the_deepest(held: Sequence[float]) -> int:
+    """Return the first of valleys, given how many cells each holds, that is no more than chance above the deepest.
+
+    Where positives are few, gaps among them are as deep as the valley before them.
+    """
+    deepest = min(held)
+    return next(k for k, n in enumerate(held) if n - deepest <= _VALLEY_SIGMA * np.sqrt(n + deepest))
 
 
 def flanks_cross(counts: FloatArray, centres: FloatArray, effective: float, index: int) -> int:

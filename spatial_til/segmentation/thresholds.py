@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatial_til.model import FloatArray, Threshold
-from spatial_til.segmentation.modes import flanks_cross, shoulder, valleys
+from spatial_til.segmentation.modes import first_of_the_deepest, flanks_cross, held_by, shoulder, valleys
 
 #: Most cells of one slide that enter a pool (rules: thresholds).
 MAX_CELLS = 20_000
@@ -197,7 +197,7 @@ def _split(pool: Sequence[NDArray[np.floating[Any]]], least_scale: float, floors
     for cuts, least in ((valleys(counts, centres, effective), floors.valley), (in_tail, floors.cut)):
         found = [s for share, index in cuts if (s := _accepted(counts, centres, index, share, least_median))]
         if found:
-            best = min(found, key=lambda s: s.valley_share)
+            best = found[first_of_the_deepest([held_by(counts, centres, s.at) * effective for s in found])]
             if best.valley_share < _NO_VALLEY:
                 best = best._replace(cut=float(centres[flanks_cross(counts, centres, effective, best.at)]))
             return best._replace(cut=max(float(np.sinh(best.cut) * scale), least))
