@@ -77,6 +77,14 @@ def test_where_nearly_all_red_cells_are_brown_nothing_is_known_and_nothing_taken
     np.testing.assert_array_equal(ridge(after), ridge(before))
 
 
+def test_a_cell_without_one_ridge_keeps_the_other():
+    red, brown, _ = drawn(np.random.default_rng(4))
+    red[0], brown[0] = np.nan, 0.1
+    after, _ = without_crosstalk(cells(red, brown), [RED, BROWN])
+    assert ridge(after)[0] == np.float32(0.1)
+    assert np.isnan(ridge(after, RED)[0])
+
+
 def test_49_strong_cells_say_nothing_and_50_do():
     strong, weak = np.full(50, 0.1), np.full(50, 0.03)
     assert lent_share(strong, 0.2 * strong) == pytest.approx(0.2)

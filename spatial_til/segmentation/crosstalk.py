@@ -47,7 +47,7 @@ def without_crosstalk(cells: Cells, markers: Sequence[str]) -> tuple[Cells, dict
             continue
         shares[f"{giver} seen as {taker}"] = share
         for name in ("membrane_ridge", "membrane_own_ridge"):
-            lent = np.float32(share) * np.maximum(before[f"{giver}_{name}"], 0)
+            lent = np.float32(share) * np.fmax(before[f"{giver}_{name}"], 0)
             ridge = columns[f"{taker}_{name}"]
             columns[f"{taker}_{name}"] = np.where(ridge > 0, np.maximum(ridge - lent, 0), ridge)
     return replace(cells, measurements=columns), shares
