@@ -123,6 +123,21 @@ def test_a_gap_among_few_positives_is_not_taken_for_the_valley_before_them():
         assert found.threshold <= faint[1], seed
 
 
+def test_a_deeper_place_behind_another_mode_is_not_this_valleys_floor():
+    counts, centres = mixture(floor=0.0, spread=0.5, share=0.3)
+    counts = counts + 2e-3 * counts.max() * (1 + 20 * np.exp(-0.5 * ((centres - 3.5) / 0.2) ** 2)) * (centres < 4.2)
+    index, deeper = (valley[1] for valley in valleys(counts, centres, 1.0))
+    assert centres[index] < 3.5 < centres[deeper]
+    assert flanks_cross(counts, centres, 1.0, index) == index
+
+
+def test_bins_wider_than_the_stretch_of_a_flank_give_a_bin_of_the_floor():
+    counts, centres = mixture(floor=0.02, spread=1.0, share=0.5)
+    wide = 40.0 * centres
+    ((_, index),) = valleys(counts, wide, 1.0)
+    assert 0 < wide[flanks_cross(counts, wide, 1.0, index)] < 240
+
+
 def test_fewer_than_200_positives_say_nothing_of_their_flank():
     counts, centres = mixture(floor=0.02, spread=1.0, share=0.5)
     ((_, index),) = valleys(counts, centres, 1.0)

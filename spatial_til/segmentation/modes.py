@@ -96,7 +96,8 @@ def flanks_cross(counts: FloatArray, centres: FloatArray, effective: float, inde
     counts, centres, effective
         As for `valleys`.
     index
-        A bin of the valley; returned where fewer than 200 cells lie above it, or it has no flanks.
+        A bin of the valley; returned where fewer than 200 cells lie above it, it has no flanks, or a deeper place
+        lies behind another mode.
 
     Notes
     -----
@@ -111,9 +112,10 @@ def flanks_cross(counts: FloatArray, centres: FloatArray, effective: float, inde
     lowest, highest = density[bottom], density[top]
     steep = np.flatnonzero(density[:bottom] >= _FLANK_TIMES * lowest)
     half = bottom + int(np.argmax(density[bottom : top + 1] >= max(highest / 2, np.sqrt(lowest * highest))))
-    back = round(_FLANK_OVER / float(centres[1] - centres[0]))
+    back = max(round(_FLANK_OVER / float(centres[1] - centres[0])), 1)
     few = counts[bottom:].sum() * effective < _LEAST_ABOVE
-    if few or lowest == 0 or len(steep) == 0 or steep[-1] < back or half in {bottom, top}:
+    beyond_a_mode = density[index : bottom + 1].max() > _FLOOR_TIMES * density[index]
+    if few or beyond_a_mode or lowest == 0 or len(steep) == 0 or steep[-1] < back or half in {bottom, top}:
         return index
     foot = int(steep[-1])
     falls = np.log(density[foot - back] / density[foot]) / back
