@@ -17,8 +17,8 @@ class Flag(NamedTuple):
 FLAGS: dict[str, Flag] = {
     "no_tumor_region": Flag(
         "geometry",
-        "No tumour region was given or found.",
-        "Draw a Tumor annotation, or set tumor.method to marker or classifier.",
+        "No tumour region was given or found, or exclusions and the end of the tissue leave nothing of it.",
+        "Draw a Tumor annotation, or set tumor.method to marker or classifier; of one drawn, see what excludes it.",
     ),
     "no_border": Flag(
         "geometry",
