@@ -164,7 +164,7 @@ def test_says_what_a_reader_must_know(page_text):
 
 def test_says_what_was_not_looked_for_in_fluorescence(tmp_path):
     root = make_folder(tmp_path / "scored", PLANS[:1])
-    gate = "<td>at most 0.3</td><td>{}</td>"
+    gate = "<td>at most 30 %</td><td>{}</td>"
     looked_for = write_report(root).read_text(encoding="utf-8")
     assert gate.format("passed") in looked_for
     score = ScoredFolder(root).score("A_base")
@@ -177,6 +177,26 @@ def test_says_what_was_not_looked_for_in_fluorescence(tmp_path):
         assert gate.format("passed") not in page
         assert gate.format("not applied") in page
         assert page.count("not looked for in fluorescence: draw Exclude") == found  # gates, quality
+
+
+@pytest.mark.parametrize("width", [1400, 420])
+def test_nothing_runs_out_of_its_column(browser, tmp_path, width):
+    """Seen on a fluorescence slide: the sentence in the gates was one line, and pushed its verdict off the page."""
+    root = make_folder(tmp_path / "scored", PLANS[:1])
+    score = ScoredFolder(root).score("A_base")
+    values = json.loads(score.read_text())
+    values["gates"]["artefact_fraction"] = None
+    score.write_text(json.dumps(values))
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    tab.goto(write_report(root).as_uri())
+    wide = tab.evaluate(
+        """() => { document.querySelectorAll('details').forEach(d => d.open = true);
+        const right = e => e.getBoundingClientRect().right;
+        return Array.from(document.querySelectorAll('.two > div *:not(svg *):not(.scroll *)'))
+          .filter(e => right(e) > right(e.closest('.two > div')) + 1).map(e => e.textContent.slice(0, 60)); }"""
+    )
+    tab.close()
+    assert wide == []
 
 
 def test_needs_nothing_from_outside(page_text):

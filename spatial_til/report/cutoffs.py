@@ -10,6 +10,7 @@ import numpy as np
 from spatial_til.counted import counted
 from spatial_til.report.histograms import histogram_figure
 from spatial_til.report.pictures import Picture, figure_png, png_uri
+from spatial_til.report.quality import score_unit
 from spatial_til.study import Job
 
 
@@ -60,7 +61,5 @@ def _units(jobs: Sequence[Job]) -> dict[tuple[str, str], str]:
     units = {}
     for job in jobs:
         for marker in job.protocol.panel.markers:
-            unit = "optical density" if job.protocol.panel.modality == "brightfield" else "intensity"
-            share = job.protocol.marker(marker).statistic == "positive_fraction"
-            units[job.meta.batch, marker] = "share of pixels" if share else unit
+            units[job.meta.batch, marker] = score_unit(job.protocol, marker)
     return units

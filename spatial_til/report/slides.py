@@ -13,16 +13,16 @@ from spatial_til.model import AGGREGATES, COMPARTMENTS, SlideScore
 from spatial_til.protocol import Protocol
 from spatial_til.report.depth_svg import DepthDrawing, draw_depth
 from spatial_til.report.overview import Overview
+from spatial_til.report.quality import Fact, no_artefacts, pigment_facts, quality_facts
 from spatial_til.report.words import (
-    NOT_AVAILABLE,
     in_words,
     interval,
     level,
     number,
     percent,
-    pigment_words,
     runs,
     setting,
+    share,
     true_minus,
 )
 
@@ -46,14 +46,14 @@ _LEVELS = {*_VALUES, "pdl1_induction_log2"}
 _PARAMETERS = {
     "hot_cd8_per_mm2": "cut-off of hot, CD8+ per mm²",
     "margin_width_um": "width of the margin, µm",
-    "threshold_factor_CD8": "cut-off of CD8, times",
+    "threshold_factor_CD8": "cut-off of CD8, multiplied by",
 }
 _GATES = (
     ("core_mm2", "min_core_mm2", "core, mm²", False),
     ("inner_margin_mm2", "min_margin_mm2", "inner margin, mm²", False),
     ("outer_margin_mm2", "min_margin_mm2", "outer margin, mm²", False),
     ("border_um", "min_border_um", "evaluable border, µm", False),
-    ("artefact_fraction", "max_artefact_fraction", "artefact fraction", True),
+    ("artefact_fraction", "max_artefact_fraction", "artefacts, share of tissue", True),
 )
 
 
@@ -64,14 +64,6 @@ class Explained(NamedTuple):
     group: str
     meaning: str
     remedy: str
-
-
-class Fact(NamedTuple):
-    """A line of a list: what, how much, and a remark."""
-
-    name: str
-    value: str
-    remark: str = ""
 
 
 class Density(NamedTuple):
@@ -151,10 +143,10 @@ def slide_view(
         pdl1=_value_facts(score, _PDL1),
         activity=_activity(score),
         gates=_gates(score, protocol),
-        qc=_qc(row, run, score),
+        qc=quality_facts(row, run, score, protocol),
         sensitivity=_sensitivity(scored.rows.get("sensitivity", []), score.phenotype.call),
         flags=explain(score.flags),
-        pigment=_pigment(run),
+        pigment=pigment_facts(run),
         files=files,
     )
 
@@ -211,64 +203,14 @@ def _gates(score: SlideScore, protocol: Protocol) -> tuple[tuple[Fact, str], ...
     found = []
     for name, key, label, at_most in _GATES:
         value, limit = score.gates.get(name), float(getattr(protocol.gates, key))
-        sign = f"{'at most' if at_most else 'at least'} {setting(limit)}"
+        sign = f"at most {share(limit)}" if at_most else f"at least {setting(limit)}"
         if value is not None:
             passed = value <= limit if at_most else value >= limit
-            found.append((Fact(label, number(value), sign), "passed" if passed else "FAILED"))
+            fact = Fact(label, share(value) if at_most else number(value), sign)
+            found.append((fact, "passed" if passed else "FAILED"))
         elif name == "artefact_fraction" and score.gates.get("core_mm2") is not None:
-            found.append((Fact(label, _no_artefacts(score), sign), "not applied"))
+            found.append((Fact(label, no_artefacts(score), sign), "not applied"))
     return tuple(found)
-
-
-def _pigment(run: Mapping[str, Any]) -> tuple[Fact, ...]:
-    """Return how many cells were taken for pigment, marker by marker; nothing where no marker looks like it."""
-    return tuple(
-        Fact(f"taken for pigment, not for {marker}", *pigment_words(**of))
-        for marker, of in run.get("pigment", {}).items()
-    )
-
-
-def _qc(row: Mapping[str, Any], run: Mapping[str, Any], score: SlideScore) -> tuple[Fact, ...]:
-    numbers = run.get("numbers", {})
-    lengths = {name: row.get(f"border_{name}_um") for name in ("stroma", "tissue_edge", "image_edge", "exclusion")}
-    facts = [
-        Fact("cells in tissue", number(row.get("n_cells"))),
-        Fact("tissue, mm²", number(row.get("tissue_mm2"))),
-        Fact("excluded, mm²", number(row.get("excluded_mm2"))),
-        *(Fact(f"border: {in_words(name)}, µm", number(length)) for name, length in lengths.items()),
-        Fact("evaluable share of the tumour boundary", percent(row.get("border_evaluable_fraction"))),
-        Fact("share of the core near a cut edge", percent(row.get("core_censored_fraction"))),
-        Fact("artefacts, share of tissue", _artefacts(row, score)),
-        Fact("pixel, µm", number(row.get("pixel_size_um"))),
-        *_pigment(run),
-        *(Fact(in_words(name), _measured(value)) for name, value in numbers.items() if _is_number(value)),
-        *(Fact(name, value) for name, value in score.settings.items()),
-        *(Fact("note", note) for note in (*numbers.get("warnings", ()), *run.get("notes", ()))),
-    ]
-    return tuple(fact for fact in facts if fact.value != NOT_AVAILABLE)
-
-
-def _artefacts(row: Mapping[str, Any], score: SlideScore) -> str:
-    """Return the share of tissue lost to artefacts; in words why it is not known."""
-    share = row.get("artefact_fraction")
-    return _no_artefacts(score) if share is None else percent(share)
-
-
-def _no_artefacts(score: SlideScore) -> str:
-    """Return why the share of artefacts is not known: they are told by their colour, which fluorescence has not."""
-    if score.settings.get("segmenter") == "cell table":
-        return "not known: the cells came as a table"
-    if score.settings.get("modality") == "fluorescence":
-        return "not looked for in fluorescence: draw Exclude over folds, bubbles and dirt"
-    return NOT_AVAILABLE
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _measured(value: float) -> str:
-    return number(float(value))
 
 
 def _sensitivity(

@@ -105,6 +105,20 @@ def percent(fraction: float | None) -> str:
     return f"{100 * fraction:.0f} %"
 
 
+def share(fraction: float | None) -> str:
+    """Return a fraction that is held against a limit: in percent, with digits that tell the two apart.
+
+    Examples
+    --------
+    >>> share(0.3042), share(0.012), share(0.1), share(0.00002), share(0.0), share(None)
+    ('30.4 %', '1.20 %', '10 %', '< 0.1 %', '0 %', 'not available')
+    """
+    if fraction is None or math.isnan(fraction):
+        return NOT_AVAILABLE
+    hundred = round(100 * fraction, 6)
+    return "< 0.1 %" if 0 < hundred < 0.1 else f"{number(hundred)} %"
+
+
 def pigment_words(looked_at: int, taken: int, above: int | None) -> tuple[str, str]:
     """Return how many cells of a slide are taken for pigment, and what that means.
 
