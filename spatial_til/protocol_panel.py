@@ -5,6 +5,7 @@ Also what every section of a protocol rests on.
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -47,6 +48,12 @@ MAX_CONDITION = 20.0
 MAX_OD = 10.0
 #: Brightfield slides are read as 8 bits a colour.
 MAX_WHITE = 255.0
+
+#: Colours known by name; their densities are in `segmentation.stains`, of which a protocol knows nothing (a test holds
+#: both alike). So a misspelt one is told with the protocol's other problems, not after them.
+PRESET_NAMES = (
+    *("hematoxylin", "dab", "aec", "fast_red", "new_fuchsin", "hrp_green", "fast_blue", "methyl_green", "eosin"),
+)
 
 NonNegative = Annotated[float, Field(ge=0)]
 
@@ -105,6 +112,11 @@ class Stain(Section):
         except ValidationError:
             msg = 'must be the name of a preset, "auto", or three optical densities [r, g, b], each 0 or more'
             raise ValueError(msg) from None
+        if isinstance(vector, str) and vector not in (*PRESET_NAMES, "auto"):
+            near = difflib.get_close_matches(vector.lower(), PRESET_NAMES, n=1, cutoff=0.0)[0]
+            msg = f'must be "auto", three optical densities [r, g, b] or a preset ({", ".join(PRESET_NAMES)}); the '
+            msg += f"nearest preset is {near!r}"
+            raise ValueError(msg)
         if not isinstance(vector, str) and max(vector) > MAX_OD:
             msg = f"must be optical densities, not a colour: none is above {MAX_OD:g}; a colour c of 255 has the "
             msg += "density log10(255 / c)"

@@ -15,7 +15,9 @@ from spatial_til.errors import SlideError, SpatialTilError
 from spatial_til.io.folder import ScoredFolder
 from spatial_til.io.slides.pixel_size import choose_pixel_size
 from spatial_til.plugin import screen
+from spatial_til.protocol_panel import PRESET_NAMES
 from spatial_til.report import html
+from spatial_til.segmentation.stains import PRESETS
 from spatial_til.study import load_study
 
 PROTOCOL = """
@@ -133,6 +135,19 @@ def test_indices_that_contradict_the_files_names_are_told(tmp_path, sheet, run, 
     said = run("check", sheet(protocol, image="f.ome.tif"), status=2).out
     assert said.count("in the file and given to") == told
     assert ("s1: channel 2 is named PD-L1 in the file and given to CD8" in said) == (indices == (0, 2, 1))
+
+
+def test_a_misspelt_preset_is_told_with_all_else(sheet, run):
+    """It was found only once the protocol's other faults were mended, and without the name that was meant."""
+    protocol = PROTOCOL.replace('vector = "dab"', 'vector = "DABB"') + "[compartments]\niner_um = 250\n"
+    said = run("check", sheet(protocol, timepoint="week 6"), status=2).err
+    assert "protocol.toml: key 'panel.stains.dab.vector': must be " in said
+    assert "the nearest preset is 'dab', found 'DABB'" in said
+    assert "the nearest known key is 'inner_um'" in said
+
+
+def test_presets_are_those_that_have_colours():
+    assert tuple(PRESETS) == PRESET_NAMES
 
 
 def test_one_picture_in_two_rows_is_told_by_check(tmp_path, sheet, run):

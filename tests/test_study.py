@@ -218,3 +218,9 @@ def test_one_slide_named_twice_is_told(folder):
     )
     (told,) = repeated_slides(study.jobs)
     assert told.startswith("a.tif in the same regions is scored as s1, s2: ")
+
+
+def test_one_slide_in_two_patients_is_told_with_both(folder):
+    rows = "s1,P1,baseline,a.tif,", "s2,P2,baseline,./a.tif,"
+    (told,) = repeated_slides(load_study(sheet(folder, *rows, header=f"{HEADER},annotation")).jobs)
+    assert told.startswith("a.tif in the same regions is scored as s1 of patient P1 and s2 of patient P2: correct ")
