@@ -220,7 +220,7 @@ def test_two_populations_that_are_not_there_as_seen_make_no_cut_off():
     assert find_threshold(parted, seen=parted, batch="", marker="CD8", modality="brightfield").threshold is not None
 
 
-@pytest.mark.parametrize("shape", ["gamma", "lognormal", "uniform"])
+@pytest.mark.parametrize("shape", ["gamma", "lognormal", "wide lognormal", "uniform"])
 @pytest.mark.parametrize("above", [0.5, 0.3, 0.05])
 def test_a_continuum_as_seen_has_no_cut_off_wherever_sharing_parts_it(shape, above):
     rng = np.random.default_rng(6)
@@ -228,6 +228,7 @@ def test_a_continuum_as_seen_has_no_cut_off_wherever_sharing_parts_it(shape, abo
         "gamma": rng.gamma(0.5, 0.05, (3, 4000)),
         "lognormal": 0.03 * np.exp(1.5 * rng.normal(size=(3, 4000))),
         "uniform": 0.2 * rng.random((3, 4000)),
+        "wide lognormal": 0.01 * np.exp(2.0 * rng.normal(size=(3, 4000))),
     }[shape]
     at = np.quantile(draws, 1 - above)
     parted = list(np.where(draws > at, draws + 0.15, 0.2 * draws))
