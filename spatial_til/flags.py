@@ -89,7 +89,8 @@ FLAGS: dict[str, Flag] = {
     ),
     "low_count": Flag(
         "statistics",
-        "The expected count is below 15 times the variance-to-mean ratio: the interval may cover less than it says.",
+        "Few cells for how clustered they lie (fewer than 15 times the variance-to-mean ratio): "
+        "the interval may be too narrow.",
         "Read the interval as optimistic.",
     ),
     "zero_count": Flag(

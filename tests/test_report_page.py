@@ -162,6 +162,15 @@ def test_says_what_a_reader_must_know(page_text):
     assert "Core</strong> is tumour more than 100 µm" in page_text
 
 
+def test_time_points_and_units_are_in_words(page_text):
+    """Seen on a page: "no scored slide at on_treatment", and cut-offs of no unit."""
+    text = re.sub(r"<(script|style|pre).*?</\1>", "", page_text, flags=re.DOTALL)
+    assert "no scored slide at on treatment" in text
+    assert "on_treatment<" not in text
+    assert re.search(r'<td class="n">0.500 <small>intensity</small></td><td>fixed</td>', text)
+    assert "Fixed: given in the protocol." in text
+
+
 def test_says_what_was_not_looked_for_in_fluorescence(tmp_path):
     root = make_folder(tmp_path / "scored", PLANS[:1])
     gate = "<td>at most 30 %</td><td>{}</td>"

@@ -14,6 +14,7 @@ from spatial_til.metrics.groups import Biopsy
 from spatial_til.model import Call, Estimate, SlideMeta, SlideScore
 from spatial_til.protocol import parse_protocol
 from spatial_til.report.course_svg import draw_course
+from spatial_til.report.cutoffs import methods_in_words
 from spatial_til.report.depth_svg import HEIGHT, draw_depth
 from spatial_til.report.figure_style import BLUE, VERMILLION
 from spatial_til.report.histograms import histogram_figure
@@ -236,3 +237,29 @@ def test_methods_know_every_rule(rule, edge):
 def test_every_flag_can_be_explained():
     codes = [f"{code}:HLA-I" if code == "marker_loss" else code for code in FLAGS]
     assert [(e.code, bool(e.meaning), bool(e.remedy)) for e in explain(codes)] == [(c, True, True) for c in codes]
+
+
+def test_cut_offs_are_explained_where_they_were_used():
+    rows = [{"method": "tail"}, {"method": "valley"}, {"method": "tail"}]
+    assert [text.partition(":")[0] for text in methods_in_words(rows)] == ["Valley", "Tail"]
+    assert methods_in_words([{"method": "none"}]) == []
+
+
+def test_methods_say_what_a_robust_score_is_and_what_was_taken_off_it():
+    stains = {"H": {"marker": "nuclei", "vector": "hematoxylin"}, "D": {"marker": "CD8", "vector": "dab"}}
+    two = stains | {"R": {"marker": "PD-L1", "vector": "fast_red"}}
+    one, both = (
+        methods_paragraphs(parse_protocol({"panel": {"modality": "brightfield", "stains": of}}, "test"), RUN)[0]
+        for of in (stains, two)
+    )
+    assert "Robust: how far stain of the rim stands above" in one
+    assert "was taken off the other" not in one  # one chromogen lends nothing
+    assert "showed of one chromogen as another was taken off the other" in both
+
+
+def test_counts_of_a_histogram_are_numbers_and_not_powers():
+    figure = histogram_figure(np.repeat([0.1, 0.9], [5000, 500]), 0.5)
+    figure.canvas.draw()
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert "1,000" in labels
+    assert not [text for text in labels if "$" in text]

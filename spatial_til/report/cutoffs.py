@@ -19,6 +19,24 @@ class CutOffView(NamedTuple):
 
     row: Mapping[str, str]
     histogram: Picture | None
+    unit: str = ""
+
+
+#: Ways to find a cut-off, in the words of a reader.
+_METHODS = {
+    "valley": "Valley: the lowest place between negative and positive cells.",
+    "tail": "Tail: too few positive cells for a valley, so where they part from the negatives.",
+    "negative_control": "Negative control: above 99.9 % of the cells of the control slide.",
+    "frozen": "Frozen: taken over from an earlier study.",
+    "fixed": "Fixed: given in the protocol.",
+    "unimodal": "Unimodal: no second population was found, so no cell is positive.",
+}
+
+
+def methods_in_words(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return a sentence on each way of finding a cut-off that a run has used."""
+    used = {row["method"] for row in rows}
+    return [text for method, text in _METHODS.items() if method in used]
 
 
 def cut_off_views(
@@ -44,7 +62,7 @@ def cut_off_views(
         key = (row["batch"], row["marker"])
         of = pools.get(key) or pools.get(("", row["marker"]))
         unit = units.get(key) or units.get(("", row["marker"]), "as stored")
-        views.append(CutOffView(row, _histogram(row, of, unit) if of else None))
+        views.append(CutOffView(row, _histogram(row, of, unit) if of else None, unit))
     return views
 
 

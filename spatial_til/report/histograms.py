@@ -45,6 +45,7 @@ def histogram_figure(scores: NDArray[Any], threshold: float | None, *, title: st
         if threshold is not None:
             axes.legend(fontsize=FONT_PT - 2, frameon=False, loc="upper right")
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.set_ylim(bottom=0.7)
     if threshold is not None:
         axes.axvline(threshold, color=VERMILLION, linewidth=1.4)

@@ -42,7 +42,7 @@ from spatial_til.io.tables import read_table
 from spatial_til.pipeline.compare import Courses, follow
 from spatial_til.protocol import Protocol
 from spatial_til.region_colors import BORDER_COLORS, COMPARTMENT_COLORS, EXCLUDED_COLOR, as_hex
-from spatial_til.report.cutoffs import cut_off_views
+from spatial_til.report.cutoffs import cut_off_views, methods_in_words
 from spatial_til.report.figures_cohort import cohort_figure
 from spatial_til.report.inputs import Inputs, read_inputs
 from spatial_til.report.methods import methods_paragraphs
@@ -97,6 +97,7 @@ def write_report(folder: Path) -> Path:
         "cohort": _table(inputs.folder, COHORT.name),
         "most_cohort_rows": _MOST_COHORT_ROWS,
         "thresholds": cut_off_views(_table(inputs.folder, THRESHOLDS.name), pools, inputs.study.jobs),
+        "cut_off_methods": methods_in_words(_table(inputs.folder, THRESHOLDS.name)),
         "methods": methods_paragraphs(inputs.study.protocol, inputs.run, _protocols(inputs)),
         "flags": _flags(slides, patients),
         "tables": _links(inputs.folder),

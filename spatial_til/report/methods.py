@@ -74,10 +74,21 @@ def _staining(protocol: Protocol, versions: Mapping[str, str]) -> str:
         f"(Python {versions['python']}). Stains were {colours}. Nuclei of {_n(seg.min_nucleus_area_um2)} to "
         f"{_n(seg.max_nucleus_area_um2)} µm² were segmented in tissue ({seg.method}) at about {_n(cell_um)} µm "
         f"per pixel and grown by {_n(seg.cell_expansion_um)} µm to cells (nuclei above {_n(seg.large_nucleus_um2)} "
-        f"µm²: {_n(seg.large_expansion_um)} µm){guided}. Markers were measured as follows: {markers}. "
+        f"µm²: {_n(seg.large_expansion_um)} µm){guided}. "
+        f"Markers were measured as follows: {markers}.{_robust(protocol)} "
         "Cut-offs of markers were found once for each staining batch, and applied to all slides of it; they are "
         "listed with their method."
     )
+
+
+def _robust(protocol: Protocol) -> str:
+    """Return what a robust score is and, where several chromogens have one, what is taken off it."""
+    panel = protocol.panel
+    robust = [name for name in panel.markers if protocol.marker(name).statistic == "robust"]
+    text = " Robust: how far stain of the rim stands above what lies before and beyond it, over the rim's better half."
+    if panel.modality == "brightfield" and len(robust) > 1:
+        text += " What a slide's cells usually showed of one chromogen as another was taken off the other."
+    return text if robust else ""
 
 
 def _regions(protocol: Protocol) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ class Transition(NamedTuple):
     """One line of the table of transitions."""
 
     row: TransitionRow
+    why: str
     changes: tuple[str, ...]
     detectable: str
     flags: tuple[Explained, ...]
@@ -93,10 +95,19 @@ def _transition(row: TransitionRow) -> Transition:
     main = row.deltas.get(MAIN_CHANGE)
     return Transition(
         row,
+        _why(row),
         tuple(_change(row.deltas.get(name)) for name in _CHANGES),
         level(None if main is None else minimum_detectable_change(main)),
         explain(row.flags),
     )
+
+
+def _why(row: TransitionRow) -> str:
+    """Return the reason with time points in words, as the rest of the page has them."""
+    text = row.reason
+    for timepoint in row.transition.split("->"):
+        text = re.sub(rf"\b{re.escape(timepoint)}\b", in_words(timepoint), text)
+    return text
 
 
 def _change(value: Value | None) -> str:

@@ -127,7 +127,18 @@ def _nearest_flip(point: str, variants: Sequence[Row], protocol: Protocol) -> tu
     return distance, f"{nearest['immunophenotype_point'].replace('_', ' ')} if {how.format(nearest['value'])}"
 
 
+def _inside_a_sentence(text: str) -> str:
+    """Return a sentence as part of another: without its capital, unless that is a marker's, and its full stop.
+
+    Examples
+    --------
+    >>> _inside_a_sentence("A time point has no slide."), _inside_a_sentence("PD-L1 was raised.")
+    ('a time point has no slide', 'PD-L1 was raised')
+    """
+    return text.rstrip(".") if text[1:2].isupper() else f"{text[:1].lower()}{text[1:].rstrip('.')}"
+
+
 def _of_flags(codes: Iterable[str]) -> Iterable[tuple[float, str]]:
     for code in filter(None, codes):
         flag = flag_of(code)
-        yield FLAG_POINTS.get(flag.group, OTHER_FLAG), flag.meaning
+        yield FLAG_POINTS.get(flag.group, OTHER_FLAG), _inside_a_sentence(flag.meaning)

@@ -178,7 +178,11 @@ THRESHOLDS = Table(
         ("batch", "text", "staining run, with modality and panel where a batch has several"),
         ("marker", "text", "the marker"),
         ("threshold", "OD or intensity", "at or above it a cell is positive; empty: no second population was found"),
-        ("method", "text", "fixed, frozen, negative_control, unsupervised, supplied_calls"),
+        (
+            "method",
+            "text",
+            "valley, tail or unimodal (found in the cells), negative_control, frozen, fixed, none (no cells)",
+        ),
         ("separation", "", "Ashman's D of the two populations"),
         ("n_cells", "cells", "cells in the pool"),
         ("n_positive", "cells", "of these at or above the threshold"),
