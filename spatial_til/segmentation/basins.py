@@ -39,10 +39,9 @@ def find_basins(
     the support.
     """
     labels = scratch.array("labels", landscape.shape, np.int32)
-    towards = scratch.array("towards", landscape.shape, np.uint8)
     room = scratch.array("peaks", (landscape.size // 4 + 2, 3), np.int32)  # for all: only what is used costs
-    peak = _peaks(landscape, above, labels, towards, room)
-    _ascend(labels.reshape(-1), towards.reshape(-1), landscape.shape[1])
+    peak = _peaks(landscape, above, labels, room)
+    _ascend(labels)
     sums, extent = _sums(labels, peak, contrast, reach_px)
     return Basins(labels, peak, sums, extent, _touching(labels, len(peak)))
 
@@ -52,14 +51,16 @@ _UP_LEFT, _UP, _UP_RIGHT, _LEFT, _SELF, _RIGHT, _DOWN_LEFT, _DOWN, _DOWN_RIGHT =
 
 
 @njit(cache=True, nogil=True)
-def _peaks(landscape: Any, above: Any, labels: Any, towards: Any, peak: Any) -> Any:
-    """Write the code of each pixel's highest neighbour; label peaks, mark the rest -1, background 0.
+def _peaks(landscape: Any, above: Any, labels: Any, peak: Any) -> Any:
+    """Label peaks, mark background 0, and write for the rest where steepest ascent leads, see `_follow`.
 
-    Height and code share one number, so that one maximum finds both.
+    Height and code of the highest neighbour share one number, so that one maximum finds both.
     """
     rows, cols = landscape.shape
     peak[0] = 0
     padded = np.zeros((3, cols + 2), dtype=np.int16)
+    towards = np.empty((2, cols), dtype=np.uint8)
+    jump = np.array([cols + 1, cols, cols - 1, 1, 0, -1, 1 - cols, -cols, -cols - 1], dtype=np.int64)
     mark, at = mark_room(cols)
     n = 0
     _pad(padded[1], landscape[0], above[0])
@@ -68,11 +69,14 @@ def _peaks(landscape: Any, above: Any, labels: Any, towards: Any, peak: Any) -> 
         down[:] = 0
         if i + 1 < rows:
             _pad(down, landscape[i + 1], above[i + 1])
-        _look_up(up, line, down, towards[i], labels[i], mark)
+        _look_up(up, line, down, towards[i % 2], labels[i], mark)
         for t in range(marked(mark, at)):
             n += 1
             labels[i, at[t]] = n
             peak[n, 0], peak[n, 1], peak[n, 2] = i, at[t], line[at[t] + 1] >> 4
+        if i > 0:  # now that those of the next row are marked
+            _follow(labels, i - 1, towards[(i - 1) % 2], jump, mark, at)
+    _follow(labels, rows - 1, towards[(rows - 1) % 2], jump, mark, at)
     return peak[: n + 1].copy()
 
 
@@ -101,20 +105,42 @@ def _pad(padded: Any, landscape: Any, above: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _ascend(labels: Any, towards: Any, cols: int) -> None:
-    """Give every pixel the label of the peak above it; paths are walked twice, then known."""
-    jump = np.array([cols + 1, cols, cols - 1, 1, 0, -1, 1 - cols, -cols, -cols - 1], dtype=np.int64)
-    for start in range(len(labels)):
-        if labels[start] >= 0:
-            continue
-        at = start
-        while labels[np.uint64(at)] < 0:
-            at += jump[towards[np.uint64(at)]]
-        label = labels[np.uint64(at)]
-        at = start
-        while labels[np.uint64(at)] < 0:
-            labels[np.uint64(at)] = label
-            at += jump[towards[np.uint64(at)]]
+def _follow(labels: Any, i: int, towards: Any, jump: Any, mark: Any, at: Any) -> None:
+    """Write for each pixel of a row what its highest neighbour has, its label or where it leads, or that neighbour.
+
+    A place p is written as -2 - p; a neighbour whose turn comes later has only -1 as yet.
+    """
+    flat, cols = labels.reshape(-1), labels.shape[1]
+    _mark_open(labels[i], mark)
+    for t in range(marked(mark, at)):
+        j = np.uint64(at[np.uint64(t)])
+        p = i * cols + np.int64(j)
+        to = p + jump[np.uint64(towards[j])]
+        known = flat[np.uint64(to)]
+        flat[np.uint64(p)] = known if known != -1 else np.int32(-2 - to)
+
+
+@njit(cache=True, nogil=True)
+def _ascend(labels: Any) -> None:
+    """Give every pixel the label of the peak above it: from the last row up, most lead to one that has its label."""
+    rows, cols = labels.shape
+    flat = labels.reshape(-1)
+    mark, at = mark_room(cols)
+    for i in range(rows - 1, -1, -1):
+        _mark_open(labels[i], mark)
+        for t in range(marked(mark, at)):
+            p = np.uint64(i * cols + at[np.uint64(t)])
+            known = flat[p]
+            while known < 0:
+                known = flat[np.uint64(-2 - known)]
+            flat[p] = known
+
+
+@njit(cache=True, nogil=True)
+def _mark_open(labels: Any, mark: Any) -> None:
+    """Mark pixels of the foreground without a label."""
+    for j in range(len(labels)):
+        mark[j] = labels[j] < 0
 
 
 @njit(cache=True, nogil=True)
