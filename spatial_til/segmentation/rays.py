@@ -109,11 +109,8 @@ def _ridges(
             seen += _fetch(keys, planes, fetched, needed)
             fetched = needed
         inside = frame <= r >> 8 < rows - frame and frame <= c >> 8 < cols - frame
-        furthest, own = 0, np.uint32((k + 1) << 1)
-        for t in range(RAYS):
-            rim[t], end, facing[k, t] = _extent(flat_keys, own, r, c, t, steps, inside)
-            last[t] = end - rim[t] + steps[1]
-            furthest = max(furthest, last[t])
+        _extents(flat_keys, np.uint32((k + 1) << 1), r, c, steps, inside, rim, last, facing[k])
+        furthest = last.max()
         used = (ahead + furthest + beyond + half + 1) * RAYS
         share = _share_of_falls(rim.sum(), steps)
         _positions(at[:used], r, c, rim, ahead, rows, cols, inside)
@@ -147,33 +144,37 @@ def _fetch(keys: Any, planes: Any, row0: int, row1: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _extent(keys: Any, own: Any, r: int, c: int, t: int, steps: Any, inside: bool) -> Any:
-    """Return the last step in the nucleus and in the territory, and the first other cell past its end.
+def _extents(keys: Any, own: Any, r: int, c: int, steps: Any, inside: bool, rim: Any, last: Any, facing: Any) -> None:
+    """Write of each ray the last step in the nucleus, the last that is looked at from there, and the cell beyond.
 
-    `keys`: flat, rows and columns; `own`: the cell's label where keys have it.
+    That is the first other cell past the end of the territory. `keys`: flat, rows and columns; `own`: the cell's label
+    where keys have it.
     """
     flat, rows, cols = keys
-    down, right = _WAY[0, t], _WAY[1, t]
-    facing, longest = steps[4], steps[5]
-    rim, end, s, until = 0, 0, 0, min(1 + facing, longest)
-    while s < until:
-        s += 1
-        r += down
-        c += right
-        i, j = r >> 8, c >> 8
-        if not inside and (i < 0 or j < 0 or i >= rows or j >= cols):
-            break
-        key = flat[np.uint64(i * cols + j)]
-        if key >= TERRITORY_END:
-            continue
-        if (key ^ own) & _LABEL_BITS == 0:
-            end = s
-            if key < NUCLEUS_END:
-                rim = s
-            until = min(s + facing, rim + longest, 2 * longest - 1)
-        elif s > rim and key & _LABEL_BITS:
-            return rim, max(end, rim), np.int64(label_of(key, TERRITORY_END))
-    return rim, max(end, rim), 0
+    reach, longest = steps[4], steps[5]
+    for t in range(RAYS):
+        down, right = _WAY[0, t], _WAY[1, t]
+        y, x = r, c
+        nucleus, end, faced, s, until = 0, 0, np.uint32(0), 0, min(1 + reach, longest)
+        while s < until:
+            s += 1
+            y += down
+            x += right
+            i, j = y >> 8, x >> 8
+            if not inside and (i < 0 or j < 0 or i >= rows or j >= cols):
+                break
+            key = flat[np.uint64(i * cols + j)]
+            if key >= TERRITORY_END:
+                continue
+            if (key ^ own) & _LABEL_BITS == 0:
+                end = s
+                if key < NUCLEUS_END:
+                    nucleus = s
+                until = min(s + reach, nucleus + longest, 2 * longest - 1)
+            elif s > nucleus and key & _LABEL_BITS:
+                faced = label_of(key, TERRITORY_END)
+                break
+        rim[t], last[t], facing[t] = nucleus, max(end, nucleus) - nucleus + steps[1], faced
 
 
 @njit(cache=True, nogil=True)
@@ -224,19 +225,25 @@ def _ridge(line: Any, band: Any, rim: int, last: Any, furthest: int, steps: Any,
     _bands(line, band, half)
     out[:] = 0
     for s in range(off, furthest + 1):
-        at = (rim + s) * RAYS
-        _raise(out, band[at:], band[at + beyond :], band[at - before :], last, np.int32(s))
+        here = (rim + s) * RAYS
+        _raise(out, band, here, here + beyond, here - before, last, np.int32(s))
     for t in range(RAYS):
-        out[t] //= 2 * half + 1
+        out[t] = np.int32(out[t] / (2.0 * half + 1.0))  # never negative, and exact
 
 
 @njit(cache=True, nogil=True)
-def _raise(out: Any, here: Any, outer: Any, inner: Any, last: Any, s: Any) -> None:
-    """Raise each ray's ridge to that of one step, where the ray is that long; apart so that it is vectorised."""
+def _raise(out: Any, band: Any, here: int, outer: int, inner: int, last: Any, s: Any) -> None:
+    """Raise each ray's ridge to that of one step, where the ray is that long; apart so that it is vectorised.
+
+    In numbers of 32 bits: twice as many at once.
+    """
     for t in range(RAYS):
-        drop = here[t] - outer[t]
-        ridge = drop + min(drop, here[t] - inner[t])
-        out[t] = max(out[t], ridge if s <= last[t] else np.int32(0))
+        u = np.uint64(t)
+        level = band[np.uint64(here) + u]
+        drop, rise = np.int32(level - band[np.uint64(outer) + u]), np.int32(level - band[np.uint64(inner) + u])
+        ridge = np.int32(drop + min(drop, rise))
+        ridge = ridge if s <= last[u] else np.int32(0)
+        out[u] = ridge if ridge > out[u] else out[u]
 
 
 @njit(cache=True, nogil=True)
