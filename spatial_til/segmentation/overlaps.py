@@ -193,8 +193,9 @@ def _range(kind: Any, value: Any) -> Any:
     """Return the least and the highest contrast of an object, at least 0."""
     low, high = np.int16(32767), np.int16(0)
     for j in range(len(kind)):
-        low = min(low, value[j] if kind[j] else np.int16(32767))
-        high = max(high, value[j] if kind[j] else np.int16(0))
+        v = value[j]  # read whatever the pixel is, so that it is vectorised
+        low = min(low, v if kind[j] else np.int16(32767))
+        high = max(high, v if kind[j] else np.int16(0))
     return low, high
 
 
@@ -229,13 +230,13 @@ def _sum_dark(kind: Any, value: Any, shift: int, sums: Any) -> None:
 @njit(cache=True, nogil=True)
 def _add_row(kind: Any, value: Any, i: Any, column: Any) -> None:
     """Add the dark pixels of one row to each column's number, rows, squared rows and contrast; vectorised."""
-    n, row, squared, level = column[0], column[1], column[2], column[3]
+    n, row, squared, level, square = column[0], column[1], column[2], column[3], np.int32(i * i)
     for j in range(len(kind)):
-        dark = kind[j] == _DARK
-        n[j] += np.int32(dark)
-        row[j] += i if dark else np.int32(0)
-        squared[j] += np.int32(i * i) if dark else np.int32(0)
-        level[j] += np.int32(value[j]) if dark else np.int32(0)
+        dark, v = np.int32(kind[j] == _DARK), np.int32(value[j])
+        n[j] += dark
+        row[j] += np.int32(dark * i)
+        squared[j] += np.int32(dark * square)
+        level[j] += np.int32(dark * v)
 
 
 @njit(cache=True, nogil=True)
