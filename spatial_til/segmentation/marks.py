@@ -16,13 +16,15 @@ def mark_room(cols: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def marked(mark: Any, at: Any) -> int:
+def marked(mark: Any, at: Any) -> Any:
     """Write the positions of marks other than 0, and return how many; eight empty ones cost one step."""
     words = mark.view(np.uint64)
-    n = 0
+    n, one = np.uint64(0), np.uint64(1)  # unsigned: no place is asked whether it is negative
     for w in range(len(words)):
         if words[w]:
-            for j in range(8 * w, 8 * w + 8):
+            j = np.uint64(8 * w)
+            for _ in range(8):
                 at[n] = j
-                n += mark[j] != 0
-    return n
+                n += np.uint64(mark[j] != 0)
+                j += one
+    return np.int64(n)

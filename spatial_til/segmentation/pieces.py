@@ -112,11 +112,12 @@ def _gather(
                     piece = last[k] = np.int32(used)
                     following[piece], held[piece] = -1, 0
                     used += 1
-                h = held[piece]
+                h = np.int64(held[piece])
                 n = min(stop - start, PIECE_PX - h)
-                _copy(code[piece, h : h + n], codes[start : start + n])
+                rounded = _rounded_up(n, min(PIECE_PX - h, cols - start))
+                _copy(code[piece, h : h + rounded], codes[start : start + rounded])
                 for p in range(m):
-                    _copy(value[piece, p, h : h + n], planes[p, i, start : start + n])
+                    _copy(value[piece, p, h : h + rounded], planes[p, i, start : start + rounded])
                 held[piece] = h + n
                 start += n
 
@@ -146,6 +147,13 @@ def _finish(line: Any, edge: Any, codes: Any, mark: Any) -> None:
     mark[0] = 1
     for j in range(1, len(line)):
         mark[j] = (line[j] ^ line[j - 1]) > 7
+
+
+@njit(cache=True, nogil=True)
+def _rounded_up(n: int, room: int) -> int:
+    """Return `n` rounded up to whole vectors where there is room: the last few alone take longer than too many."""
+    whole = (n + 7) & ~7
+    return whole if whole <= room else n
 
 
 @njit(cache=True, nogil=True)
