@@ -31,6 +31,8 @@ def depth_svg(
     return _svg(drawing), drawing.words
 
 
+#: The legend stands above the drawing, where no curve can run through it: so high, and an entry so wide.
+_LEGEND, _LEGEND_STEP = 18, 110
 _EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="560" height="250"></svg>'
 
 
@@ -39,7 +41,7 @@ def _svg(drawing: DepthDrawing) -> str:
     left, right, top, bottom = drawing.left, drawing.right, drawing.top, drawing.bottom
     margin = max(drawing.margin[1] - drawing.margin[0], 0)
     parts = [
-        f'<rect width="{drawing.width}" height="{drawing.height}" fill="white"/>',
+        f'<rect y="{-_LEGEND}" width="{drawing.width}" height="{drawing.height + _LEGEND}" fill="white"/>',
         f'<rect x="{drawing.margin[0]}" y="{top}" width="{margin}" height="{bottom - top}" fill="#eef2f7"/>',
         f'<line x1="{drawing.border_x}" x2="{drawing.border_x}" y1="{top}" y2="{bottom}" stroke="#009e73"/>',
         f'<path d="M{left},{top}V{bottom}H{right}" fill="none" stroke="#888"/>',
@@ -55,8 +57,9 @@ def _svg(drawing: DepthDrawing) -> str:
         color = colors[curve.label]
         parts.append(f'<path d="{curve.band}" fill="{color}" fill-opacity="0.18"/>')
         parts.append(f'<path d="{curve.line}" fill="none" stroke="{color}" stroke-width="2"/>')
-        y = top + 14 + 15 * i
-        parts.append(f'<rect x="{left + 8}" y="{y - 9}" width="10" height="10" fill="{color}"/>')
-        parts.append(f'<text x="{left + 23}" y="{y}" font-size="12">{escape(curve.label)}</text>')
-    size = f'width="{drawing.width}" height="{drawing.height}" viewBox="0 0 {drawing.width} {drawing.height}"'
+        x = left + 8 + _LEGEND_STEP * i
+        parts.append(f'<rect x="{x}" y="-11" width="10" height="10" fill="{color}"/>')
+        parts.append(f'<text x="{x + 15}" y="-2" font-size="12">{escape(curve.label)}</text>')
+    height = drawing.height + _LEGEND
+    size = f'width="{drawing.width}" height="{height}" viewBox="0 {-_LEGEND} {drawing.width} {height}"'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif">{"".join(parts)}</svg>'

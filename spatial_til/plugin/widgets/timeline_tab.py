@@ -40,7 +40,7 @@ class TimelineTab(QWidget):
 
     def refresh(self) -> None:
         """Make ready for the open slide."""
-        self.told.setText("")
+        self.told.setText("Said here once the time points are shown.")
         self.back_button.setEnabled(False)
 
     def show_all(self) -> None:
