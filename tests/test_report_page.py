@@ -162,6 +162,13 @@ def test_says_what_a_reader_must_know(page_text):
     assert "Core</strong> is tumour more than 100 µm" in page_text
 
 
+def test_titles_of_panels_stand_above_their_curves(page_text):
+    """Seen on a page: "CD8+ per mm²" with the baseline's marker upon it."""
+    panels = re.findall(r'd="M[\d.]+,([\d.]+)V[\d.]+H[\d.]+"/><text class="panel" x="[\d.]+" y="([\d.]+)">', page_text)
+    assert panels
+    assert all(9 < float(title) < float(top) for top, title in panels)
+
+
 def test_time_points_and_units_are_in_words(page_text):
     """Seen on a page: "no scored slide at on_treatment", and cut-offs of no unit."""
     text = re.sub(r"<(script|style|pre).*?</\1>", "", page_text, flags=re.DOTALL)
