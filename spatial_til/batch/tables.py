@@ -32,6 +32,8 @@ TABLES = (
     schema.PATIENTS,
     schema.COHORT,
 )
+#: Slides whose doubtful regions are told one by one at the end of a run.
+_MOST_DOUBTS = 20
 #: Beside them where two readers reviewed.
 READERS_TABLES = (schema.AGREEMENT, schema.DISAGREEMENTS)
 REVIEWED_TABLES = (
@@ -106,6 +108,7 @@ def summary(run: Run, study: Study, comparison: Comparison, scored: Sequence[Sco
     lines = [_patient_line(row) for row in comparison.patients]
     lines += run.notes
     lines += repeated_slides(study.jobs)
+    lines += _doubts(scored)
     lines += CAVEATS
     lines.append(
         f"{counted(len(scored), 'slide')} scored, {len(failures)} failed" + (f", {missing} not yet" if missing else "")
@@ -114,6 +117,16 @@ def summary(run: Run, study: Study, comparison: Comparison, scored: Sequence[Sco
     if failures:
         lines.append(f"failures: {run.folder.errors}")
     return Summary(tuple(lines), tuple(failures))
+
+
+def _doubts(scored: Sequence[ScoredSlide]) -> list[str]:
+    """Return one line for each slide whose regions may not be its own; of many the first, and how many more."""
+    found = {s.score.meta.slide_id: [d for row in s.rows.get("run", []) for d in row.get("doubts", ())] for s in scored}
+    lines = [f"{slide_id}, scored all the same: {'; '.join(doubts)}" for slide_id, doubts in found.items() if doubts]
+    if len(lines) > _MOST_DOUBTS:
+        more = counted(len(lines) - _MOST_DOUBTS, "slide")
+        lines[_MOST_DOUBTS:] = [f"{more} more with doubtful outlines: see doubts in run.json"]
+    return lines
 
 
 def _patient_line(row: Mapping[str, Any]) -> str:

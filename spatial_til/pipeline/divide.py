@@ -32,6 +32,7 @@ class Regions:
     no_margin: MultiPolygon | None
     flags: tuple[str, ...]
     notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()  # that these are the slide's regions at all: told wherever its figures are
 
 
 def no_region(job: Job, drawn: Annotations) -> str:
@@ -81,7 +82,8 @@ def find_regions(
     if "tissue" in edited and measured.tissue is not None:
         tissue, left_out = _where_measured(tissue, measured.tissue)
     flags = ["annotation_repaired"] if drawn.repairs else []
-    notes = [*drawn.repairs, *filter(None, [left_out, check_cells_fit(measured.cells.xy_um, tissue)])]
+    notes = [*drawn.repairs, *filter(None, [left_out])]
+    doubts = [*filter(None, [check_cells_fit(measured.cells.xy_um, tissue)])]
     if drawn.ignored_classes:
         notes.append(f"annotation classes without meaning here were ignored: {', '.join(drawn.ignored_classes)}")
     tumor = drawn.tumor
@@ -102,8 +104,8 @@ def find_regions(
         frame = None if box is None else shapely.box(*box)
         # A reader draws in µm on the picture itself.
         drawn_px = None if "tumor" in edited else measured.pixel_size
-        notes += check_tumor_fits(tumor, tissue, frame, drawn_px)
-    return Regions(tissue, tumor, drawn.exclude, drawn.no_margin, tuple(flags), tuple(notes))
+        doubts += check_tumor_fits(tumor, tissue, frame, drawn_px)
+    return Regions(tissue, tumor, drawn.exclude, drawn.no_margin, tuple(flags), tuple(notes), tuple(doubts))
 
 
 def _where_measured(tissue: MultiPolygon, measured: MultiPolygon) -> tuple[MultiPolygon, str]:

@@ -162,6 +162,7 @@ def _run_row(scene: Scene, regions: Regions, task: ScoreTask) -> dict[str, Any]:
     return {
         "closure_error": scene.compartments.closure_error,
         "notes": list(regions.notes),
+        "doubts": list(regions.doubts),
         "pigment": {marker: of._asdict() for marker, of in counts.items()},
     }
 

@@ -93,6 +93,7 @@ class SlideView:
     sensitivity: tuple[tuple[str, tuple[tuple[str, str, bool], ...]], ...]
     flags: tuple[Explained, ...]
     pigment: tuple[Fact, ...]
+    doubts: tuple[str, ...]  # whether the outlines are this slide's
     files: Mapping[str, str]  # what -> where, from the report's folder
 
     @property
@@ -147,6 +148,7 @@ def slide_view(
         sensitivity=_sensitivity(scored.rows.get("sensitivity", []), score.phenotype.call),
         flags=explain(score.flags),
         pigment=pigment_facts(run),
+        doubts=tuple(run.get("doubts", ())),
         files=files,
     )
 
