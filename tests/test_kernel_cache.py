@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import stale_kernels
 from spatial_til.kernel_cache import VARIABLE, provide_kernel_cache, usual_places
 
 CODE = """
@@ -50,3 +51,20 @@ def test_a_folder_that_the_user_names_stays(tmp_path):
 def test_the_cache_folder_is_the_one_that_numba_takes():
     assert usual_places(Path("/p"), {"XDG_CACHE_HOME": "/c"}) == (Path("/p"), Path("/c"))
     assert usual_places(Path("/p"), {})[1].name == ".cache"
+
+
+def test_kernels_older_than_any_file_with_kernels_are_stale_all_of_them(tmp_path):
+    """A kernel holds those it calls, and which these are is not looked into."""
+    (tmp_path / "__pycache__").mkdir()
+    compiled = [tmp_path / "__pycache__" / name for name in ("a.f-1.py311.nbi", "a.f-1.py311.1.nbc")]
+    code, other = tmp_path / "b.py", tmp_path / "c.py"
+    code.write_text("@njit\ndef g(): ...\n", encoding="utf-8")
+    other.write_text("def h(): ...\n", encoding="utf-8")
+    for path in compiled:
+        path.write_bytes(b"")
+        os.utime(path, (100, 100))
+    os.utime(other, (200, 200))
+    os.utime(code, (50, 50))
+    assert stale_kernels(tmp_path) == []
+    os.utime(code, (150, 150))
+    assert sorted(stale_kernels(tmp_path)) == sorted(compiled)

@@ -32,14 +32,14 @@ TABLES = (
     schema.PATIENTS,
     schema.COHORT,
 )
-#: Slides whose doubtful regions are told one by one at the end of a run.
-_MOST_DOUBTS = 20
 #: Beside them where two readers reviewed.
 READERS_TABLES = (schema.AGREEMENT, schema.DISAGREEMENTS)
 REVIEWED_TABLES = (
     *(schema.REVIEWED_THRESHOLDS if table is schema.THRESHOLDS else table for table in TABLES),
     schema.STALE_EDITS,
 )
+#: Slides whose doubtful regions are told one by one at the end of a run.
+_MOST_DOUBTS = 20
 
 
 @dataclass(frozen=True, slots=True)
