@@ -51,8 +51,8 @@ class Segmentation(Section):
     )
     coarser_grid: bool = Field(
         default=True,
-        description="brightfield: cells are found on pixels 1.5 times as large where that is 0.8 µm or less; "
-        "false: on the pixels read",
+        description="brightfield: cells are found on pixels 1.5 times as large where that is 0.8 µm or less "
+        "and no marker stains nuclei; false: on the pixels read",
     )
     min_nucleus_area_um2: NonNegative = Field(default=10.0, description="µm² (QuPath's default)")
     max_nucleus_area_um2: Positive = Field(default=400.0, description="µm² (QuPath's default)")

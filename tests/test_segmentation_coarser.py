@@ -94,6 +94,7 @@ def test_it_is_done_in_brightfield_unless_told_otherwise(um):
     image = Image(picture(9, 9), um)
     assert for_cells(image, BRIGHTFIELD).pixel_size.x_um == pytest.approx(1.5 * um)
     assert for_cells(image, replace(BRIGHTFIELD, coarser_grid=False)) is image
+    assert for_cells(image, replace(BRIGHTFIELD, nuclear_markers=frozenset({BRIGHTFIELD.markers[0]}))) is image
     fluorescence = MeasureSettings("fluorescence", channels=(Channel("0", NUCLEI), Channel("1", "CD8")))
     assert for_cells(image, fluorescence) is image
 

@@ -79,7 +79,8 @@ class MeasureSettings:
     autofluorescence
         Name of the channel that carries autofluorescence only.
     coarser_grid
-        Find cells of brightfield on pixels one and a half times as large as read, see `coarser`.
+        Find cells of brightfield on pixels one and a half times as large as read, see `coarser`; not where a marker
+        stains nuclei.
     cytoplasm_markers
         Markers whose stain fills cells: it guides their growth, up to `guided_expansion_um`; none: it is blind.
     """
@@ -112,7 +113,7 @@ class MeasureSettings:
     def cell_pixel_um(self, read_um: float) -> float:
         """Return the side of the pixels that cells are found on, where those read have this side, see `coarser`."""
         larger_um = COARSER * read_um
-        asked = self.modality == "brightfield" and self.coarser_grid
+        asked = self.modality == "brightfield" and self.coarser_grid and not self.nuclear_markers
         return larger_um if asked and larger_um <= COARSEST_UM else read_um
 
     @property
