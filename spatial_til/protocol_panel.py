@@ -52,7 +52,15 @@ MAX_WHITE = 255.0
 #: Colours known by name; their densities are in `segmentation.stains`, of which a protocol knows nothing (a test holds
 #: both alike). So a misspelt one is told with the protocol's other problems, not after them.
 PRESET_NAMES = (
-    *("hematoxylin", "dab", "aec", "fast_red", "new_fuchsin", "hrp_green", "fast_blue", "methyl_green", "eosin"),
+    "hematoxylin",
+    "dab",
+    "aec",
+    "fast_red",
+    "new_fuchsin",
+    "hrp_green",
+    "fast_blue",
+    "methyl_green",
+    "eosin",
 )
 
 NonNegative = Annotated[float, Field(ge=0)]

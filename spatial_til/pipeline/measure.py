@@ -142,13 +142,14 @@ def _store_stains(task: MeasureTask, slide: Slide, constants: Calibration) -> No
 
 def measure_parts(job: Job, image: str, labels: str | None, tissue: MultiPolygon | None) -> dict[str, Any]:
     """Return all that measured cells depend on, as JSON gives it back."""
+    settings = measure_settings(job.protocol)
     return {
         "image": image,
         "labels": labels,
         "tissue": tissue_hash(tissue),
         "pixel_size_um": job.pixel_size_um,
-        "settings": settings_text(measure_settings(job.protocol)),
-        "working_pixel_size_um": job.protocol.segmentation.pixel_size_um,
+        "settings": settings_text(settings),
+        "working_pixel_size_um": settings.cell_pixel_um(job.protocol.segmentation.pixel_size_um),
         "method": [job.protocol.segmentation.method, _weights_hash(job.protocol.segmentation.weights)],
         "version": version("spatial-til"),
     }

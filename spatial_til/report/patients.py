@@ -106,7 +106,7 @@ def _why(row: TransitionRow) -> str:
     """Return the reason with time points in words, as the rest of the page has them."""
     text = row.reason
     for timepoint in row.transition.split("->"):
-        text = re.sub(rf"\b{re.escape(timepoint)}\b", in_words(timepoint), text)
+        text = re.sub(rf"\b{re.escape(timepoint)}\b", lambda name: in_words(name[0]), text)
     return text
 
 
